@@ -1,0 +1,63 @@
+/* Memory that is freed all at once. */
+#include "base/arena.h"
+
+#include "base/memory.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ARENA_BLOCK_SIZE = 4096 };
+
+struct arena_block {
+	struct arena_block *older;
+	size_t capacity;
+	alignas(max_align_t) char data[];
+};
+
+void *arena_new(struct arena *arena, size_t size)
+{
+	size = (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
+	if (!arena->blocks || arena->blocks->capacity - arena->used < size) {
+		size_t capacity = size > ARENA_BLOCK_SIZE ? size : ARENA_BLOCK_SIZE;
+		struct arena_block *block = memory_new(1, sizeof *block + capacity);
+		block->older = arena->blocks;
+		block->capacity = capacity;
+		arena->blocks = block;
+		arena->used = 0;
+	}
+	void *data = arena->blocks->data + arena->used;
+	arena->used += size;
+	memset(data, 0, size);
+	return data;
+}
+
+char *arena_copy(struct arena *arena, const void *data, size_t size)
+{
+	char *copy = arena_new(arena, size + 1);
+	if (size)
+		memcpy(copy, data, size);
+	return copy;
+}
+
+char *arena_copy_text(struct arena *arena, const char *text)
+{
+	return text ? arena_copy(arena, text, strlen(text)) : NULL;
+}
+
+void arena_reset(struct arena *arena)
+{
+	while (arena->blocks && arena->blocks->older) {
+		struct arena_block *block = arena->blocks;
+		arena->blocks = block->older;
+		free(block);
+	}
+	arena->used = 0;
+}
+
+void arena_finish(struct arena *arena)
+{
+	arena_reset(arena);
+	free(arena->blocks);
+	*arena = (struct arena){ 0 };
+}

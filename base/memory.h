@@ -1,0 +1,17 @@
+/* Allocation that cannot fail: out of memory ends the process with one line (crash-only; whoever
+ * was promised something is served by the next start). */
+#pragma once
+
+#include <stddef.h>
+
+/* `count` zeroed items of `size` bytes; the caller owns them and gives them to free(). */
+void *memory_new(size_t count, size_t size);
+
+/* Grow an array of items of `size` bytes so that it holds at least `wanted`; doubles. */
+void memory_reserve(void **items, size_t *capacity, size_t wanted, size_t size);
+
+/* A copy of a NUL-terminated text, owned by the caller; NULL for NULL. */
+char *memory_copy_text(const char *text);
+
+/* A copy of `size` bytes, owned by the caller. */
+void *memory_copy(const void *data, size_t size);

@@ -1,0 +1,16 @@
+/* Planted faults. Where the code asks PLANTED(name), a test build can switch one of the faults of
+ * plants.def on, to see that the simulator notices. Everywhere else it is the constant 0. */
+#pragma once
+
+#ifdef FETTLE_PLANTS
+enum plant {
+	PLANT_none,
+#define PLANT(name, doc) PLANT_##name,
+#include "base/plants.def"
+#undef PLANT
+};
+extern enum plant the_plant;
+#define PLANTED(name) (the_plant == PLANT_##name)
+#else
+#define PLANTED(name) 0
+#endif
