@@ -1,0 +1,31 @@
+/* Where a broker is: all that any program needs to know of it. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { PORT_DEFAULT = 5570 };
+
+/* The four doors of a broker: consecutive TCP ports, or sockets in one folder. */
+enum door { DOOR_WORKERS, DOOR_UPDATES, DOOR_ADMIN, DOOR_EVENTS, DOOR_COUNT };
+
+/* Zero is none. */
+struct address {
+	char *host;    /* name, IPv4, or IPv6 in brackets; NULL when `folder` is set */
+	uint16_t port; /* of DOOR_WORKERS */
+	char *folder;  /* of the ipc sockets */
+};
+
+/* HOST, HOST:PORT, [IPv6], [IPv6]:PORT, or ipc:FOLDER (a word with a slash is a folder too). */
+enum err address_parse(const char *text, struct address *ret_address);
+
+/* Free what parsing took. Fits `scoped(address_finish)`. */
+void address_finish(struct address *address);
+
+/* The ZeroMQ endpoint of a door; the caller frees it. */
+char *address_endpoint(const struct address *address, enum door door);
+
+/* Address and port as a person would type them; the caller frees it. */
+char *address_text(const struct address *address);

@@ -1,0 +1,147 @@
+/* Questions to the admin socket that wait for their answer. */
+#include "proto/client.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "proto/wire.h"
+
+#include <sys/signalfd.h>
+
+struct client {
+	struct address address;
+	int signals;
+	int64_t timeout_ms;
+	uint64_t next_id;
+	zsock_t *admin;
+	zsock_t *events;
+};
+
+struct client *client_new(const struct address *address, int signals, int64_t timeout_ms)
+{
+	struct client *client = memory_new(1, sizeof *client);
+	client->address = (struct address){ memory_copy_text(address->host), address->port,
+		                            memory_copy_text(address->folder) };
+	client->signals = signals;
+	client->timeout_ms = timeout_ms;
+	client->next_id = 1;
+	return client;
+}
+
+void client_destroy(struct client **client)
+{
+	if (!*client)
+		return;
+	zsock_destroy(&(*client)->admin);
+	zsock_destroy(&(*client)->events);
+	address_finish(&(*client)->address);
+	free(*client);
+	*client = NULL;
+}
+
+static enum err open_socket(struct client *client, int type, enum door door, zsock_t **socket)
+{
+	if (*socket)
+		return OK;
+	scoped(free_text) char *endpoint = address_endpoint(&client->address, door);
+	*socket = wire_socket(type);
+	enum err err = wire_connect(*socket, endpoint);
+	if (err)
+		zsock_destroy(socket);
+	return err;
+}
+
+/* Poll one socket and the signals until `deadline`; OK when the socket may have something. */
+static enum err poll_until(struct client *client, zsock_t *socket, short events, int64_t deadline)
+{
+	for (;;) {
+		int64_t left = deadline - clock_mono_ms();
+		zmq_pollitem_t items[2] = { { .socket = wire_handle(socket), .events = events },
+			                    { .fd = client->signals, .events = ZMQ_POLLIN } };
+		int ready = zmq_poll(items, 2, left > 0 ? (long)left : 0);
+		if (ready > 0 && items[1].revents) {
+			struct signalfd_siginfo info;
+			if (read(client->signals, &info, sizeof info) == sizeof info &&
+			    (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM))
+				return fail(ERR_STOPPED, "interrupted");
+		}
+		if (ready > 0 && items[0].revents)
+			return OK;
+		if (left <= 0)
+			return ERR_TIMED_OUT;
+	}
+}
+
+static enum err fail_unreachable(struct client *client)
+{
+	scoped(free_text) char *address = address_text(&client->address);
+	zsock_destroy(&client->admin); /* a late answer must not meet the next question */
+	return fail(ERR_UNREACHABLE,
+	            "no broker answers at %s; is it running? (fettle up, or --broker)", address);
+}
+
+static enum err read_reply(const struct msg_reply *reply, enum record_type type,
+                           struct arena *arena, void *result)
+{
+	if (reply->code && *reply->code) {
+		enum err code = strcmp(reply->code, "not_found") == 0     ? ERR_NOT_FOUND
+		                : strcmp(reply->code, "bad_request") == 0 ? ERR_USAGE
+		                                                          : ERR_SYSTEM;
+		return fail(code, "%s", reply->reason ? reply->reason : reply->code);
+	}
+	return record_unpack(type, reply->result.data, reply->result.size, arena, result);
+}
+
+enum err client_call(struct client *client, const char *method, enum record_type params_type,
+                     const void *params, enum record_type result_type, struct arena *arena,
+                     void *result)
+{
+	static const struct rec_no_params nothing;
+	scoped(text_finish) struct text packed = { 0 };
+	record_pack(params_type, params ? params : &nothing, &packed);
+	struct message request = { .type = MESSAGE_request,
+		                   .request = { .id = client->next_id++,
+		                                .method = method,
+		                                .params = { packed.data, packed.size } } };
+	int64_t deadline = clock_mono_ms() + client->timeout_ms;
+	enum err err = open_socket(client, ZMQ_DEALER, DOOR_ADMIN, &client->admin);
+	if (!err)
+		err = poll_until(client, client->admin, ZMQ_POLLOUT, deadline);
+	if (!err)
+		err = wire_send(client->admin, NULL, &request);
+	while (!err) {
+		scoped(message_finish) struct message message = { 0 };
+		enum err refusal;
+		if ((err = poll_until(client, client->admin, ZMQ_POLLIN, deadline)))
+			break;
+		enum wire_result got = wire_receive(client->admin, NULL, &message, &refusal);
+		if (got == WIRE_REFUSED)
+			return fail(ERR_MALFORMED, "the broker's answer: %s", error_text());
+		if (got == WIRE_MESSAGE && message.type == MESSAGE_error)
+			return fail(ERR_SYSTEM, "the broker refused: %s",
+			            message.error.reason ? message.error.reason
+			                                 : message.error.code);
+		if (got == WIRE_MESSAGE && message.type == MESSAGE_reply &&
+		    message.reply.id == request.request.id)
+			return read_reply(&message.reply, result_type, arena, result);
+	}
+	return err == ERR_TIMED_OUT || err == ERR_UNREACHABLE ? fail_unreachable(client) : err;
+}
+
+enum err client_wait_event(struct client *client, int64_t wait_ms, struct message *ret_event)
+{
+	scoped(message_finish) struct message event = { 0 };
+	enum err refusal, err = open_socket(client, ZMQ_SUB, DOOR_EVENTS, &client->events);
+	if (ret_event)
+		*ret_event = (struct message){ 0 };
+	if (!err)
+		err = poll_until(client, client->events, ZMQ_POLLIN, clock_mono_ms() + wait_ms);
+	if (err == ERR_TIMED_OUT)
+		return OK;
+	if (err || wire_receive(client->events, NULL, &event, &refusal) != WIRE_MESSAGE ||
+	    !ret_event)
+		return err;
+	*ret_event = event;
+	event = (struct message){ 0 };
+	return OK;
+}

@@ -1,0 +1,26 @@
+/* Questions to the admin socket that wait for their answer: for programs that do one thing. */
+#pragma once
+
+#include "proto/address.h"
+#include "proto/message.h"
+
+#include <stdint.h>
+
+struct client;
+
+/* `signals` is wire_start()'s descriptor, so that Ctrl-C ends a wait. The client copies the
+ * address. */
+struct client *client_new(const struct address *address, int signals, int64_t timeout_ms);
+void client_destroy(struct client **client);
+
+/* Ask and wait. `params` may be NULL with RECORD_no_params; `result` is filled with memory from
+ * `arena`. Errors: ERR_UNREACHABLE after the timeout, ERR_STOPPED on SIGINT or SIGTERM,
+ * ERR_NOT_FOUND and ERR_USAGE as the broker answers them, ERR_SYSTEM for its other refusals. */
+enum err client_call(struct client *client, const char *method, enum record_type params_type,
+                     const void *params, enum record_type result_type, struct arena *arena,
+                     void *result);
+
+/* Wait until an event was published, `wait_ms` passed (both OK) or a signal came (ERR_STOPPED).
+ * The first call subscribes; events are hints, the truth is asked with client_call(). `ret_event`
+ * may be NULL; its type is NONE when the time passed, else the caller finishes it. */
+enum err client_wait_event(struct client *client, int64_t wait_ms, struct message *ret_event);

@@ -1,0 +1,245 @@
+/* Messages on ZeroMQ sockets. The only place that knows frames and socket options. */
+#include "proto/wire.h"
+
+#include "base/log.h"
+#include "base/scoped.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+
+enum {
+	HANDSHAKE_MS = 2000,
+	BACKLOG = 4096,
+	QUEUE_FRAMES = 64, /* per peer */
+	EVENT_FRAMES = 1000,
+	ZMTP_HEARTBEAT_MS = 30000,
+	ZMTP_TIMEOUT_MS = 60000,
+};
+
+extern char **environ;
+
+static void forget_zsys_settings(void)
+{
+	for (char **entry = environ; *entry;) {
+		char name[64];
+		size_t size = strcspn(*entry, "=");
+		if (strncmp(*entry, "ZSYS_", 5) == 0 && size < sizeof name) {
+			memcpy(name, *entry, size);
+			name[size] = 0;
+			unsetenv(name);
+			entry = environ;
+		} else {
+			entry++;
+		}
+	}
+}
+
+enum err wire_start(int *ret_signals)
+{
+	sigset_t handled;
+	sigemptyset(&handled);
+	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGTERM);
+	sigaddset(&handled, SIGHUP);
+	sigaddset(&handled, SIGCHLD);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &handled, NULL);
+	*ret_signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (*ret_signals < 0)
+		return fail(ERR_SYSTEM, "signalfd: %s", strerror(errno));
+	forget_zsys_settings();
+	zsys_handler_set(NULL);
+	zsys_init();
+	zsys_set_logstream(stderr);
+	unsigned seed;
+	if (getrandom(&seed, sizeof seed, 0) == (ssize_t)sizeof seed)
+		srandom(seed); /* czmq seeds with the time: routing ids could be guessed */
+	return OK;
+}
+
+static void set_routing_id(void *handle)
+{
+	uint8_t id[16];
+	if (getrandom(id, sizeof id, 0) != (ssize_t)sizeof id)
+		return; /* libzmq then chooses one */
+	if (id[0] == 0)
+		id[0] = 1; /* a leading zero is libzmq's own */
+	zmq_setsockopt(handle, ZMQ_ROUTING_ID, id, sizeof id);
+}
+
+static void set_number(void *handle, int option, int value)
+{
+	if (zmq_setsockopt(handle, option, &value, sizeof value) != 0)
+		log_at(LOG_LEVEL_WARN, "socket option refused option=%d value=%d", option, value);
+}
+
+zsock_t *wire_socket(int type)
+{
+	zsock_t *socket = zsock_new(type);
+	if (!socket) {
+		fail(ERR_SYSTEM, "socket: %s", zmq_strerror(errno));
+		log_at(LOG_LEVEL_ERROR, "%s", error_text());
+		exit(error_exit_code(ERR_SYSTEM));
+	}
+	void *handle = zsock_resolve(socket);
+	int64_t size_max = MESSAGE_SIZE_MAX + 1024; /* our own limit answers, this one cuts off */
+	int queue = type == ZMQ_PUB || type == ZMQ_SUB ? EVENT_FRAMES : QUEUE_FRAMES;
+	zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
+	set_number(handle, ZMQ_SNDHWM, queue);
+	set_number(handle, ZMQ_RCVHWM, queue);
+	set_number(handle, ZMQ_LINGER, type == ZMQ_PUSH ? 1000 : 0);
+	set_number(handle, ZMQ_IPV6, 1);
+	set_number(handle, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+	set_number(handle, ZMQ_BACKLOG, BACKLOG);
+	set_number(handle, ZMQ_RECONNECT_IVL, 100 + (int)(random() % 200));
+	set_number(handle, ZMQ_RECONNECT_IVL_MAX, 1500 + (int)(random() % 1000));
+	if (type == ZMQ_ROUTER)
+		set_number(handle, ZMQ_ROUTER_MANDATORY, 1);
+	if (type == ZMQ_DEALER)
+		set_routing_id(handle);
+	if (type == ZMQ_DEALER || type == ZMQ_PUSH)
+		set_number(handle, ZMQ_IMMEDIATE, 1);
+	if (type == ZMQ_DEALER || type == ZMQ_ROUTER) {
+		set_number(handle, ZMQ_HEARTBEAT_IVL, ZMTP_HEARTBEAT_MS);
+		set_number(handle, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_TIMEOUT_MS);
+	}
+	if (type == ZMQ_SUB)
+		zmq_setsockopt(handle, ZMQ_SUBSCRIBE, "", 0);
+	return socket;
+}
+
+enum err wire_bind(zsock_t *socket, const char *endpoint)
+{
+	if (zmq_bind(zsock_resolve(socket), endpoint) == 0)
+		return OK;
+	if (errno == EADDRINUSE)
+		return fail(ERR_IN_USE, "listen on %s: another process has it", endpoint);
+	return fail(ERR_USAGE, "listen on %s: %s", endpoint, zmq_strerror(errno));
+}
+
+enum err wire_connect(zsock_t *socket, const char *endpoint)
+{
+	if (zmq_connect(zsock_resolve(socket), endpoint) == 0)
+		return OK;
+	return fail(ERR_USAGE, "connect to %s: %s", endpoint, zmq_strerror(errno));
+}
+
+static bool send_frame(void *handle, const void *data, size_t size, int flags)
+{
+	int sent;
+	do
+		sent = zmq_send(handle, data, size, ZMQ_DONTWAIT | flags);
+	while (sent < 0 && errno == EINTR);
+	return sent >= 0;
+}
+
+enum err wire_send_packed(zsock_t *socket, const struct peer *to, const struct bytes *body)
+{
+	void *handle = zsock_resolve(socket);
+	if (body->size > MESSAGE_SIZE_MAX)
+		return fail(ERR_MALFORMED, "send: %zu bytes are over the limit of %d", body->size,
+		            MESSAGE_SIZE_MAX);
+	if ((to && !send_frame(handle, to->id, to->size, ZMQ_SNDMORE)) ||
+	    !send_frame(handle, MESSAGE_PROTOCOL, sizeof MESSAGE_PROTOCOL - 1, ZMQ_SNDMORE) ||
+	    !send_frame(handle, body->data, body->size, 0))
+		return fail(ERR_UNREACHABLE, "send: %s", zmq_strerror(errno));
+	return OK;
+}
+
+enum err wire_send(zsock_t *socket, const struct peer *to, const struct message *message)
+{
+	scoped(text_finish) struct text body = { 0 };
+	message_pack(message, &body);
+	enum err err = wire_send_packed(socket, to, &(struct bytes){ body.data, body.size });
+	return err ? fail(err, "%s: %s", message_type_text(message->type), error_text()) : OK;
+}
+
+/* One frame; false when there is none. */
+static bool receive_frame(void *handle, zmq_msg_t *frame, bool *ret_more)
+{
+	int got;
+	do
+		got = zmq_msg_recv(frame, handle, ZMQ_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	*ret_more = got >= 0 && zmq_msg_more(frame);
+	return got >= 0;
+}
+
+/* An endless multipart message must not grow us: frames past the body are read and dropped. */
+static void drop_frames(void *handle)
+{
+	bool more = true;
+	while (more) {
+		zmq_msg_t frame;
+		zmq_msg_init(&frame);
+		if (!receive_frame(handle, &frame, &more))
+			more = false;
+		zmq_msg_close(&frame);
+	}
+}
+
+static enum err read_frames(zmq_msg_t *protocol, zmq_msg_t *body, bool complete, bool more,
+                            struct message *ret_message)
+{
+	if (!complete || more)
+		return fail(ERR_MALFORMED, "message: not exactly a protocol and a body frame");
+	if (zmq_msg_size(protocol) != sizeof MESSAGE_PROTOCOL - 1 ||
+	    memcmp(zmq_msg_data(protocol), MESSAGE_PROTOCOL, sizeof MESSAGE_PROTOCOL - 1) != 0)
+		return fail(ERR_USAGE, "message: this broker speaks " MESSAGE_PROTOCOL " only");
+	return message_unpack(zmq_msg_data(body), zmq_msg_size(body), ret_message);
+}
+
+enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct message *ret_message,
+                              enum err *ret_refusal)
+{
+	void *handle = zsock_resolve(socket);
+	zmq_msg_t id, protocol, body;
+	bool more = true, complete = false;
+	*ret_refusal = OK;
+	memset(ret_message, 0, sizeof *ret_message); /* finishing it is fine, whatever comes */
+	zmq_msg_init(&id);
+	zmq_msg_init(&protocol);
+	zmq_msg_init(&body);
+	bool got = ret_from ? receive_frame(handle, &id, &more) : true;
+	if (got && more && receive_frame(handle, &protocol, &more))
+		complete = more && receive_frame(handle, &body, &more);
+	else
+		got = got && ret_from; /* a lone routing id is refused, not nothing */
+	if (got && more)
+		drop_frames(handle);
+	if (got) {
+		*ret_refusal = read_frames(&protocol, &body, complete, more, ret_message);
+		if (ret_from && zmq_msg_size(&id) > PEER_ID_MAX)
+			*ret_refusal =
+				fail(ERR_MALFORMED, "peer: routing id over %d bytes", PEER_ID_MAX);
+	}
+	if (got && ret_from) {
+		*ret_from = (struct peer){ 0 };
+		if (zmq_msg_size(&id) <= PEER_ID_MAX) {
+			ret_from->size = (uint8_t)zmq_msg_size(&id);
+			memcpy(ret_from->id, zmq_msg_data(&id), ret_from->size);
+		} else {
+			message_finish(ret_message);
+		}
+	}
+	zmq_msg_close(&id);
+	zmq_msg_close(&protocol);
+	zmq_msg_close(&body);
+	return !got ? WIRE_NOTHING : *ret_refusal ? WIRE_REFUSED : WIRE_MESSAGE;
+}
+
+struct message wire_refusal(enum err refusal)
+{
+	const char *code = refusal == ERR_NOT_FOUND ? "unknown_type"
+	                   : refusal == ERR_USAGE   ? "unknown_protocol"
+	                                            : "malformed";
+	return (struct message){ .type = MESSAGE_error,
+		                 .error = { .code = code, .reason = error_text() } };
+}
+
+void *wire_handle(zsock_t *socket)
+{
+	return zsock_resolve(socket);
+}

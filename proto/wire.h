@@ -1,0 +1,42 @@
+/* Messages on ZeroMQ sockets: [routing id] ["fettle/1"] [body]. */
+#pragma once
+
+#include "proto/message.h"
+#include "proto/peer.h"
+
+#include <czmq.h>
+
+/* Before the first socket of a program: block the signals we handle, keep czmq from handling them
+ * and from reading ZSYS_* settings, seed its random numbers. Returns a non-blocking signalfd for
+ * SIGINT, SIGTERM, SIGHUP and SIGCHLD. */
+enum err wire_start(int *ret_signals);
+
+/* A socket with our limits: frames of at most 1 MiB, bounded queues, no linger, short handshakes;
+ * ROUTERs fail on unroutable sends and never hand an id over; DEALERs get a new random routing id
+ * and, like PUSH, take nothing while disconnected. Never NULL. */
+zsock_t *wire_socket(int type);
+
+/* ERR_IN_USE when the endpoint belongs to someone else; the caller removes old ipc files. */
+enum err wire_bind(zsock_t *socket, const char *endpoint);
+enum err wire_connect(zsock_t *socket, const char *endpoint);
+
+/* Send without waiting. `to` is NULL except on a ROUTER. ERR_UNREACHABLE when nobody is there or
+ * the queue is full; the message is then gone. */
+enum err wire_send(zsock_t *socket, const struct peer *to, const struct message *message);
+
+/* The same for a body that was packed before. */
+enum err wire_send_packed(zsock_t *socket, const struct peer *to, const struct bytes *body);
+
+enum wire_result { WIRE_NOTHING, WIRE_MESSAGE, WIRE_REFUSED };
+
+/* Receive without waiting. On WIRE_MESSAGE the caller owns the message. On WIRE_REFUSED
+ * error_text() says why and *ret_refusal which: ERR_MALFORMED, ERR_NOT_FOUND (no such type) or
+ * ERR_USAGE (not our protocol). `ret_from` is NULL except on a ROUTER. */
+enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct message *ret_message,
+                              enum err *ret_refusal);
+
+/* A message that borrows nothing: the `error` reply to a refusal. */
+struct message wire_refusal(enum err refusal);
+
+/* The raw socket, for zmq_poll. */
+void *wire_handle(zsock_t *socket);
