@@ -1,0 +1,328 @@
+/* The admin socket: questions of people, scripts and observers. What only the core knows is
+ * answered at once; what is recorded comes from the store. */
+#include "broker/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "base/table.h"
+#include "proto/wire.h"
+
+#include <string.h>
+#include <sys/statvfs.h>
+
+enum {
+	QUESTIONS_MAX = 512,          /* waiting for the store; more are answered `busy` */
+	ANSWER_SIZE_MAX = 512 * 1024, /* larger pages are cut */
+	WATCHED_MAX = 1000,
+};
+
+struct watched_entry {
+	struct rec_watched watched; /* texts in `arena` */
+	struct arena arena;
+	UT_hash_handle hh;
+};
+
+static void send_reply(struct server *server, const struct peer *peer, const struct message *reply)
+{
+	if (wire_send(server->admin, peer, reply))
+		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+}
+
+static void reply_error(struct server *server, const struct peer *peer, uint64_t id,
+                        const char *code, const char *reason)
+{
+	struct message reply = { .type = MESSAGE_reply,
+		                 .reply = { .id = id, .code = code, .reason = reason } };
+	send_reply(server, peer, &reply);
+}
+
+/* Pack a result; the caller finishes `body`, which the reply borrows. */
+static struct message make_reply(uint64_t id, enum record_type type, const void *result,
+                                 struct text *body)
+{
+	record_pack(type, result, body);
+	return (struct message){ .type = MESSAGE_reply,
+		                 .reply = { .id = id, .result = { body->data, body->size } } };
+}
+
+static void reply_result(struct server *server, const struct peer *peer, uint64_t id,
+                         enum record_type type, const void *result)
+{
+	scoped(text_finish) struct text body = { 0 };
+	struct message reply = make_reply(id, type, result, &body);
+	send_reply(server, peer, &reply);
+}
+
+/* ---- answered at once ---------------------------------------------------------------------- */
+
+struct question {
+	struct server *server;
+	const struct peer *peer;
+	const struct msg_request *request;
+	const void *params;
+	struct arena *arena;
+};
+
+static void fill_watched(struct server *server, struct arena *arena,
+                         struct rec_status_result *status)
+{
+	size_t count = 0;
+	struct rec_watched *rows = arena_new(arena, HASH_COUNT(server->watched) * sizeof *rows);
+	for (struct watched_entry *entry = server->watched; entry; entry = entry->hh.next)
+		rows[count++] = entry->watched;
+	status->repositories = rows;
+	status->repositories_count = count;
+}
+
+static void answer_status(const struct question *q)
+{
+	struct server *server = q->server;
+	struct statvfs disk;
+	struct rec_status_result status = {
+		.version = FETTLE_VERSION,
+		.now = clock_wall_ms(),
+		.uptime_ms = server->now_ms - server->started_ms,
+		.store = server->settings->state,
+		.store_size = store_size(server->store),
+		.refused = server->refused,
+	};
+	if (statvfs(server->settings->state, &disk) == 0)
+		status.disk_free = (uint64_t)disk.f_bavail * disk.f_frsize;
+	core_status(server->core, server->now_ms, q->arena, &status);
+	fill_watched(server, q->arena, &status);
+	reply_result(server, q->peer, q->request->id, RECORD_status_result, &status);
+}
+
+static void answer_workers(const struct question *q)
+{
+	struct rec_workers_result result;
+	core_workers(q->server->core, q->server->now_ms, q->params, q->arena, &result);
+	reply_result(q->server, q->peer, q->request->id, RECORD_workers_result, &result);
+}
+
+/* Marks are promises: they leave after the rows that make them true. */
+static void answer_marks(const struct question *q)
+{
+	struct rec_marks_result result;
+	scoped(text_finish) struct text body = { 0 };
+	core_marks(q->server->core, q->params, q->arena, &result);
+	struct message reply = make_reply(q->request->id, RECORD_marks_result, &result, &body);
+	batch_add_reply(q->server->filling, q->peer, &reply);
+}
+
+static void forget_watched(struct server *server, struct watched_entry *entry)
+{
+	HASH_DEL(server->watched, entry);
+	arena_finish(&entry->arena);
+	free(entry);
+}
+
+static void remember_watched(struct server *server, const char *observer,
+                             const struct rec_watched *seen)
+{
+	struct watched_entry *entry;
+	HASH_FIND_STR(server->watched, seen->repository, entry);
+	if (entry)
+		forget_watched(server, entry);
+	if (HASH_COUNT(server->watched) >= WATCHED_MAX)
+		return;
+	entry = memory_new(1, sizeof *entry);
+	entry->watched = *seen;
+	entry->watched.repository = arena_copy_text(&entry->arena, seen->repository);
+	entry->watched.url = arena_copy_text(&entry->arena, seen->url);
+	entry->watched.observer = arena_copy_text(&entry->arena, observer);
+	entry->watched.state = arena_copy_text(&entry->arena, seen->state);
+	entry->watched.error = arena_copy_text(&entry->arena, seen->error);
+	HASH_ADD_KEYPTR(hh, server->watched, entry->watched.repository,
+	                strlen(entry->watched.repository), entry);
+}
+
+/* A report replaces what the same observer said before. */
+static void answer_report(const struct question *q)
+{
+	static const struct rec_no_params nothing;
+	const struct rec_report_params *report = q->params;
+	struct watched_entry *entry, *next;
+	HASH_ITER (hh, q->server->watched, entry, next) {
+		if (strcmp(entry->watched.observer, report->observer) == 0)
+			forget_watched(q->server, entry);
+	}
+	for (size_t i = 0; i < report->repositories_count; i++)
+		remember_watched(q->server, report->observer, &report->repositories[i]);
+	reply_result(q->server, q->peer, q->request->id, RECORD_no_params, &nothing);
+}
+
+/* ---- answered by the store ----------------------------------------------------------------- */
+
+/* Rows are cut until the answer fits a frame; its cursor then says where to go on. */
+static void reply_queue(struct server *server, struct store_task *task, struct text *body)
+{
+	struct rec_queue_result *queue = &task->result.queue;
+	struct rec_job_row *jobs = arena_new(&task->arena, queue->jobs_count * sizeof *queue->jobs);
+	if (queue->jobs_count)
+		memcpy(jobs, queue->jobs, queue->jobs_count * sizeof *jobs);
+	for (size_t i = 0; i < queue->jobs_count; i++)
+		if (strcmp(jobs[i].state, "queued") == 0)
+			jobs[i].reason =
+				core_wait_reason(server->core, jobs[i].labels, &task->arena);
+	queue->jobs = jobs;
+	record_pack(RECORD_queue_result, queue, body);
+	while (body->size > ANSWER_SIZE_MAX && queue->jobs_count > 1) {
+		queue->jobs_count /= 2;
+		queue->next = jobs[queue->jobs_count - 1].job;
+		text_clear(body);
+		record_pack(RECORD_queue_result, queue, body);
+	}
+}
+
+static void reply_builds(struct store_task *task, struct text *body)
+{
+	struct rec_builds_result *builds = &task->result.builds;
+	record_pack(RECORD_builds_result, builds, body);
+	while (body->size > ANSWER_SIZE_MAX && builds->builds_count > 1) {
+		builds->builds_count /= 2;
+		builds->next = builds->builds[builds->builds_count - 1].build;
+		text_clear(body);
+		record_pack(RECORD_builds_result, builds, body);
+	}
+}
+
+static void reply_show(struct server *server, struct store_task *task, struct text *body)
+{
+	struct rec_show_result *show = &task->result.show;
+	for (size_t i = 0; i < show->builds_count; i++) {
+		/* These rows are ours: the task's arena holds them. */
+		struct rec_job_row *jobs = (struct rec_job_row *)(uintptr_t)show->builds[i].jobs;
+		for (size_t j = 0; j < show->builds[i].jobs_count; j++)
+			if (strcmp(jobs[j].state, "queued") == 0)
+				jobs[j].reason = core_wait_reason(server->core, jobs[j].labels,
+				                                  &task->arena);
+	}
+	record_pack(RECORD_show_result, show, body);
+	while (body->size > ANSWER_SIZE_MAX && show->builds_count > 1) {
+		show->builds_count /= 2;
+		text_clear(body);
+		record_pack(RECORD_show_result, show, body);
+	}
+}
+
+void admin_answer(struct server *server, struct store_task *task)
+{
+	uint64_t id = task->message.request.id;
+	scoped(text_finish) struct text body = { 0 };
+	if (task->err) {
+		const char *code = task->err == ERR_NOT_FOUND ? "not_found"
+		                   : task->err == ERR_USAGE   ? "bad_request"
+		                                              : "store";
+		reply_error(server, &task->peer, id, code, task->error);
+		return;
+	}
+	if (task->question == QUESTION_QUEUE)
+		reply_queue(server, task, &body);
+	else if (task->question == QUESTION_BUILDS)
+		reply_builds(task, &body);
+	else if (task->question == QUESTION_SHOW)
+		reply_show(server, task, &body);
+	else
+		record_pack(RECORD_log_result, &task->result.log, &body);
+	struct message reply = { .type = MESSAGE_reply,
+		                 .reply = { .id = id, .result = { body.data, body.size } } };
+	send_reply(server, &task->peer, &reply);
+}
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+static const struct method {
+	const char *name;
+	enum record_type params;
+	void (*answer)(const struct question *question); /* NULL: the store does */
+	enum store_question question;
+} methods[] = {
+	{ "status", RECORD_no_params, answer_status, 0 },
+	{ "workers", RECORD_page_params, answer_workers, 0 },
+	{ "marks", RECORD_marks_params, answer_marks, 0 },
+	{ "report", RECORD_report_params, answer_report, 0 },
+	{ "queue", RECORD_page_params, NULL, QUESTION_QUEUE },
+	{ "builds", RECORD_page_params, NULL, QUESTION_BUILDS },
+	{ "show", RECORD_show_params, NULL, QUESTION_SHOW },
+	{ "log", RECORD_log_params, NULL, QUESTION_LOG },
+};
+
+static const struct method *find_method(const char *name)
+{
+	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+		if (strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	return NULL;
+}
+
+/* Parameters are read into the task's own arena, so that they live as long as it does. */
+static void ask_store(struct server *server, const struct peer *peer, struct message *message,
+                      const struct method *method)
+{
+	uint64_t id = message->request.id;
+	if (server->questions >= QUESTIONS_MAX) {
+		reply_error(server, peer, id, "busy", "too many questions wait; ask again");
+		return;
+	}
+	struct store_task *task = store_task_new(method->question);
+	struct bytes params = message->request.params;
+	if (record_unpack(method->params, params.data, params.size, &task->arena, &task->params)) {
+		reply_error(server, peer, id, "bad_request", error_text());
+		store_task_destroy(&task);
+		return;
+	}
+	task->peer = *peer;
+	task->message = *message;
+	*message = (struct message){ 0 };
+	server->questions++;
+	store_ask(server->store, &task);
+}
+
+static void answer_now(struct server *server, const struct peer *peer,
+                       const struct msg_request *request, const struct method *method)
+{
+	scoped(arena_finish) struct arena arena = { 0 };
+	union {
+		struct rec_no_params none;
+		struct rec_page_params page;
+		struct rec_marks_params marks;
+		struct rec_report_params report;
+	} params;
+	if (record_unpack(method->params, request->params.data, request->params.size, &arena,
+	                  &params)) {
+		reply_error(server, peer, request->id, "bad_request", error_text());
+		return;
+	}
+	method->answer(&(struct question){ server, peer, request, &params, &arena });
+}
+
+void admin_receive(struct server *server, const struct peer *peer, struct message *message)
+{
+	if (message->type != MESSAGE_request) {
+		struct message refusal = { .type = MESSAGE_error,
+			                   .error = { .code = "not_a_request",
+			                              .reason = "this socket takes requests" } };
+		server_note_refusal(server, "admin", "not a request");
+		send_reply(server, peer, &refusal);
+		return;
+	}
+	const struct method *method = find_method(message->request.method);
+	if (!method) {
+		server_note_refusal(server, "admin", "unknown method");
+		reply_error(server, peer, message->request.id, "unknown_method", "no such method");
+	} else if (method->answer) {
+		answer_now(server, peer, &message->request, method);
+	} else {
+		ask_store(server, peer, message, method);
+	}
+}
+
+void admin_finish(struct server *server)
+{
+	struct watched_entry *entry, *next;
+	HASH_ITER (hh, server->watched, entry, next)
+		forget_watched(server, entry);
+}

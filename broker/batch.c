@@ -1,0 +1,112 @@
+/* Copies of effects, on their way through the store. */
+#include "broker/batch.h"
+
+#include "base/memory.h"
+#include "base/scoped.h"
+
+struct batch *batch_new(void)
+{
+	return memory_new(1, sizeof(struct batch));
+}
+
+void batch_destroy(struct batch **batch)
+{
+	if (!*batch)
+		return;
+	arena_finish(&(*batch)->arena);
+	free((*batch)->items);
+	free(*batch);
+	*batch = NULL;
+}
+
+bool effect_is_save(enum effect_kind kind)
+{
+	return kind <= EFFECT_SAVE_VERDICT;
+}
+
+struct bytes batch_pack(struct batch *batch, const struct message *message)
+{
+	scoped(text_finish) struct text body = { 0 };
+	message_pack(message, &body);
+	return (struct bytes){ arena_copy(&batch->arena, body.data, body.size), body.size };
+}
+
+static void copy_ref(struct arena *arena, struct effect *effect)
+{
+	effect->ref.repository = arena_copy_text(arena, effect->ref.repository);
+	effect->ref.url = arena_copy_text(arena, effect->ref.url);
+	effect->ref.name = arena_copy_text(arena, effect->ref.name);
+	effect->ref.mark = arena_copy_text(arena, effect->ref.mark);
+}
+
+static void copy_build(struct arena *arena, struct effect *effect)
+{
+	struct rec_commit *commit = arena_new(arena, sizeof *commit);
+	const struct rec_commit *from = effect->accepted.commit;
+	commit->commit = arena_copy_text(arena, from->commit);
+	commit->tree = arena_copy_text(arena, from->tree);
+	commit->author = arena_copy_text(arena, from->author);
+	commit->subject = arena_copy_text(arena, from->subject);
+	commit->time = from->time;
+	effect->accepted.commit = commit;
+	effect->accepted.repository = arena_copy_text(arena, effect->accepted.repository);
+	effect->accepted.ref = arena_copy_text(arena, effect->accepted.ref);
+}
+
+/* A spec is kept packed: the store looks at its name only. */
+static struct bytes copy_spec(struct arena *arena, struct effect *effect)
+{
+	scoped(text_finish) struct text packed = { 0 };
+	record_pack(RECORD_spec, effect->queued.spec, &packed);
+	struct rec_spec *spec = arena_new(arena, sizeof *spec);
+	spec->name = arena_copy_text(arena, effect->queued.spec->name);
+	effect->queued.spec = spec;
+	effect->queued.labels = arena_copy_text(arena, effect->queued.labels);
+	return (struct bytes){ arena_copy(arena, packed.data, packed.size), packed.size };
+}
+
+static void copy_event(struct arena *arena, struct msg_event *event)
+{
+	event->worker = arena_copy_text(arena, event->worker);
+	event->reason = arena_copy_text(arena, event->reason);
+	event->kind = arena_copy_text(arena, event->kind);
+}
+
+void batch_add(struct batch *batch, const struct effect *effect)
+{
+	struct arena *arena = &batch->arena;
+	memory_reserve((void **)&batch->items, &batch->capacity, batch->count + 1,
+	               sizeof *batch->items);
+	struct batch_item *item = &batch->items[batch->count++];
+	*item = (struct batch_item){ .effect = *effect };
+	item->effect.reason = arena_copy_text(arena, effect->reason);
+	batch->saves += effect_is_save(effect->kind);
+	switch (effect->kind) {
+	case EFFECT_SAVE_REF: copy_ref(arena, &item->effect); break;
+	case EFFECT_SAVE_BUILD: copy_build(arena, &item->effect); break;
+	case EFFECT_SAVE_JOB: item->body = copy_spec(arena, &item->effect); break;
+	case EFFECT_SAVE_LEASE:
+		item->effect.lease.worker = arena_copy_text(arena, effect->lease.worker);
+		item->effect.lease.session = arena_copy_text(arena, effect->lease.session);
+		break;
+	case EFFECT_SAVE_LOG:
+		item->effect.log.bytes.data =
+			arena_copy(arena, effect->log.bytes.data, effect->log.bytes.size);
+		break;
+	case EFFECT_SEND: item->body = batch_pack(batch, &effect->message); break;
+	case EFFECT_PUBLISH: copy_event(arena, &item->effect.message.event); break;
+	case EFFECT_SAVE_ADOPTED:
+	case EFFECT_SAVE_LEASE_END:
+	case EFFECT_SAVE_FINAL:
+	case EFFECT_SAVE_VERDICT:
+	case EFFECT_OFFER:
+	case EFFECT_SEND_NOW:
+	case EFFECT_REFUSED: break;
+	}
+}
+
+void batch_add_reply(struct batch *batch, const struct peer *peer, const struct message *reply)
+{
+	batch_add(batch, &(struct effect){ .kind = EFFECT_SEND, .peer = *peer, .message = *reply });
+	batch->items[batch->count - 1].to_admin = true;
+}

@@ -1,0 +1,37 @@
+/* What one transaction holds and what may leave after it: effects of the core, copied so that the
+ * core and the messages they came from can go on. Built by the loop, worked on by the store. */
+#pragma once
+
+#include "broker/core/effects.h"
+
+/* An effect whose pointers lie in the batch's arena. `body` is a packed message: of a send from the
+ * start, of an offer or an event once the store has filled in what it knows. */
+struct batch_item {
+	struct effect effect;
+	struct bytes body;
+	bool to_admin; /* a send for the admin socket, not for a worker */
+};
+
+struct batch {
+	struct batch_item *items;
+	size_t count;
+	size_t capacity;
+	size_t saves;    /* items that change the store */
+	int64_t wall_ms; /* stamped on its rows */
+	struct arena arena;
+};
+
+struct batch *batch_new(void);
+void batch_destroy(struct batch **batch);
+
+/* Copy one effect, neither EFFECT_SEND_NOW nor EFFECT_REFUSED. */
+void batch_add(struct batch *batch, const struct effect *effect);
+
+/* Add an answer on the admin socket that must not leave before what was saved before it. */
+void batch_add_reply(struct batch *batch, const struct peer *peer, const struct message *reply);
+
+/* Does this effect change the store? */
+bool effect_is_save(enum effect_kind kind);
+
+/* Pack a message into the arena of the batch. */
+struct bytes batch_pack(struct batch *batch, const struct message *message);

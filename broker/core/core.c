@@ -1,0 +1,127 @@
+/* One step of the broker: the event, then what time and free slots ask for. */
+#include "broker/core/state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct core *core_new(const struct core_settings *settings)
+{
+	struct core *core = memory_new(1, sizeof *core);
+	core->settings = *settings;
+	core->wakeup_ms = INT64_MAX;
+	return core;
+}
+
+void core_destroy(struct core **core)
+{
+	if (!*core)
+		return;
+	builds_finish(*core);
+	fleet_finish(*core);
+	labels_finish(*core);
+	free(*core);
+	*core = NULL;
+}
+
+void publish(struct core *core, struct effects *out, const struct msg_event *event)
+{
+	struct effect *effect = effects_add(out, EFFECT_PUBLISH);
+	effect->build = event->build;
+	effect->job = event->job;
+	effect->attempt = event->attempt;
+	effect->message.type = MESSAGE_event;
+	effect->message.event = *event;
+	effect->message.event.sequence = ++core->last_event;
+	/* The worker may be gone before the shell looks. */
+	effect->message.event.worker = arena_copy_text(&out->arena, event->worker);
+}
+
+/* We were stopped, or the turn before took long: that silence was ours, so every deadline moves. */
+static void advance_clock(struct core *core, int64_t now_ms)
+{
+	assert(now_ms >= core->now_ms);
+	core->now_ms = now_ms;
+	if (core->wakeup_ms != INT64_MAX && now_ms > core->wakeup_ms + core->settings.heartbeat_ms)
+		core->lag_ms += now_ms - core->wakeup_ms;
+}
+
+static int64_t next_wakeup(const struct core *core)
+{
+	int64_t fleet = fleet_wakeup_ms(core), lease = lease_wakeup_ms(core);
+	return fleet < lease ? fleet : lease;
+}
+
+void core_step(struct core *core, const struct event *event, struct effects *out)
+{
+	advance_clock(core, event->now_ms);
+	switch (event->kind) {
+	case EVENT_RECEIVED: fleet_receive(core, event, out); break;
+	case EVENT_UPDATE: builds_update(core, event, out); break;
+	case EVENT_TIME_PASSED:
+		fleet_tick(core, out);
+		lease_tick(core, out);
+		break;
+	case EVENT_STORE_FULL: core->store_full = true; break;
+	case EVENT_STORE_OK:
+		core->store_full = false;
+		core->dispatch_due = true;
+		break;
+	}
+	queue_dispatch(core, out);
+	core->wakeup_ms = next_wakeup(core);
+}
+
+int64_t core_wakeup_ms(const struct core *core)
+{
+	return core->wakeup_ms;
+}
+
+void core_restore_ids(struct core *core, uint64_t last_build, uint64_t last_job)
+{
+	core->last_build = last_build;
+	core->last_job = last_job;
+}
+
+void core_restore_ref(struct core *core, const char *repository, const char *url, const char *ref,
+                      const char *mark, bool rewound)
+{
+	struct repository *owner = repository_get(core, repository);
+	free(owner->url);
+	owner->url = memory_copy_text(url);
+	struct ref *restored = ref_get(owner, ref);
+	memcpy(restored->mark, mark, sizeof restored->mark);
+	restored->rewound = rewound;
+}
+
+void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref,
+                        enum outcome worst)
+{
+	build_add(core, build, ref_get(repository_get(core, repository), ref))->worst = worst;
+}
+
+void core_restore_job(struct core *core, const struct stored_job *stored, int64_t now_ms)
+{
+	struct build *build;
+	HASH_FIND(hh, core->builds, &stored->build, sizeof stored->build, build);
+	assert(build);
+	core->now_ms = now_ms;
+	struct job *job =
+		job_add(core, stored->job, build, label_set_from_text(core, stored->labels));
+	job->queued_ms = now_ms - stored->age_ms;
+	job->attempt = stored->attempt;
+	job->log_size = stored->log_size;
+	job->losses = memory_copy_text(stored->losses);
+	if (stored->worker) {
+		job->holder = worker_get(core, stored->worker);
+		job->holder->references++;
+	}
+	if (!stored->leased) {
+		queue_add(core, job);
+		return;
+	}
+	lease_restore(core, job);
+	core->grace_end_ms = fleet_now(core) + core->settings.restart_grace_ms +
+	                     core->settings.heartbeat_ms * core->settings.liveness;
+	core->wakeup_ms = next_wakeup(core);
+}

@@ -1,0 +1,108 @@
+/* The broker's core: which commits are accepted, which worker gets which job, what is lost and what
+ * is final. Pure: no socket, file, clock, log or random number. `core_step` is the only way in for
+ * what changes anything; the shell stores and sends what comes out, in order.
+ *
+ *  commit -> queued -- lease stored --> leased -- result --> final
+ *              ^                          |  third loss ---> final (lost)
+ *              +---- lease ended ---------+
+ */
+#pragma once
+
+#include "broker/core/effects.h"
+#include "proto/message.h"
+#include "proto/peer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	ATTEMPTS_MAX = 3,         /* hand-outs of a job before it is lost */
+	WORKERS_MAX = 20000,      /* known at once; more are refused */
+	OFFER_TIMEOUT_MS = 10000, /* a lease its worker does not name by then is ended */
+};
+
+struct core_settings {
+	int64_t heartbeat_ms;
+	uint32_t liveness;        /* silent heartbeats that end a session */
+	int64_t restart_grace_ms; /* what stored leases get on top after a restart: longer than the
+	                           * longest back-off of a worker */
+	uint64_t queue_max;       /* jobs that wait; more are refused until some are done */
+};
+
+enum event_kind {
+	EVENT_RECEIVED,    /* a message from a worker */
+	EVENT_UPDATE,      /* an update from an observer */
+	EVENT_TIME_PASSED, /* core_wakeup_ms() has come */
+	EVENT_STORE_FULL,  /* the disk has no space: refuse new work */
+	EVENT_STORE_OK,    /* there is space again */
+};
+
+struct event {
+	enum event_kind kind;
+	int64_t now_ms; /* monotonic, never less than the event before */
+	struct peer peer;
+	const struct message *message;
+	const bool *known; /* of EVENT_UPDATE: commits that have a build on this ref; NULL: none */
+};
+
+struct core; /* opaque outside broker/core */
+
+struct core *core_new(const struct core_settings *settings);
+void core_destroy(struct core **core);
+
+/* Advance by one event; what must now be done is appended to `out`. */
+void core_step(struct core *core, const struct event *event, struct effects *out);
+
+/* When EVENT_TIME_PASSED is due; INT64_MAX for never. */
+int64_t core_wakeup_ms(const struct core *core);
+
+/* ---- start: unfinished rows of the store, in this order ------------------------------------ */
+
+struct stored_job {
+	uint64_t job, build;
+	const char *labels; /* comma separated, sorted */
+	bool leased;
+	uint32_t attempt;
+	const char *worker; /* of the newest attempt; NULL when there is none */
+	const char *losses; /* workers that lost it, comma separated; NULL when none did */
+	uint32_t log_size;  /* bytes stored of the newest attempt */
+	int64_t age_ms;     /* since it was accepted */
+};
+
+void core_restore_ids(struct core *core, uint64_t last_build, uint64_t last_job);
+void core_restore_ref(struct core *core, const char *repository, const char *url, const char *ref,
+                      const char *mark, bool rewound);
+/* `worst` is that of its jobs that are final. */
+void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref,
+                        enum outcome worst);
+/* Jobs in the order of their ids, queued and leased ones only. */
+void core_restore_job(struct core *core, const struct stored_job *job, int64_t now_ms);
+
+/* ---- questions: nothing changes ------------------------------------------------------------- */
+
+/* Must the shell ask the store which commits of this update are known? Only a ref that was rewound
+ * or deleted once can bring a commit back. */
+bool core_wants_known(const struct core *core, const struct msg_update *update);
+
+/* "ok", "store_full" or "queue_full". */
+const char *core_state(const struct core *core);
+
+/* Counts, ages and the queue by label set and repository; memory from `arena`. Fields that the
+ * core does not know stay as they are. */
+void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
+                 struct rec_status_result *status);
+
+/* Workers by name, after row number `after`. */
+void core_workers(const struct core *core, int64_t now_ms, const struct rec_page_params *page,
+                  struct arena *arena, struct rec_workers_result *workers);
+
+/* Marks of a repository by ref, after the ref named `after`; a ref that is gone is not listed. */
+void core_marks(const struct core *core, const struct rec_marks_params *params, struct arena *arena,
+                struct rec_marks_result *marks);
+
+/* Why a job with these labels waits; memory from `arena`. */
+const char *core_wait_reason(const struct core *core, const char *labels, struct arena *arena);
+
+/* The invariants of this memory, asserted: for tests and the simulator. */
+void core_check(const struct core *core);

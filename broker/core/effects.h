@@ -1,0 +1,82 @@
+/* What a step of the broker's core wants done, in order. The shell saves, then sends. */
+#pragma once
+
+#include "proto/message.h"
+#include "proto/peer.h"
+
+enum effect_kind {
+	/* Rows to store: all of a step in one transaction. */
+	EFFECT_SAVE_REF,       /* a mark moved */
+	EFFECT_SAVE_BUILD,     /* a commit was accepted */
+	EFFECT_SAVE_JOB,       /* one of its jobs, queued */
+	EFFECT_SAVE_LEASE,     /* queued -> leased, with a new attempt number */
+	EFFECT_SAVE_ADOPTED,   /* queued -> leased: the newest attempt turned up again */
+	EFFECT_SAVE_LEASE_END, /* leased -> queued */
+	EFFECT_SAVE_LOG,       /* bytes of a log file */
+	EFFECT_SAVE_FINAL,     /* queued or leased -> final */
+	EFFECT_SAVE_VERDICT,   /* a build has its verdict */
+
+	/* What leaves only when every row above and before it is durable. */
+	EFFECT_SEND,    /* a message */
+	EFFECT_OFFER,   /* an offer: the store knows what to run */
+	EFFECT_PUBLISH, /* an event: the store knows the names */
+
+	/* What needs no row: heartbeats and greetings pass a slow disk. */
+	EFFECT_SEND_NOW,
+	EFFECT_REFUSED, /* a message had no effect; `reason` is for the log */
+};
+
+/* One effect. Pointers are good until the core's next step. */
+struct effect {
+	enum effect_kind kind;
+	struct peer peer; /* of sends and offers */
+	uint64_t build;   /* ids, where they apply */
+	uint64_t job;
+	uint32_t attempt;
+	union {
+		struct {
+			const char *repository, *url, *name, *mark;
+			bool rewound;
+		} ref;
+		struct {
+			const char *repository, *ref;
+			const struct rec_commit *commit;
+		} accepted;
+		struct {
+			const struct rec_spec *spec;
+			const char *labels;
+		} queued;
+		struct {
+			const char *worker, *session;
+		} lease;
+		struct {
+			uint64_t offset;
+			struct bytes bytes;
+		} log;
+		struct {
+			enum outcome outcome;
+			uint32_t exit_code;
+			int64_t duration_ms;
+		} final;
+		struct message message; /* never owns memory */
+	};
+	const char *reason; /* of ends, finals, verdicts and refusals; may be NULL */
+};
+
+/* The effects of one step, and the memory they point into. Zero is none. */
+struct effects {
+	struct effect *items;
+	size_t count;
+	size_t capacity;
+	struct arena arena;
+};
+
+/* A new effect at the end; valid until the next one is added. */
+struct effect *effects_add(struct effects *effects, enum effect_kind kind);
+
+/* Forget all, keep the memory. */
+void effects_reset(struct effects *effects);
+void effects_finish(struct effects *effects);
+
+/* One line for traces: "save lease job=7 attempt=1 worker=w1". */
+void effect_print(const struct effect *effect, struct text *line);

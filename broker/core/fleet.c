@@ -1,0 +1,354 @@
+/* Workers and their sessions: who is here, who went silent, who may take a job. The Paranoid Pirate
+ * pattern (RFC 6 of ZeroMQ), corrected: any frame counts as life and none as readiness; busy
+ * workers are heartbeaten like idle ones; a routing id is an address, never a name. */
+#include "broker/core/state.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+struct worker *worker_get(struct core *core, const char *name)
+{
+	struct worker *worker;
+	HASH_FIND_STR(core->workers, name, worker);
+	if (worker)
+		return worker;
+	worker = memory_new(1, sizeof *worker);
+	worker->name = memory_copy_text(name);
+	HASH_ADD_KEYPTR(hh, core->workers, worker->name, strlen(worker->name), worker);
+	return worker;
+}
+
+static bool is_here(const struct worker *worker)
+{
+	return worker->peer.size > 0;
+}
+
+static void free_worker(struct core *core, struct worker *worker)
+{
+	HASH_DEL(core->workers, worker);
+	free(worker->name);
+	free(worker->session);
+	free(worker->instance);
+	free(worker->host);
+	free(worker->version);
+	free(worker);
+}
+
+void worker_release(struct core *core, struct worker *worker)
+{
+	if (!is_here(worker) && worker->references == 0)
+		free_worker(core, worker);
+}
+
+void worker_update_idle(struct core *core, struct worker *worker)
+{
+	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
+	bool idle = is_here(worker) && worker->lease_count < credit;
+	if (worker->is_idle) /* out, and in at the end: whoever got a job waits its turn again */
+		DL_DELETE2(worker->profile->idle, worker, idle_prev, idle_next);
+	if (idle)
+		DL_APPEND2(worker->profile->idle, worker, idle_prev, idle_next);
+	if (idle && !worker->is_idle)
+		core->dispatch_due = true;
+	worker->is_idle = idle;
+}
+
+void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
+                 const struct message *message, struct effects *out)
+{
+	if (!is_here(worker))
+		return;
+	struct effect *send = effects_add(out, kind);
+	send->peer = worker->peer;
+	send->message = *message;
+	/* Only what leaves at once tells the worker that we live. */
+	if (kind == EFFECT_SEND_NOW) {
+		worker->sent_ms = fleet_now(core);
+		DL_DELETE2(core->sent, worker, sent_prev, sent_next);
+		DL_APPEND2(core->sent, worker, sent_prev, sent_next);
+	}
+}
+
+static void end_leases(struct core *core, struct worker *worker, const char *reason,
+                       struct effects *out)
+{
+	while (worker->leases)
+		lease_end(core, worker->leases, reason, out);
+}
+
+/* Out of every list of those who are here. */
+static void disconnect(struct core *core, struct worker *worker)
+{
+	HASH_DELETE(hh_peer, core->workers_by_peer, worker);
+	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
+	DL_DELETE2(core->sent, worker, sent_prev, sent_next);
+	worker->peer = (struct peer){ 0 };
+	worker_update_idle(core, worker);
+	worker->profile->workers--;
+	profile_release(core, worker->profile);
+	worker->profile = NULL;
+	worker->ready = 0;
+}
+
+void worker_leave(struct core *core, struct worker *worker, const char *reason, struct effects *out)
+{
+	publish(core, out,
+	        &(struct msg_event){ .kind = "left",
+	                             .worker = arena_copy_text(&out->arena, worker->name),
+	                             .reason = arena_copy_text(&out->arena, reason) });
+	disconnect(core, worker);
+	/* While leases end, jobs forget this worker; it must live until the last one did. */
+	worker->references++;
+	end_leases(core, worker, reason, out);
+	worker->references--;
+	worker_release(core, worker);
+}
+
+static void connect(struct core *core, struct worker *worker, const struct peer *peer,
+                    const struct msg_hello *hello)
+{
+	free(worker->session);
+	free(worker->instance);
+	free(worker->host);
+	free(worker->version);
+	worker->session = memory_copy_text(hello->session);
+	worker->instance = memory_copy_text(hello->instance);
+	worker->host = memory_copy_text(hello->host);
+	worker->version = memory_copy_text(hello->version);
+	worker->slots = hello->slots;
+	worker->ready = 0;
+	worker->peer = *peer;
+	worker->seen_ms = worker->sent_ms = fleet_now(core);
+	worker->profile = profile_get(core, hello->labels, hello->labels_count);
+	worker->profile->workers++;
+	HASH_ADD(hh_peer, core->workers_by_peer, peer, sizeof worker->peer, worker);
+	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
+	DL_APPEND2(core->sent, worker, sent_prev, sent_next);
+}
+
+/* Does this worker hold the newest attempt of a job? Then its lease is confirmed, or taken up
+ * again. */
+static struct job *claim(struct core *core, struct worker *worker, uint64_t id, uint32_t attempt,
+                         struct effects *out)
+{
+	struct job *job = job_find(core, id);
+	if (!job || job->attempt != attempt || job->holder != worker)
+		return NULL;
+	if (job->lease)
+		lease_confirm(core, job->lease);
+	else
+		lease_adopt(core, job, out);
+	return job;
+}
+
+static bool is_holding(const struct msg_hello *hello, const struct job *job)
+{
+	for (size_t i = 0; i < hello->holding_count; i++)
+		if (hello->holding[i].job == job->id && hello->holding[i].attempt == job->attempt)
+			return true;
+	return false;
+}
+
+/* What the worker does not hold it will never finish. */
+static void end_forgotten(struct core *core, struct worker *worker, const struct msg_hello *hello,
+                          struct effects *out)
+{
+	for (struct lease *lease = worker->leases, *next; lease; lease = next) {
+		next = lease->next;
+		if (!is_holding(hello, lease->job))
+			lease_end(core, lease, "the worker came back without it", out);
+	}
+}
+
+static void welcome(struct core *core, struct worker *worker, const struct msg_hello *hello,
+                    struct effects *out)
+{
+	struct rec_kept *keep = arena_new(&out->arena, hello->holding_count * sizeof *keep);
+	struct rec_lease *drop = arena_new(&out->arena, hello->holding_count * sizeof *drop);
+	size_t kept = 0, dropped = 0;
+	for (size_t i = 0; i < hello->holding_count; i++) {
+		const struct rec_holding *held = &hello->holding[i];
+		struct job *job = claim(core, worker, held->job, held->attempt, out);
+		if (job)
+			keep[kept++] = (struct rec_kept){ .job = job->id,
+				                          .attempt = job->attempt,
+				                          .log_offset = job->log_size };
+		else
+			drop[dropped++] =
+				(struct rec_lease){ .job = held->job, .attempt = held->attempt };
+	}
+	struct message message = { .type = MESSAGE_welcome,
+		                   .welcome = { .heartbeat_ms = core->settings.heartbeat_ms,
+		                                .liveness = core->settings.liveness,
+		                                .keep = keep,
+		                                .keep_count = kept,
+		                                .drop = drop,
+		                                .drop_count = dropped } };
+	/* After the saves: a `drop` makes the worker forget what must be stored here first. */
+	worker_send(core, worker, EFFECT_SEND, &message, out);
+}
+
+static void refuse_hello(const struct event *event, const char *code, const char *reason,
+                         struct effects *out)
+{
+	struct effect *refuse = effects_add(out, EFFECT_SEND_NOW);
+	refuse->peer = event->peer;
+	refuse->message = (struct message){ .type = MESSAGE_error,
+		                            .error = { .code = code, .reason = reason } };
+}
+
+static void receive_hello(struct core *core, const struct event *event, struct worker *at_peer,
+                          struct effects *out)
+{
+	const struct msg_hello *hello = &event->message->hello;
+	struct worker *worker;
+	HASH_FIND_STR(core->workers, hello->name, worker);
+	if (worker && is_here(worker) && strcmp(worker->instance, hello->instance) != 0) {
+		refuse_hello(event, "name_taken", "another worker of this name is connected", out);
+		return;
+	}
+	if (!worker && HASH_COUNT(core->workers) >= WORKERS_MAX) {
+		refuse_hello(event, "busy", "too many workers are connected", out);
+		return;
+	}
+	if (at_peer && at_peer != worker)
+		worker_leave(core, at_peer, "its connection took another name", out);
+	worker = worker_get(core, hello->name);
+	bool known = is_here(worker) && strcmp(worker->session, hello->session) == 0;
+	if (is_here(worker))
+		disconnect(core, worker);
+	connect(core, worker, &event->peer, hello);
+	end_forgotten(core, worker, hello, out);
+	welcome(core, worker, hello, out);
+	if (!known)
+		publish(core, out, &(struct msg_event){ .kind = "joined", .worker = worker->name });
+}
+
+static void set_credit(struct core *core, struct worker *worker, uint32_t slots)
+{
+	worker->ready = slots;
+	worker_update_idle(core, worker);
+}
+
+/* A worker names what it holds; what it should not hold is cancelled. */
+static void receive_heartbeat(struct core *core, struct worker *worker,
+                              const struct msg_heartbeat *heartbeat, struct effects *out)
+{
+	/* Only a change: each update sends the worker to the end of those who wait. */
+	if (worker->ready != heartbeat->slots)
+		set_credit(core, worker, heartbeat->slots);
+	for (size_t i = 0; i < heartbeat->holding_count; i++) {
+		const struct rec_lease *held = &heartbeat->holding[i];
+		if (claim(core, worker, held->job, held->attempt, out))
+			continue;
+		struct message cancel = { .type = MESSAGE_cancel,
+			                  .cancel = { .job = held->job,
+			                              .attempt = held->attempt,
+			                              .reason =
+			                                      "this attempt is not the newest" } };
+		worker_send(core, worker, EFFECT_SEND, &cancel, out);
+	}
+}
+
+static void receive_known(struct core *core, const struct event *event, struct worker *worker,
+                          struct effects *out)
+{
+	const struct message *message = event->message;
+	switch (message->type) {
+	case MESSAGE_heartbeat: receive_heartbeat(core, worker, &message->heartbeat, out); break;
+	case MESSAGE_ready: set_credit(core, worker, message->ready.slots); break;
+	case MESSAGE_started:
+		claim(core, worker, message->started.job, message->started.attempt, out);
+		break;
+	case MESSAGE_log: lease_log(core, worker, &message->log, out); break;
+	case MESSAGE_result: lease_result(core, worker, &message->result, out); break;
+	case MESSAGE_goodbye: worker_leave(core, worker, "the worker said goodbye", out); break;
+	default: effects_add(out, EFFECT_REFUSED)->reason = "not a message of a worker"; break;
+	}
+}
+
+void fleet_receive(struct core *core, const struct event *event, struct effects *out)
+{
+	struct worker *worker;
+	HASH_FIND(hh_peer, core->workers_by_peer, &event->peer, sizeof event->peer, worker);
+	if (event->message->type == MESSAGE_hello) {
+		receive_hello(core, event, worker, out);
+		return;
+	}
+	if (!worker) {
+		if (event->message->type == MESSAGE_goodbye)
+			return;
+		struct effect *ask = effects_add(out, EFFECT_SEND_NOW);
+		ask->peer = event->peer;
+		ask->message.type = MESSAGE_who_are_you;
+		return;
+	}
+	worker->seen_ms = fleet_now(core);
+	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
+	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
+	receive_known(core, event, worker, out);
+}
+
+static int64_t silence_ms(const struct core *core)
+{
+	return core->settings.heartbeat_ms * core->settings.liveness;
+}
+
+/* Leases of workers that did not come back after our restart. */
+static void end_grace(struct core *core, struct effects *out)
+{
+	core->grace_end_ms = 0;
+	struct worker *worker, *next;
+	HASH_ITER (hh, core->workers, worker, next) {
+		if (is_here(worker))
+			continue;
+		worker->references++;
+		end_leases(core, worker, "the worker did not come back after a restart", out);
+		worker->references--;
+		worker_release(core, worker);
+	}
+}
+
+void fleet_tick(struct core *core, struct effects *out)
+{
+	int64_t now = fleet_now(core);
+	while (core->seen && core->seen->seen_ms + silence_ms(core) <= now) {
+		char reason[64], silence[CLOCK_TEXT_SIZE];
+		snprintf(reason, sizeof reason, "the worker was silent for %s",
+		         clock_duration_text(now - core->seen->seen_ms, silence));
+		worker_leave(core, core->seen, reason, out);
+	}
+	struct message heartbeat = { .type = MESSAGE_heartbeat };
+	while (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms <= now)
+		worker_send(core, core->sent, EFFECT_SEND_NOW, &heartbeat, out);
+	if (core->grace_end_ms && core->grace_end_ms <= now)
+		end_grace(core, out);
+}
+
+int64_t fleet_wakeup_ms(const struct core *core)
+{
+	int64_t wakeup = INT64_MAX;
+	if (core->seen)
+		wakeup = core->seen->seen_ms + silence_ms(core);
+	if (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms < wakeup)
+		wakeup = core->sent->sent_ms + core->settings.heartbeat_ms;
+	if (core->grace_end_ms && core->grace_end_ms < wakeup)
+		wakeup = core->grace_end_ms;
+	return wakeup == INT64_MAX ? wakeup : wakeup + core->lag_ms;
+}
+
+void fleet_finish(struct core *core)
+{
+	struct worker *worker, *next;
+	HASH_ITER (hh, core->workers, worker, next) {
+		if (is_here(worker))
+			disconnect(core, worker);
+		free_worker(core, worker);
+	}
+}

@@ -1,0 +1,237 @@
+/* Leases: who runs which attempt. A lease begins when it is stored, is fenced by its attempt
+ * number, and ends with a result or with its worker's silence. */
+#include "broker/core/state.h"
+
+#include "base/plant.h"
+#include "base/text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* Make the lease itself; the job is in no lane. */
+static struct lease *lease_new(struct core *core, struct job *job)
+{
+	struct lease *lease = memory_new(1, sizeof *lease);
+	struct worker *worker = job->holder;
+	lease->job = job;
+	lease->offered_ms = fleet_now(core);
+	job->lease = lease;
+	DL_APPEND(worker->leases, lease);
+	DL_APPEND2(core->offers, lease, offer_prev, offer_next);
+	worker->lease_count++;
+	core->leased++;
+	worker_update_idle(core, worker);
+	return lease;
+}
+
+void lease_confirm(struct core *core, struct lease *lease)
+{
+	if (lease->confirmed)
+		return;
+	lease->confirmed = true;
+	DL_DELETE2(core->offers, lease, offer_prev, offer_next);
+}
+
+void lease_drop(struct core *core, struct lease *lease)
+{
+	struct job *job = lease->job;
+	lease_confirm(core, lease);
+	DL_DELETE(job->holder->leases, lease);
+	job->holder->lease_count--;
+	core->leased--;
+	job->lease = NULL;
+	free(lease);
+	worker_update_idle(core, job->holder);
+}
+
+static void set_holder(struct core *core, struct job *job, struct worker *worker)
+{
+	struct worker *before = job->holder;
+	worker->references++;
+	job->holder = worker;
+	if (before) {
+		before->references--;
+		worker_release(core, before);
+	}
+}
+
+void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out)
+{
+	set_holder(core, job, worker);
+	job->attempt++;
+	job->log_size = 0;
+	lease_new(core, job);
+	struct effect *save = effects_add(out, EFFECT_SAVE_LEASE);
+	save->job = job->id;
+	save->build = job->build->id;
+	save->attempt = job->attempt;
+	save->lease.worker = worker->name;
+	save->lease.session = worker->session;
+	struct effect *offer = effects_add(out, EFFECT_OFFER);
+	offer->peer = worker->peer;
+	offer->job = job->id;
+	offer->attempt = job->attempt;
+	publish(core, out,
+	        &(struct msg_event){ .kind = "leased",
+	                             .build = job->build->id,
+	                             .job = job->id,
+	                             .attempt = job->attempt,
+	                             .worker = worker->name });
+}
+
+static void add_loss(struct job *job)
+{
+	char *losses = job->losses ? text_format("%s, %s", job->losses, job->holder->name)
+	                           : memory_copy_text(job->holder->name);
+	free(job->losses);
+	job->losses = losses;
+}
+
+void lease_end(struct core *core, struct lease *lease, const char *reason, struct effects *out)
+{
+	struct job *job = lease->job;
+	core->lost_leases++;
+	add_loss(job);
+	struct effect *save = effects_add(out, EFFECT_SAVE_LEASE_END);
+	save->job = job->id;
+	save->attempt = job->attempt;
+	save->reason = arena_copy_text(&out->arena, reason);
+	lease_drop(core, lease);
+	queue_add(core, job);
+	if (job->attempt >= ATTEMPTS_MAX && !PLANTED(no_limit)) {
+		char text[REASON_SIZE_MAX];
+		snprintf(text, sizeof text, "%u workers lost: %s", job->attempt, job->losses);
+		job_finish(core, job,
+		           &(struct msg_result){ .outcome = OUTCOME_lost, .reason = text }, out);
+		return;
+	}
+	publish(core, out,
+	        &(struct msg_event){ .kind = "requeued",
+	                             .build = job->build->id,
+	                             .job = job->id,
+	                             .attempt = job->attempt,
+	                             .worker = job->holder->name,
+	                             .reason = save->reason });
+}
+
+/* The worker that was counted as lost last is back. */
+static void remove_last_loss(struct job *job)
+{
+	char *comma = job->losses ? strrchr(job->losses, ',') : NULL;
+	if (comma) {
+		*comma = 0;
+		return;
+	}
+	free(job->losses);
+	job->losses = NULL;
+}
+
+void lease_adopt(struct core *core, struct job *job, struct effects *out)
+{
+	assert(!job->lease && job->holder);
+	remove_last_loss(job);
+	queue_remove(core, job);
+	lease_confirm(core, lease_new(core, job));
+	struct effect *save = effects_add(out, EFFECT_SAVE_ADOPTED);
+	save->job = job->id;
+	save->attempt = job->attempt;
+}
+
+void lease_restore(struct core *core, struct job *job)
+{
+	lease_confirm(core, lease_new(core, job));
+}
+
+/* The job, when this worker holds its newest attempt; else NULL. Everything a worker says about an
+ * attempt passes here: this is the fence. */
+static struct job *fenced_job(const struct core *core, const struct worker *worker, uint64_t id,
+                              uint32_t attempt)
+{
+	struct job *job = job_find(core, id);
+	if (PLANTED(no_fence))
+		return job;
+	return job && job->attempt == attempt && job->holder == worker ? job : NULL;
+}
+
+static void send_stale(struct core *core, struct worker *worker, uint64_t job, uint32_t attempt,
+                       struct effects *out)
+{
+	struct message message = { .type = MESSAGE_stale,
+		                   .stale = { .job = job, .attempt = attempt } };
+	worker_send(core, worker, EFFECT_SEND, &message, out);
+}
+
+static void send_log_ok(struct core *core, struct worker *worker, enum effect_kind kind,
+                        const struct job *job, struct effects *out)
+{
+	struct message message = {
+		.type = MESSAGE_log_ok,
+		.log_ok = { .job = job->id, .attempt = job->attempt, .offset = job->log_size }
+	};
+	worker_send(core, worker, kind, &message, out);
+}
+
+/* A result counts while its attempt is the newest, even when the lease ended: nothing else was
+ * granted since. With a full disk it is not answered, and the worker keeps it. */
+void lease_result(struct core *core, struct worker *worker, const struct msg_result *result,
+                  struct effects *out)
+{
+	struct job *job = fenced_job(core, worker, result->job, result->attempt);
+	if (core->store_full)
+		return;
+	if (!job) {
+		send_stale(core, worker, result->job, result->attempt, out);
+		return;
+	}
+	if (result->outcome == OUTCOME_lost || result->outcome == OUTCOME_skipped) {
+		effects_add(out, EFFECT_REFUSED)->reason = "a worker cannot say lost or skipped";
+		return;
+	}
+	if (result->log_size > job->log_size) {
+		send_log_ok(core, worker, EFFECT_SEND, job, out);
+		return;
+	}
+	struct message ok = { .type = MESSAGE_result_ok,
+		              .result_ok = { .job = job->id, .attempt = job->attempt } };
+	if (!PLANTED(early_forget) || job->attempt < 2)
+		job_finish(core, job, result, out);
+	worker_send(core, worker, EFFECT_SEND, &ok, out);
+}
+
+void lease_log(struct core *core, struct worker *worker, const struct msg_log *log,
+               struct effects *out)
+{
+	struct job *job = fenced_job(core, worker, log->job, log->attempt);
+	if (core->store_full)
+		return;
+	if (!job) {
+		send_stale(core, worker, log->job, log->attempt, out);
+		return;
+	}
+	if (log->offset != job->log_size || log->offset + log->bytes.size > LOG_SIZE_MAX) {
+		send_log_ok(core, worker, EFFECT_SEND_NOW, job, out);
+		return;
+	}
+	struct effect *save = effects_add(out, EFFECT_SAVE_LOG);
+	save->job = job->id;
+	save->attempt = job->attempt;
+	save->log.offset = log->offset;
+	save->log.bytes = log->bytes;
+	job->log_size += (uint32_t)log->bytes.size;
+	send_log_ok(core, worker, EFFECT_SEND, job, out);
+}
+
+void lease_tick(struct core *core, struct effects *out)
+{
+	while (core->offers && core->offers->offered_ms + OFFER_TIMEOUT_MS <= fleet_now(core))
+		lease_end(core, core->offers, "the worker never took the offer", out);
+}
+
+int64_t lease_wakeup_ms(const struct core *core)
+{
+	return core->offers ? core->offers->offered_ms + OFFER_TIMEOUT_MS + core->lag_ms
+	                    : INT64_MAX;
+}

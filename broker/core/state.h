@@ -1,0 +1,207 @@
+/* The core's memory, shared by the files of broker/core and by nobody else.
+ *
+ * Each fact is held once: a job is leased when it has a lease, queued when it has none; a worker is
+ * here when it has a peer; what a worker holds is its list of leases. Final jobs are not here. */
+#pragma once
+
+#include "base/table.h"
+#include "broker/core/core.h"
+
+struct repository {
+	char *name;
+	char *url;
+	uint64_t served; /* turn in which it was served last */
+	struct ref *refs;
+	UT_hash_handle hh;
+};
+
+struct ref {
+	struct repository *repository;
+	char *name;
+	char mark[COMMIT_SIZE + 1];
+	bool rewound;         /* once forced or deleted: old commits may come back */
+	struct build *builds; /* unfinished, oldest first */
+	UT_hash_handle hh;
+};
+
+struct build {
+	uint64_t id;
+	struct ref *ref;
+	struct job *jobs;   /* unfinished */
+	enum outcome worst; /* of its final jobs */
+	struct build *prev, *next;
+	UT_hash_handle hh;
+};
+
+struct job {
+	uint64_t id;
+	struct build *build;
+	struct lane *lane;     /* where it waits, or waited */
+	struct lease *lease;   /* NULL: queued */
+	struct worker *holder; /* of the newest attempt; NULL: never leased */
+	char *losses;          /* workers that lost it, comma separated */
+	int64_t queued_ms;
+	uint32_t attempt;
+	uint32_t log_size;                   /* bytes stored of the newest attempt */
+	struct job *prev, *next;             /* in its lane, while queued */
+	struct job *build_prev, *build_next; /* in its build */
+	UT_hash_handle hh;
+};
+
+/* Jobs of one repository that need one set of labels, in age order. */
+struct lane {
+	struct label_set *label_set;
+	struct repository *repository;
+	struct job *jobs;
+	uint64_t count;
+	struct lane *prev, *next; /* in the rotation of its label set, while it has jobs */
+	UT_hash_handle hh;
+};
+
+/* A set of labels that jobs need. */
+struct label_set {
+	char *text; /* "gcc,linux" */
+	char **labels;
+	size_t label_count;
+	struct lane *lanes;            /* of all repositories, by repository */
+	struct lane *rotation;         /* those with jobs; the head is served next */
+	struct label_set *prev, *next; /* in core->waiting, while it has jobs */
+	UT_hash_handle hh;
+};
+
+/* A set of labels that workers offer. */
+struct profile {
+	char *text;
+	char **labels;
+	size_t label_count;
+	uint32_t workers;    /* here, with this profile */
+	struct worker *idle; /* workers with a free slot; the head waited longest */
+	UT_hash_handle hh;
+};
+
+struct lease {
+	struct job *job;
+	int64_t offered_ms;                    /* fleet time */
+	bool confirmed;                        /* its worker has named it */
+	struct lease *prev, *next;             /* in its worker */
+	struct lease *offer_prev, *offer_next; /* in core->offers, while not confirmed */
+};
+
+struct worker {
+	char *name;
+	struct peer peer; /* of size 0: away */
+	char *session;
+	char *instance;
+	char *host;
+	char *version;
+	struct profile *profile; /* NULL: away */
+	uint32_t slots;          /* said in hello */
+	uint32_t ready;          /* said in ready */
+	uint32_t lease_count;
+	uint32_t references; /* jobs whose holder this is */
+	bool is_idle;        /* in profile->idle */
+	struct lease *leases;
+	int64_t seen_ms; /* fleet time of its last frame */
+	int64_t sent_ms; /* fleet time of our last frame to it */
+	struct worker *idle_prev, *idle_next;
+	struct worker *seen_prev, *seen_next; /* in core->seen, oldest first */
+	struct worker *sent_prev, *sent_next; /* in core->sent, oldest first */
+	UT_hash_handle hh;                    /* by name */
+	UT_hash_handle hh_peer;               /* by peer, while here */
+};
+
+struct core {
+	struct core_settings settings;
+	int64_t now_ms;
+	int64_t lag_ms;    /* time we were stopped or late: nobody's silence is held against them */
+	int64_t wakeup_ms; /* promised at the end of the last step */
+	int64_t grace_end_ms; /* when leases of workers that never came back end; 0: none */
+	bool store_full;
+	bool dispatch_due; /* a job or a slot became free */
+	uint64_t last_build, last_job, last_event, turn;
+	uint64_t queued, leased;
+	uint64_t accepted, finished, lost_leases;
+
+	struct repository *repositories;
+	struct build *builds;
+	struct job *jobs;
+	struct label_set *label_sets;
+	struct label_set *waiting; /* those with jobs */
+	struct profile *profiles;
+	struct worker *workers;
+	struct worker *workers_by_peer;
+	struct worker *seen, *sent;
+	struct lease *offers; /* not confirmed, oldest first */
+};
+
+/* Time that stands still while we were stopped. All silence is measured on it. */
+static inline int64_t fleet_now(const struct core *core)
+{
+	return core->now_ms - core->lag_ms;
+}
+
+/* ---- labels.c ---- */
+struct label_set *label_set_get(struct core *core, const char *const *labels, size_t count);
+struct label_set *label_set_from_text(struct core *core, const char *text);
+struct profile *profile_get(struct core *core, const char *const *labels, size_t count);
+void profile_release(struct core *core, struct profile *profile);
+bool profile_offers(const struct profile *profile, const struct label_set *label_set);
+void labels_finish(struct core *core);
+
+/* ---- queue.c ---- */
+struct lane *lane_get(struct label_set *label_set, struct repository *repository);
+void queue_add(struct core *core, struct job *job);
+void queue_remove(struct core *core, struct job *job);
+/* Give queued jobs to idle workers until one of them runs out. */
+void queue_dispatch(struct core *core, struct effects *out);
+
+/* ---- builds.c ---- */
+struct repository *repository_get(struct core *core, const char *name);
+struct ref *ref_get(struct repository *repository, const char *name);
+struct build *build_add(struct core *core, uint64_t id, struct ref *ref);
+struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels);
+struct job *job_find(const struct core *core, uint64_t id);
+/* Queued or leased -> final; the build gets its verdict with its last job. Frees the job. */
+void job_finish(struct core *core, struct job *job, const struct msg_result *result,
+                struct effects *out);
+void builds_update(struct core *core, const struct event *event, struct effects *out);
+void builds_finish(struct core *core);
+
+/* ---- lease.c ---- */
+void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out);
+/* The worker never got it, lost it, or left: back to the queue, or lost for good. */
+void lease_end(struct core *core, struct lease *lease, const char *reason, struct effects *out);
+/* Forget a lease without saying so: its job ends, or goes back. */
+void lease_drop(struct core *core, struct lease *lease);
+/* Queued -> leased: the worker of the newest attempt still has it. */
+void lease_adopt(struct core *core, struct job *job, struct effects *out);
+void lease_confirm(struct core *core, struct lease *lease);
+void lease_restore(struct core *core, struct job *job);
+void lease_result(struct core *core, struct worker *worker, const struct msg_result *result,
+                  struct effects *out);
+void lease_log(struct core *core, struct worker *worker, const struct msg_log *log,
+               struct effects *out);
+/* End leases that no worker named in time. */
+void lease_tick(struct core *core, struct effects *out);
+int64_t lease_wakeup_ms(const struct core *core);
+
+/* ---- fleet.c ---- */
+struct worker *worker_get(struct core *core, const char *name);
+/* Free a worker that is away and that no job remembers. */
+void worker_release(struct core *core, struct worker *worker);
+/* Put it in or out of its profile's idle list, as its slots and leases say. */
+void worker_update_idle(struct core *core, struct worker *worker);
+void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
+                 const struct message *message, struct effects *out);
+/* Its session is over; every lease of it ends for this reason. */
+void worker_leave(struct core *core, struct worker *worker, const char *reason,
+                  struct effects *out);
+void fleet_receive(struct core *core, const struct event *event, struct effects *out);
+/* End silent sessions, send heartbeats that are due. */
+void fleet_tick(struct core *core, struct effects *out);
+int64_t fleet_wakeup_ms(const struct core *core);
+void fleet_finish(struct core *core);
+
+/* ---- core.c ---- */
+/* Say what was recorded; names are filled in by the store. */
+void publish(struct core *core, struct effects *out, const struct msg_event *event);

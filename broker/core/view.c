@@ -1,0 +1,251 @@
+/* What operators ask: read-only looks at the core, as the records of the admin protocol. */
+#include "broker/core/state.h"
+
+#include "base/text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
+
+const char *core_state(const struct core *core)
+{
+	return core->store_full                           ? "store_full"
+	       : core->queued >= core->settings.queue_max ? "queue_full"
+	                                                  : "ok";
+}
+
+bool core_wants_known(const struct core *core, const struct msg_update *update)
+{
+	struct repository *repository;
+	struct ref *ref = NULL;
+	HASH_FIND_STR(core->repositories, update->repository, repository);
+	if (repository)
+		HASH_FIND_STR(repository->refs, update->ref, ref);
+	return ref && (ref->rewound || update->forced);
+}
+
+/* Is somebody here who offers these labels? */
+static bool is_offered(const struct core *core, const struct label_set *set)
+{
+	for (const struct profile *p = core->profiles; p; p = p->hh.next)
+		if (p->workers && profile_offers(p, set))
+			return true;
+	return false;
+}
+
+static const char *wait_reason(const struct core *core, const struct label_set *set,
+                               struct arena *arena)
+{
+	if (core->store_full)
+		return "waiting: the broker's disk is full";
+	if (is_offered(core, set))
+		return "waiting for a free slot";
+	if (!*set->text)
+		return "waiting: no worker is connected";
+	struct text reason = { 0 };
+	text_addf(&reason, "waiting: no worker offers %s", set->text);
+	char *copy =
+		arena_copy(arena, reason.data, text_cut(reason.data, reason.size, REASON_SIZE_MAX));
+	text_finish(&reason);
+	return copy;
+}
+
+const char *core_wait_reason(const struct core *core, const char *labels, struct arena *arena)
+{
+	struct label_set *set;
+	const char *text = labels ? labels : "";
+	HASH_FIND_STR(core->label_sets, text, set);
+	return set ? wait_reason(core, set, arena) : "";
+}
+
+static int longest_first(const void *a, const void *b)
+{
+	const struct lane *one = *(const struct lane *const *)a,
+			  *two = *(const struct lane *const *)b;
+	if (one->count != two->count)
+		return one->count < two->count ? 1 : -1;
+	return one->jobs->id < two->jobs->id ? -1 : one->jobs->id > two->jobs->id;
+}
+
+static void fill_depth(const struct core *core, int64_t now_ms, struct arena *arena,
+                       struct rec_status_result *status)
+{
+	size_t count = 0;
+	for (struct label_set *set = core->waiting; set; set = set->next)
+		for (struct lane *lane = set->rotation; lane; lane = lane->next)
+			count++;
+	const struct lane **lanes = arena_new(arena, count * sizeof *lanes);
+	count = 0;
+	for (struct label_set *set = core->waiting; set; set = set->next)
+		for (struct lane *lane = set->rotation; lane; lane = lane->next)
+			lanes[count++] = lane;
+	if (count)
+		qsort(lanes, count, sizeof *lanes, longest_first);
+	size_t shown = count < PAGE_MAX ? count : PAGE_MAX;
+	struct rec_depth *depth = arena_new(arena, shown * sizeof *depth);
+	for (size_t i = 0; i < count; i++) {
+		int64_t age = now_ms - lanes[i]->jobs->queued_ms;
+		if (age > status->oldest_ms)
+			status->oldest_ms = age;
+		if (i < shown)
+			depth[i] = (struct rec_depth){
+				.labels = lanes[i]->label_set->text,
+				.repository = lanes[i]->repository->name,
+				.queued = lanes[i]->count,
+				.oldest_ms = age,
+				.reason = wait_reason(core, lanes[i]->label_set, arena),
+			};
+	}
+	status->depth = depth;
+	status->depth_count = shown;
+}
+
+void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
+                 struct rec_status_result *status)
+{
+	status->state = core_state(core);
+	status->queued = core->queued;
+	status->leased = core->leased;
+	status->accepted = core->accepted;
+	status->finished = core->finished;
+	status->lost_leases = core->lost_leases;
+	for (const struct worker *worker = core->seen; worker; worker = worker->seen_next) {
+		status->workers++;
+		status->slots += worker->slots;
+		status->busy += worker->lease_count;
+	}
+	fill_depth(core, now_ms, arena, status);
+}
+
+static int by_worker_name(const void *a, const void *b)
+{
+	return strcmp((*(const struct worker *const *)a)->name,
+	              (*(const struct worker *const *)b)->name);
+}
+
+static const char *worker_state(const struct worker *worker)
+{
+	if (worker->peer.size == 0)
+		return "away";
+	if (worker->lease_count == 0)
+		return "idle";
+	return worker->is_idle ? "busy" : "full";
+}
+
+static uint64_t page_limit(uint32_t wanted)
+{
+	return wanted == 0 ? PAGE_DEFAULT : wanted > PAGE_MAX ? PAGE_MAX : wanted;
+}
+
+void core_workers(const struct core *core, int64_t now_ms, const struct rec_page_params *page,
+                  struct arena *arena, struct rec_workers_result *result)
+{
+	size_t count = HASH_COUNT(core->workers), i = 0;
+	const struct worker **sorted = arena_new(arena, count * sizeof *sorted);
+	for (const struct worker *worker = core->workers; worker; worker = worker->hh.next)
+		sorted[i++] = worker;
+	if (count)
+		qsort(sorted, count, sizeof *sorted, by_worker_name);
+	uint64_t first = page->after < count ? page->after : count;
+	uint64_t shown = page_limit(page->limit);
+	if (shown > count - first)
+		shown = count - first;
+	struct rec_worker_row *rows = arena_new(arena, shown * sizeof *rows);
+	for (i = 0; i < shown; i++) {
+		const struct worker *worker = sorted[first + i];
+		rows[i] = (struct rec_worker_row){
+			.name = worker->name,
+			.state = worker_state(worker),
+			.host = worker->host,
+			.version = worker->version,
+			.slots = worker->slots,
+			.busy = worker->lease_count,
+		};
+		if (!worker->profile)
+			continue;
+		rows[i].silent_ms = now_ms - core->lag_ms - worker->seen_ms;
+		rows[i].labels = (const char *const *)(const void *)worker->profile->labels;
+		rows[i].labels_count = worker->profile->label_count;
+	}
+	*result = (struct rec_workers_result){ .workers = rows, .workers_count = shown };
+	if (first + shown < count)
+		result->next = first + shown;
+}
+
+static int by_ref_name(const void *a, const void *b)
+{
+	return strcmp((*(const struct ref *const *)a)->name, (*(const struct ref *const *)b)->name);
+}
+
+void core_marks(const struct core *core, const struct rec_marks_params *params, struct arena *arena,
+                struct rec_marks_result *result)
+{
+	struct repository *repository;
+	*result = (struct rec_marks_result){ 0 };
+	HASH_FIND_STR(core->repositories, params->repository, repository);
+	if (!repository)
+		return;
+	size_t count = 0;
+	const struct ref **sorted =
+		arena_new(arena, HASH_COUNT(repository->refs) * sizeof(struct ref *));
+	for (const struct ref *ref = repository->refs; ref; ref = ref->hh.next)
+		if (strcmp(ref->mark, ZERO_COMMIT) != 0 &&
+		    (!params->after || strcmp(ref->name, params->after) > 0))
+			sorted[count++] = ref;
+	if (count)
+		qsort(sorted, count, sizeof *sorted, by_ref_name);
+	size_t shown = count < PAGE_MAX ? count : PAGE_MAX;
+	struct rec_mark *marks = arena_new(arena, shown * sizeof *marks);
+	for (size_t i = 0; i < shown; i++)
+		marks[i] = (struct rec_mark){ .ref = sorted[i]->name, .commit = sorted[i]->mark };
+	result->marks = marks;
+	result->marks_count = shown;
+	if (shown < count)
+		result->next = sorted[shown - 1]->name;
+}
+
+static void check_worker(const struct core *core, const struct worker *worker)
+{
+	uint32_t leases = 0;
+	for (const struct lease *lease = worker->leases; lease; lease = lease->next) {
+		assert(lease->job->lease == lease);
+		assert(lease->job->holder == worker);
+		leases++;
+	}
+	assert(leases == worker->lease_count);
+	assert((worker->peer.size > 0) == (worker->profile != NULL));
+	assert(!worker->is_idle || worker->peer.size > 0);
+	assert(worker->references >= worker->lease_count);
+	/* Without a peer only a restart explains leases, and that has an end. */
+	assert(worker->peer.size > 0 || leases == 0 || core->grace_end_ms > 0);
+}
+
+void core_check(const struct core *core)
+{
+	uint64_t queued = 0, leased = 0, waiting = 0;
+	for (const struct job *job = core->jobs; job; job = job->hh.next) {
+		assert(job->attempt <= ATTEMPTS_MAX);
+		assert((job->attempt == 0) == (job->holder == NULL));
+		job->lease ? leased++ : queued++;
+	}
+	for (const struct label_set *set = core->waiting; set; set = set->next) {
+		assert(set->rotation);
+		for (const struct lane *lane = set->rotation; lane; lane = lane->next) {
+			const struct job *job = lane->jobs;
+			assert(job);
+			for (; job; job = job->next) {
+				assert(!job->lease && job->lane == lane);
+				assert(!job->next || job->id < job->next->id);
+				waiting++;
+			}
+		}
+	}
+	assert(queued == core->queued && leased == core->leased && waiting == core->queued);
+	for (const struct worker *worker = core->workers; worker; worker = worker->hh.next)
+		check_worker(core, worker);
+	for (const struct build *build = core->builds; build; build = build->hh.next)
+		assert(build->jobs);
+}

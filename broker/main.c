@@ -1,0 +1,154 @@
+/* fettle-broker: settings, lock, store, core, sockets, serve, close. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "base/table.h"
+#include "broker/server.h"
+#include "proto/wire.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+/* Without keys only this machine may reach us. */
+static bool is_loopback(const struct address *address)
+{
+	return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "localhost") == 0 ||
+	       strcmp(address->host, "[::1]") == 0;
+}
+
+static enum err read_addresses(const struct broker_settings *settings, struct address *ret_ipc,
+                               struct address *ret_tcp)
+{
+	scoped(free_text) char *folder = text_format("ipc:%s", settings->state);
+	enum err err = address_parse(folder, ret_ipc);
+	if (err || strcmp(settings->listen, "none") == 0)
+		return err;
+	if ((err = address_parse(settings->listen, ret_tcp)))
+		return err;
+	if (ret_tcp->folder)
+		return fail(ERR_USAGE,
+		            "--listen takes HOST:PORT or none; ipc sockets are always there");
+	if (!is_loopback(ret_tcp) && !settings->insecure)
+		return fail(ERR_USAGE,
+		            "--listen %s would let others in without keys; add --insecure if the "
+		            "network is trusted",
+		            settings->listen);
+	return OK;
+}
+
+/* Where state lies when nobody says: the XDG state folder. */
+static enum err choose_state(struct broker_settings *settings)
+{
+	if (!settings->state && !(settings->state = settings_state_folder("broker")))
+		return fail(ERR_USAGE, "no HOME is set; say --state DIR");
+	enum err err = file_make_folder(settings->state, 0700);
+	if (err)
+		return err;
+	char *whole = realpath(settings->state, NULL);
+	if (!whole)
+		return fail(ERR_SYSTEM, "'%s': no such folder", settings->state);
+	free(settings->state);
+	settings->state = whole;
+	return OK;
+}
+
+static enum err lock_state(const char *state, int *ret_lock)
+{
+	scoped(free_text) char *path = text_format("%s/lock", state);
+	enum err err = file_lock(path, ret_lock);
+	if (err == ERR_IN_USE)
+		return fail(ERR_IN_USE, "another broker uses the state folder '%s'", state);
+	return err;
+}
+
+/* Names that peers choose must not collide by design. */
+static enum err seed_tables(void)
+{
+	uint8_t key[TABLE_KEY_SIZE];
+	if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+		return fail(ERR_SYSTEM, "getrandom failed");
+	table_seed(key);
+	return OK;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	zsys_set_max_sockets(1024);
+}
+
+static enum err serve(struct server *server, const struct address *ipc, const struct address *tcp)
+{
+	enum err err = server_open(server, ipc, tcp);
+	if (err)
+		return err;
+	store_start(server->store);
+	scoped(free_text) char *listens = tcp ? address_text(tcp) : memory_copy_text("none");
+	log_at(LOG_LEVEL_INFO, "ready version=%s state=%s listen=%s", FETTLE_VERSION,
+	       server->settings->state, listens);
+	return server_run(server);
+}
+
+static enum err run(struct broker_settings *settings)
+{
+	scoped(close_fd) int lock = -1;
+	scoped(close_fd) int signals = -1;
+	scoped(address_finish) struct address ipc = { 0 }, tcp = { 0 };
+	struct core_settings core_settings = { settings->heartbeat_ms, (uint32_t)settings->liveness,
+		                               settings->restart_grace_ms,
+		                               (uint64_t)settings->queue_max };
+	struct server server = { .settings = settings };
+	enum err err;
+	if ((err = choose_state(settings)) || (err = read_addresses(settings, &ipc, &tcp)) ||
+	    (err = lock_state(settings->state, &lock)) || (err = seed_tables()) ||
+	    (err = wire_start(&signals)))
+		return err;
+	raise_descriptor_limit();
+	server.signals = signals;
+	server.core = core_new(&core_settings);
+	if (!(err = store_open(settings->state, &server.store)) &&
+	    !(err = store_load(server.store, server.core, clock_mono_ms())))
+		err = serve(&server, &ipc, tcp.host ? &tcp : NULL);
+	scoped(free_text) char *line = memory_copy_text(error_text());
+	server_close(&server);
+	store_destroy(&server.store);
+	core_destroy(&server.core);
+	return err ? fail(err, "%s", line) : OK;
+}
+
+static enum err check_settings(const struct broker_settings *settings)
+{
+	if (!log_start("broker", settings->log_level))
+		return fail(ERR_USAGE, "--log-level is error, warn, info or debug, not '%s'",
+		            settings->log_level);
+	if (settings->heartbeat_ms < 10 || settings->heartbeat_ms > 3600000)
+		return fail(ERR_USAGE, "--heartbeat is from 10ms to 1h");
+	if (settings->liveness < 1 || settings->liveness > 1000)
+		return fail(ERR_USAGE, "--liveness is from 1 to 1000");
+	return OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct broker_settings settings = { 0 };
+	scoped(text_list_finish) struct text_list rest = { 0 };
+	bool help;
+	enum err err = settings_load(&broker_settings_table, argc, argv, &settings, &rest, &help);
+	if (!err)
+		err = check_settings(&settings);
+	if (!err)
+		err = run(&settings);
+	if (err && !help)
+		log_at(LOG_LEVEL_ERROR, "%s", error_text());
+	settings_finish(&broker_settings_table, &settings);
+	return help ? 0 : error_exit_code(err);
+}

@@ -1,0 +1,289 @@
+/* What the store answers: only what is recorded, in pages. */
+#include "broker/store_sqlite.h"
+
+#include "base/memory.h"
+#include "base/scoped.h"
+
+#include <string.h>
+
+enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000, BUILDS_MAX = 64, ATTEMPTS_SHOWN = 8 };
+
+static int64_t page_limit(uint32_t wanted)
+{
+	return wanted == 0 ? PAGE_DEFAULT : wanted > PAGE_MAX ? PAGE_MAX : wanted;
+}
+
+/* Without a filter a text parameter is NULL. */
+static const char *or_null(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
+enum err read_known(struct store *store, struct store_task *task)
+{
+	const struct msg_update *update = &task->message.update;
+	task->known = arena_new(&task->arena, update->commits_count * sizeof *task->known);
+	for (size_t i = 0; i < update->commits_count; i++) {
+		bool row;
+		sqlite3_stmt *found = sql_bind(store, SQL_known, "sss", update->commits[i].commit,
+		                               update->ref, update->repository);
+		enum err err = sql_step(store, found, &row);
+		if (err)
+			return err;
+		task->known[i] = sql_number(found, 0) > 0;
+		sqlite3_reset(found);
+	}
+	return OK;
+}
+
+/* Columns of the statements `queue` and `jobs_of_build`. */
+static struct rec_job_row job_from_row(sqlite3_stmt *row, struct arena *arena)
+{
+	return (struct rec_job_row){
+		.job = sql_number(row, 0),
+		.name = sql_text(row, 1, arena),
+		.state = sql_text(row, 2, arena),
+		.build = sql_number(row, 3),
+		.repository = sql_text(row, 4, arena),
+		.ref = sql_text(row, 5, arena),
+		.commit = sql_text(row, 6, arena),
+		.labels = sql_text(row, 7, arena),
+		.attempt = (uint32_t)sql_number(row, 8),
+		.outcome = sql_outcome(row, 9),
+		.reason = sql_text(row, 10, arena),
+		.exit_code = (uint32_t)sql_number(row, 11),
+		.queued_at = (int64_t)sql_number(row, 12),
+		.finished_at = (int64_t)sql_number(row, 13),
+		.duration_ms = (int64_t)sql_number(row, 14),
+		.worker = sql_text(row, 15, arena),
+		.started_at = (int64_t)sql_number(row, 16),
+	};
+}
+
+/* Rows of a bound job statement; at most `limit` of them. */
+static enum err read_jobs(struct store *store, sqlite3_stmt *found, size_t limit,
+                          struct arena *arena, struct rec_job_row **ret_jobs, size_t *ret_count)
+{
+	struct rec_job_row *jobs = arena_new(arena, limit * sizeof *jobs);
+	size_t count = 0;
+	bool row = true;
+	while (count < limit) {
+		enum err err = sql_step(store, found, &row);
+		if (err)
+			return err;
+		if (!row)
+			break;
+		jobs[count++] = job_from_row(found, arena);
+	}
+	sqlite3_reset(found);
+	*ret_jobs = jobs;
+	*ret_count = count;
+	return OK;
+}
+
+enum err read_queue(struct store *store, struct store_task *task)
+{
+	const struct rec_page_params *page = &task->params.page;
+	struct rec_queue_result *result = &task->result.queue;
+	size_t limit = (size_t)page_limit(page->limit), count;
+	struct rec_job_row *jobs;
+	/* One row more than asked tells whether there is a next page. */
+	sqlite3_stmt *found = sql_bind(store, SQL_queue, "iis", (int64_t)page->after,
+	                               (int64_t)limit + 1, or_null(page->repository));
+	enum err err = read_jobs(store, found, limit + 1, &task->arena, &jobs, &count);
+	if (err)
+		return err;
+	*result = (struct rec_queue_result){ .jobs = jobs,
+		                             .jobs_count = count > limit ? limit : count };
+	if (count > limit)
+		result->next = jobs[limit - 1].job;
+	return OK;
+}
+
+/* Columns of the statements `builds` and `builds_of_commit`. */
+static struct rec_build_row build_from_row(sqlite3_stmt *row, struct arena *arena)
+{
+	return (struct rec_build_row){
+		.build = sql_number(row, 0),
+		.repository = sql_text(row, 1, arena),
+		.ref = sql_text(row, 2, arena),
+		.commit = sql_text(row, 3, arena),
+		.run = (uint32_t)sql_number(row, 4),
+		.author = sql_text(row, 5, arena),
+		.subject = sql_text(row, 6, arena),
+		.outcome = sql_outcome(row, 7),
+		.accepted_at = (int64_t)sql_number(row, 8),
+		.finished_at = (int64_t)sql_number(row, 9),
+		.jobs = (uint32_t)sql_number(row, 10),
+		.unfinished = (uint32_t)sql_number(row, 11),
+		.reason = sql_text(row, 12, arena),
+	};
+}
+
+static enum err read_build_rows(struct store *store, sqlite3_stmt *found, size_t limit,
+                                struct arena *arena, struct rec_build_row **ret_builds,
+                                size_t *ret_count)
+{
+	struct rec_build_row *builds = arena_new(arena, limit * sizeof *builds);
+	size_t count = 0;
+	bool row = true;
+	while (count < limit) {
+		enum err err = sql_step(store, found, &row);
+		if (err)
+			return err;
+		if (!row)
+			break;
+		builds[count++] = build_from_row(found, arena);
+	}
+	sqlite3_reset(found);
+	*ret_builds = builds;
+	*ret_count = count;
+	return OK;
+}
+
+enum err read_builds(struct store *store, struct store_task *task)
+{
+	const struct rec_page_params *page = &task->params.page;
+	struct rec_builds_result *result = &task->result.builds;
+	size_t limit = (size_t)page_limit(page->limit), count;
+	struct rec_build_row *builds;
+	sqlite3_stmt *found =
+		sql_bind(store, SQL_builds, "iis", page->after ? (int64_t)page->after : INT64_MAX,
+	                 (int64_t)limit + 1, or_null(page->repository));
+	enum err err = read_build_rows(store, found, limit + 1, &task->arena, &builds, &count);
+	if (err)
+		return err;
+	*result = (struct rec_builds_result){ .builds = builds,
+		                              .builds_count = count > limit ? limit : count };
+	if (count > limit)
+		result->next = builds[limit - 1].build;
+	return OK;
+}
+
+static enum err read_attempts(struct store *store, struct rec_job_row *job, struct arena *arena)
+{
+	struct rec_attempt_row *attempts = arena_new(arena, ATTEMPTS_SHOWN * sizeof *attempts);
+	sqlite3_stmt *found = sql_bind(store, SQL_attempts_of_job, "i", (int64_t)job->job);
+	size_t count = 0;
+	bool row = true;
+	while (count < ATTEMPTS_SHOWN) {
+		enum err err = sql_step(store, found, &row);
+		if (err)
+			return err;
+		if (!row)
+			break;
+		attempts[count] = (struct rec_attempt_row){
+			.attempt = (uint32_t)sql_number(found, 0),
+			.worker = sql_text(found, 1, arena),
+			.offered_at = (int64_t)sql_number(found, 2),
+			.ended_at = (int64_t)sql_number(found, 3),
+			.end = sql_text(found, 4, arena),
+		};
+		attempts[count].log_size = log_size(store, job->job, attempts[count].attempt);
+		count++;
+	}
+	sqlite3_reset(found);
+	job->attempts = attempts;
+	job->attempts_count = count;
+	return OK;
+}
+
+static enum err read_detail(struct store *store, const struct rec_build_row *build,
+                            struct arena *arena, struct rec_build_detail *ret_detail)
+{
+	struct rec_job_row *jobs = NULL;
+	size_t count = 0;
+	sqlite3_stmt *found = sql_bind(store, SQL_jobs_of_build, "i", (int64_t)build->build);
+	enum err err = read_jobs(store, found, BUILDS_MAX, arena, &jobs, &count);
+	for (size_t i = 0; !err && i < count; i++)
+		err = read_attempts(store, &jobs[i], arena);
+	*ret_detail =
+		(struct rec_build_detail){ .build = build, .jobs = jobs, .jobs_count = count };
+	return err;
+}
+
+/* A prefix is compared as text, so it must be what ids are made of. */
+static enum err check_prefix(const char *prefix)
+{
+	size_t size = strlen(prefix);
+	if (size < 4 || size > COMMIT_SIZE || strspn(prefix, "0123456789abcdef") != size)
+		return fail(ERR_USAGE, "'%s' is not a commit: 4 to 40 lower-case hex digits",
+		            prefix);
+	return OK;
+}
+
+static enum err fail_no_commit(const char *prefix)
+{
+	return fail(ERR_NOT_FOUND, "no commit %s was accepted", prefix);
+}
+
+enum err read_show(struct store *store, struct store_task *task)
+{
+	const char *prefix = task->params.show.commit;
+	struct rec_build_row *builds;
+	size_t count;
+	enum err err = check_prefix(prefix);
+	if (err)
+		return err;
+	sqlite3_stmt *found =
+		sql_bind(store, SQL_builds_of_commit, "si", prefix, (int64_t)BUILDS_MAX);
+	if ((err = read_build_rows(store, found, BUILDS_MAX, &task->arena, &builds, &count)))
+		return err;
+	if (count == 0)
+		return fail_no_commit(prefix);
+	struct rec_build_detail *details = arena_new(&task->arena, count * sizeof *details);
+	for (size_t i = 0; !err && i < count; i++)
+		err = read_detail(store, &builds[i], &task->arena, &details[i]);
+	task->result.show = (struct rec_show_result){ .builds = details, .builds_count = count };
+	return err;
+}
+
+static enum err find_job(struct store *store, const struct rec_log_params *params,
+                         struct rec_log_result *result, struct arena *arena)
+{
+	bool row;
+	const char *prefix = or_null(params->commit);
+	enum err err = prefix ? check_prefix(prefix) : OK;
+	if (!err && !prefix && !params->job)
+		err = fail(ERR_USAGE, "log: a commit or a job is needed");
+	if (err)
+		return err;
+	sqlite3_stmt *found =
+		prefix ? sql_bind(store, SQL_job_of_commit, "ss", prefix, or_null(params->name))
+		       : sql_bind(store, SQL_job, "i", (int64_t)params->job);
+	if ((err = sql_step(store, found, &row)))
+		return err;
+	if (!row && prefix && or_null(params->name))
+		return fail(ERR_NOT_FOUND, "no commit %s with a job '%s' was accepted", prefix,
+		            params->name);
+	if (!row)
+		return prefix ? fail_no_commit(prefix)
+		              : fail(ERR_NOT_FOUND, "no job %llu", (unsigned long long)params->job);
+	result->job = sql_number(found, 0);
+	result->attempt = (uint32_t)sql_number(found, 1);
+	result->outcome = sql_outcome(found, 2);
+	result->reason = sql_text(found, 3, arena);
+	sqlite3_reset(found);
+	return OK;
+}
+
+enum err read_log(struct store *store, struct store_task *task)
+{
+	const struct rec_log_params *params = &task->params.log;
+	struct rec_log_result *result = &task->result.log;
+	*result = (struct rec_log_result){ 0 };
+	enum err err = find_job(store, params, result, &task->arena);
+	if (err)
+		return err;
+	if (params->attempt > result->attempt)
+		return fail(ERR_NOT_FOUND, "job %llu has no attempt %u",
+		            (unsigned long long)result->job, params->attempt);
+	bool newest = params->attempt == 0 || params->attempt == result->attempt;
+	if (params->attempt)
+		result->attempt = params->attempt;
+	result->offset = params->offset;
+	result->ended = !newest || result->outcome != OUTCOME_NONE;
+	result->size = log_size(store, result->job, result->attempt);
+	return log_read(store, result->job, result->attempt, params->offset, LOG_CHUNK_MAX,
+	                &task->arena, &result->bytes);
+}

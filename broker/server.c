@@ -1,0 +1,375 @@
+/* The broker's loop. A turn: poll, drain the sockets, then the timers, then hand what must be
+ * stored to the store. While it syncs, the next turns fill the next batch: the group commit. */
+#include "broker/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+enum {
+	DRAIN_MAX = 256,      /* messages of one socket in one turn */
+	FULL_RETRY_MS = 1000, /* between tries to store on a full disk */
+	REFUSAL_LOG_MS = 1000,
+	LOOKUPS_MAX = 256, /* updates that wait for the store; more stay in the socket */
+};
+
+static enum err bind_door(zsock_t **socket, int type, enum door door, const struct address *ipc,
+                          const struct address *tcp)
+{
+	*socket = wire_socket(type);
+	scoped(free_text) char *local = address_endpoint(ipc, door);
+	/* The folder is locked, so a socket file in it is a leftover. */
+	unlink(local + strlen("ipc://"));
+	enum err err = wire_bind(*socket, local);
+	if (err || !tcp)
+		return err;
+	scoped(free_text) char *remote = address_endpoint(tcp, door);
+	return wire_bind(*socket, remote);
+}
+
+enum err server_open(struct server *server, const struct address *ipc, const struct address *tcp)
+{
+	enum err err;
+	server->filling = batch_new();
+	server->started_ms = server->now_ms = clock_mono_ms();
+	server->refusal_logged_ms = server->now_ms - REFUSAL_LOG_MS;
+	if ((err = bind_door(&server->workers, ZMQ_ROUTER, DOOR_WORKERS, ipc, tcp)) ||
+	    (err = bind_door(&server->updates, ZMQ_PULL, DOOR_UPDATES, ipc, tcp)) ||
+	    (err = bind_door(&server->admin, ZMQ_ROUTER, DOOR_ADMIN, ipc, tcp)) ||
+	    (err = bind_door(&server->events, ZMQ_PUB, DOOR_EVENTS, ipc, tcp)))
+		return err;
+	return OK;
+}
+
+void server_note_refusal(struct server *server, const char *door, const char *reason)
+{
+	server->refused++;
+	if (server->now_ms - server->refusal_logged_ms < REFUSAL_LOG_MS)
+		return;
+	server->refusal_logged_ms = server->now_ms;
+	log_at(LOG_LEVEL_WARN, "message refused door=%s reason=\"%s\" refused=%llu", door, reason,
+	       (unsigned long long)server->refused);
+}
+
+static void debug_effect(const struct effect *effect)
+{
+	if (!log_shows(LOG_LEVEL_DEBUG))
+		return;
+	scoped(text_finish) struct text line = { 0 };
+	effect_print(effect, &line);
+	log_at(LOG_LEVEL_DEBUG, "%s", line.data);
+}
+
+/* The story of a job, for the operator's log. */
+static void log_event(const struct msg_event *event)
+{
+	scoped(text_finish) struct text line = { 0 };
+	if (event->build)
+		text_addf(&line, " build=%llu", (unsigned long long)event->build);
+	if (event->job)
+		text_addf(&line, " job=%llu", (unsigned long long)event->job);
+	if (event->attempt)
+		text_addf(&line, " attempt=%u", event->attempt);
+	if (event->worker)
+		text_addf(&line, " worker=%s", event->worker);
+	if (event->outcome)
+		text_addf(&line, " outcome=%s", outcome_text(event->outcome));
+	if (event->reason)
+		text_addf(&line, " reason=\"%s\"", event->reason);
+	log_at(LOG_LEVEL_INFO, "%s%s", event->kind, line.data ? line.data : "");
+}
+
+static void take_effects(struct server *server)
+{
+	for (size_t i = 0; i < server->effects.count; i++) {
+		const struct effect *effect = &server->effects.items[i];
+		debug_effect(effect);
+		if (effect->kind == EFFECT_SEND_NOW) {
+			/* Nobody there: silence will tell. */
+			if (wire_send(server->workers, &effect->peer, &effect->message))
+				log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+		} else if (effect->kind == EFFECT_REFUSED) {
+			server_note_refusal(server, "workers or updates", effect->reason);
+		} else {
+			batch_add(server->filling, effect);
+		}
+	}
+	effects_reset(&server->effects);
+}
+
+static void step(struct server *server, const struct event *event)
+{
+	core_step(server->core, event, &server->effects);
+	take_effects(server);
+}
+
+/* Everything the batch saved is durable: now it may be told. */
+static void release(struct server *server, const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct batch_item *item = &batch->items[i];
+		enum err err = OK;
+		if (item->effect.kind == EFFECT_PUBLISH) {
+			log_event(&item->effect.message.event);
+			if (item->body.size)
+				err = wire_send_packed(server->events, NULL, &item->body);
+		} else if (item->effect.kind == EFFECT_SEND || item->effect.kind == EFFECT_OFFER) {
+			err = wire_send_packed(item->to_admin ? server->admin : server->workers,
+			                       &item->effect.peer, &item->body);
+		}
+		if (err)
+			log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+	}
+}
+
+/* Hand the filled batch to the store, unless it is busy with the one before. */
+static void flush(struct server *server)
+{
+	if (server->saving || server->filling->count == 0)
+		return;
+	struct store_task *task = store_task_new(QUESTION_BATCH);
+	task->batch = server->filling;
+	task->batch->wall_ms = clock_wall_ms();
+	server->filling = batch_new();
+	server->saving = true;
+	store_ask(server->store, &task);
+}
+
+static void disk_is_full(struct server *server, struct store_task *task)
+{
+	if (!server->stuck) {
+		log_at(LOG_LEVEL_ERROR, "disk full, new work is refused: %s", task->error);
+		server->stuck = task;
+		step(server, &(struct event){ .kind = EVENT_STORE_FULL, .now_ms = server->now_ms });
+	}
+	server->stuck = task;
+	server->retry_ms = server->now_ms + FULL_RETRY_MS;
+}
+
+static enum err batch_done(struct server *server, struct store_task *task)
+{
+	if (task->err == ERR_FULL) {
+		free_text(&task->error);
+		task->error = memory_copy_text("no space left for the store");
+		disk_is_full(server, task);
+		return OK;
+	}
+	if (task->err) {
+		enum err err = fail(task->err, "%s", task->error);
+		store_task_destroy(&task);
+		return err;
+	}
+	server->saving = false;
+	release(server, task->batch);
+	bool was_full = server->stuck != NULL;
+	server->stuck = NULL;
+	store_task_destroy(&task);
+	if (was_full) {
+		log_at(LOG_LEVEL_INFO, "disk has space again, going on");
+		step(server, &(struct event){ .kind = EVENT_STORE_OK, .now_ms = server->now_ms });
+	}
+	return OK;
+}
+
+static void step_update(struct server *server, const struct message *message, const bool *known)
+{
+	step(server, &(struct event){ .kind = EVENT_UPDATE,
+	                              .now_ms = server->now_ms,
+	                              .message = message,
+	                              .known = known });
+}
+
+static enum err drain_store(struct server *server)
+{
+	enum err err = OK;
+	struct store_task *task;
+	while (!err && (task = store_answer(server->store))) {
+		if (task->question == QUESTION_BATCH) {
+			err = batch_done(server, task);
+			continue;
+		}
+		if (task->question == QUESTION_KNOWN) {
+			server->lookups--;
+			if (!task->err)
+				step_update(server, &task->message, task->known);
+		} else {
+			server->questions--;
+			admin_answer(server, task);
+		}
+		if (task->err == ERR_STORE)
+			err = fail(ERR_STORE, "%s", task->error);
+		store_task_destroy(&task);
+	}
+	return err;
+}
+
+/* Old commits can come back to a ref that was rewound; the store knows them. While one update
+ * waits for that answer the next ones queue up behind it, so that chains stay in order. */
+static void receive_update(struct server *server, struct message *message)
+{
+	if (message->type != MESSAGE_update) {
+		server_note_refusal(server, "updates", "not an update");
+		return;
+	}
+	if (server->lookups == 0 && !core_wants_known(server->core, &message->update)) {
+		step_update(server, message, NULL);
+		return;
+	}
+	struct store_task *task = store_task_new(QUESTION_KNOWN);
+	task->message = *message;
+	*message = (struct message){ 0 };
+	server->lookups++;
+	store_ask(server->store, &task);
+}
+
+static void drain_updates(struct server *server)
+{
+	for (int i = 0; i < DRAIN_MAX && server->lookups < LOOKUPS_MAX; i++) {
+		scoped(message_finish) struct message message = { 0 };
+		enum err refusal;
+		enum wire_result got = wire_receive(server->updates, NULL, &message, &refusal);
+		if (got == WIRE_NOTHING)
+			return;
+		if (got == WIRE_REFUSED)
+			server_note_refusal(server, "updates", error_text());
+		else
+			receive_update(server, &message);
+	}
+}
+
+/* Answer a message that had no effect, on the socket it came from. */
+static void refuse(struct server *server, zsock_t *socket, const struct peer *peer,
+                   enum err refusal, const char *door)
+{
+	server_note_refusal(server, door, error_text());
+	struct message answer = wire_refusal(refusal);
+	if (peer->size && wire_send(socket, peer, &answer))
+		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+}
+
+static void drain_workers(struct server *server)
+{
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		scoped(message_finish) struct message message = { 0 };
+		struct peer peer;
+		enum err refusal;
+		enum wire_result got = wire_receive(server->workers, &peer, &message, &refusal);
+		if (got == WIRE_NOTHING)
+			return;
+		if (got == WIRE_REFUSED)
+			refuse(server, server->workers, &peer, refusal, "workers");
+		else
+			step(server, &(struct event){ .kind = EVENT_RECEIVED,
+			                              .now_ms = server->now_ms,
+			                              .peer = peer,
+			                              .message = &message });
+	}
+}
+
+static void drain_admin(struct server *server)
+{
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		scoped(message_finish) struct message message = { 0 };
+		struct peer peer;
+		enum err refusal;
+		enum wire_result got = wire_receive(server->admin, &peer, &message, &refusal);
+		if (got == WIRE_NOTHING)
+			return;
+		if (got == WIRE_REFUSED)
+			refuse(server, server->admin, &peer, refusal, "admin");
+		else
+			admin_receive(server, &peer, &message);
+	}
+}
+
+static void drain_signals(struct server *server)
+{
+	struct signalfd_siginfo info;
+	while (read(server->signals, &info, sizeof info) == sizeof info) {
+		if (info.ssi_signo != SIGINT && info.ssi_signo != SIGTERM)
+			continue;
+		server->stopping = true;
+		log_at(LOG_LEVEL_INFO, "stopping signal=%u", info.ssi_signo);
+	}
+}
+
+static void run_timers(struct server *server)
+{
+	if (core_wakeup_ms(server->core) <= server->now_ms)
+		step(server,
+		     &(struct event){ .kind = EVENT_TIME_PASSED, .now_ms = server->now_ms });
+	if (server->stuck && server->retry_ms <= server->now_ms) {
+		struct store_task *task = server->stuck;
+		server->retry_ms = INT64_MAX; /* until its answer */
+		store_ask(server->store, &task);
+	}
+}
+
+static long poll_timeout(const struct server *server)
+{
+	int64_t wakeup = core_wakeup_ms(server->core);
+	if (server->stuck && server->retry_ms < wakeup)
+		wakeup = server->retry_ms;
+	int64_t left = wakeup == INT64_MAX ? 60000 : wakeup - clock_mono_ms();
+	return left < 0 ? 0 : left > 60000 ? 60000 : (long)left;
+}
+
+static enum err turn(struct server *server)
+{
+	zmq_pollitem_t items[] = {
+		{ .socket = wire_handle(store_pipe(server->store)), .events = ZMQ_POLLIN },
+		{ .socket = wire_handle(server->workers), .events = ZMQ_POLLIN },
+		{ .socket = wire_handle(server->admin), .events = ZMQ_POLLIN },
+		{ .fd = server->signals, .events = ZMQ_POLLIN },
+		{ .socket = wire_handle(server->updates), .events = ZMQ_POLLIN },
+	};
+	int count = server->lookups < LOOKUPS_MAX ? 5 : 4;
+	if (zmq_poll(items, count, poll_timeout(server)) < 0 && errno != EINTR)
+		return fail(ERR_SYSTEM, "poll: %s", zmq_strerror(errno));
+	server->now_ms = clock_mono_ms();
+	enum err err = drain_store(server);
+	if (err)
+		return err;
+	drain_workers(server);
+	drain_updates(server);
+	drain_admin(server);
+	drain_signals(server);
+	run_timers(server);
+	flush(server);
+	return OK;
+}
+
+enum err server_run(struct server *server)
+{
+	enum err err = OK;
+	while (!err && !server->stopping)
+		err = turn(server);
+	/* What was decided is stored, and told, before we go; a full disk cannot be waited for. */
+	while (!err && server->saving && !server->stuck) {
+		zmq_pollitem_t item = { .socket = wire_handle(store_pipe(server->store)),
+			                .events = ZMQ_POLLIN };
+		zmq_poll(&item, 1, -1);
+		err = drain_store(server);
+		flush(server);
+	}
+	return err;
+}
+
+void server_close(struct server *server)
+{
+	zsock_destroy(&server->workers);
+	zsock_destroy(&server->updates);
+	zsock_destroy(&server->admin);
+	zsock_destroy(&server->events);
+	batch_destroy(&server->filling);
+	store_task_destroy(&server->stuck);
+	effects_finish(&server->effects);
+	admin_finish(server);
+}

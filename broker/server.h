@@ -1,0 +1,50 @@
+/* The broker's shell: sockets to events, effects to sockets. It decides nothing. */
+#pragma once
+
+#include "broker/settings.h"
+#include "broker/store.h"
+#include "proto/address.h"
+
+#include <czmq.h>
+
+/* A repository as its observer last told it; memory only, the next report brings it back. */
+struct watched_entry;
+
+struct server {
+	const struct broker_settings *settings;
+	struct core *core;
+	struct store *store;
+	zsock_t *workers, *updates, *admin, *events;
+	int signals;
+	int64_t now_ms; /* monotonic, read once per turn */
+	int64_t started_ms;
+
+	struct effects effects;
+	struct batch *filling;    /* what the next transaction will hold */
+	bool saving;              /* a batch is with the store, or stuck */
+	struct store_task *stuck; /* the batch that found the disk full */
+	int64_t retry_ms;         /* when it is tried again */
+	uint32_t lookups;         /* updates that wait for an answer of the store */
+	uint32_t questions;       /* admin requests that do */
+
+	uint64_t refused;          /* messages */
+	int64_t refusal_logged_ms; /* last one that was logged */
+	struct watched_entry *watched;
+	bool stopping;
+};
+
+/* Bind every door; ipc sockets lie in the state folder, `tcp` is NULL for none. */
+enum err server_open(struct server *server, const struct address *ipc, const struct address *tcp);
+
+/* Serve until a signal asks to stop; OK then. */
+enum err server_run(struct server *server);
+
+void server_close(struct server *server);
+
+/* Count a message that had no effect, and say so at most once a second. */
+void server_note_refusal(struct server *server, const char *door, const char *reason);
+
+/* ---- admin.c ---- */
+void admin_receive(struct server *server, const struct peer *peer, struct message *message);
+void admin_answer(struct server *server, struct store_task *task);
+void admin_finish(struct server *server);

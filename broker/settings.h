@@ -1,0 +1,12 @@
+/* The broker's settings: rows in settings.def. */
+#pragma once
+
+#include "base/settings.h"
+
+struct broker_settings {
+#define SETTING SETTING_FIELD
+#include "broker/settings.def"
+#undef SETTING
+};
+
+extern const struct settings_table broker_settings_table;

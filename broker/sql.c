@@ -1,0 +1,115 @@
+/* Statements of the store: prepared once, bound and run in one line each. */
+#include "broker/store_sqlite.h"
+
+#include "base/memory.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static const char *const texts[SQL_COUNT] = {
+#define SQL(name, text) [SQL_##name] = text,
+#include "broker/statements.def"
+#undef SQL
+};
+
+enum err sql_fail(struct store *store, const char *what)
+{
+	int code = sqlite3_errcode(store->db) & 0xff;
+	enum err err = code == SQLITE_FULL ? ERR_FULL : ERR_STORE;
+	return fail(err, "store '%s': %s: %s", store->path, what, sqlite3_errmsg(store->db));
+}
+
+enum err sql_prepare_all(struct store *store)
+{
+	store->statements = memory_new(SQL_COUNT, sizeof(sqlite3_stmt *));
+	for (int i = 0; i < SQL_COUNT; i++)
+		if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+		                       &store->statements[i], NULL) != SQLITE_OK)
+			return sql_fail(store, texts[i]);
+	return OK;
+}
+
+void sql_finish_all(struct store *store)
+{
+	for (int i = 0; store->statements && i < SQL_COUNT; i++)
+		sqlite3_finalize(store->statements[i]);
+	free(store->statements);
+	store->statements = NULL;
+}
+
+sqlite3_stmt *sql_bind(struct store *store, enum statement statement, const char *kinds, ...)
+{
+	sqlite3_stmt *bound = store->statements[statement];
+	sqlite3_reset(bound);
+	sqlite3_clear_bindings(bound);
+	va_list values;
+	va_start(values, kinds);
+	for (int i = 1; kinds[i - 1]; i++) {
+		switch (kinds[i - 1]) {
+		case 'i': sqlite3_bind_int64(bound, i, va_arg(values, int64_t)); break;
+		case 'n': {
+			int64_t value = va_arg(values, int64_t);
+			value ? sqlite3_bind_int64(bound, i, value) : sqlite3_bind_null(bound, i);
+			break;
+		}
+		case 's':
+			sqlite3_bind_text(bound, i, va_arg(values, const char *), -1,
+			                  SQLITE_STATIC);
+			break;
+		case 'b': {
+			const struct bytes *bytes = va_arg(values, const struct bytes *);
+			sqlite3_bind_blob64(bound, i, bytes->data, bytes->size, SQLITE_STATIC);
+			break;
+		}
+		default: break;
+		}
+	}
+	va_end(values);
+	return bound;
+}
+
+enum err sql_step(struct store *store, sqlite3_stmt *bound, bool *ret_row)
+{
+	int code = sqlite3_step(bound);
+	*ret_row = code == SQLITE_ROW;
+	if (code == SQLITE_ROW)
+		return OK;
+	if (code == SQLITE_DONE) {
+		sqlite3_reset(bound);
+		return OK;
+	}
+	enum err err = sql_fail(store, sqlite3_sql(bound));
+	sqlite3_reset(bound);
+	return err;
+}
+
+enum err sql_run(struct store *store, sqlite3_stmt *bound, int rows)
+{
+	bool row;
+	enum err err = sql_step(store, bound, &row);
+	if (!err && rows >= 0 && sqlite3_changes(store->db) != rows)
+		return fail(ERR_STORE, "store '%s': %d rows changed, not %d: %s", store->path,
+		            sqlite3_changes(store->db), rows, sqlite3_sql(bound));
+	return err;
+}
+
+uint64_t sql_number(sqlite3_stmt *row, int column)
+{
+	sqlite3_int64 value = sqlite3_column_int64(row, column);
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+const char *sql_text(sqlite3_stmt *row, int column, struct arena *arena)
+{
+	const void *text = sqlite3_column_text(row, column);
+	return text ? arena_copy(arena, text, (size_t)sqlite3_column_bytes(row, column)) : NULL;
+}
+
+enum outcome sql_outcome(sqlite3_stmt *row, int column)
+{
+	enum outcome outcome = OUTCOME_NONE;
+	const void *text = sqlite3_column_text(row, column);
+	if (text)
+		outcome_from_text(text, &outcome);
+	return outcome;
+}

@@ -1,0 +1,76 @@
+/* The store: every promise of the broker on disk. An interface small enough for another database;
+ * store.c and its neighbours are SQLite (group commit, WAL, one connection, one thread).
+ *
+ * The loop hands in batches and questions and takes them back, in order, over a pipe; it never
+ * waits. Logs and result files are the store's too, so that a slow disk slows nobody else. */
+#pragma once
+
+#include "base/error.h"
+#include "broker/batch.h"
+#include "broker/core/core.h"
+
+#include <czmq.h>
+
+struct store;
+
+/* Open or create the store in a folder that this process has locked. Refuses a store that is
+ * damaged, of a newer version, or gone although it was there: never a silent new one. */
+enum err store_open(const char *folder, struct store **ret_store);
+
+/* Put every unfinished row into a new core. Before store_start(). */
+enum err store_load(struct store *store, struct core *core, int64_t now_ms);
+
+/* Start its thread. From here on the store is used through the pipe only. */
+void store_start(struct store *store);
+
+/* The loop's end of the pipe: readable when an answer waits. */
+zsock_t *store_pipe(struct store *store);
+
+/* Stop the thread after what was handed in, close, free. */
+void store_destroy(struct store **store);
+
+enum store_question {
+	QUESTION_BATCH, /* save and fill in a batch */
+	QUESTION_KNOWN, /* which commits of an update have a build on its ref */
+	QUESTION_QUEUE, /* admin methods of these names */
+	QUESTION_BUILDS,
+	QUESTION_SHOW,
+	QUESTION_LOG,
+};
+
+/* One thing for the store to do. Its owner is whoever holds the pointer: the loop makes it, hands
+ * it in, gets it back answered, and destroys it. */
+struct store_task {
+	enum store_question question;
+	struct batch *batch;    /* QUESTION_BATCH */
+	struct message message; /* the update or request that asks; owned */
+	struct peer peer;       /* who asked */
+	struct arena arena;     /* of parameters and results */
+	union {
+		struct rec_page_params page;
+		struct rec_show_params show;
+		struct rec_log_params log;
+	} params;
+
+	/* The answer. ERR_FULL: nothing of the batch was kept, try again later. ERR_NOT_FOUND and
+	 * ERR_USAGE are answers to people; anything else ends the broker. */
+	enum err err;
+	char *error; /* line that goes with it */
+	bool *known; /* of QUESTION_KNOWN, by commit */
+	union {
+		struct rec_queue_result queue;
+		struct rec_builds_result builds;
+		struct rec_show_result show;
+		struct rec_log_result log;
+	} result;
+};
+
+struct store_task *store_task_new(enum store_question question);
+void store_task_destroy(struct store_task **task);
+
+/* Hand a task in, take an answered one out (NULL: none waits). */
+void store_ask(struct store *store, struct store_task **task);
+struct store_task *store_answer(struct store *store);
+
+/* Bytes of the database file and its log. */
+uint64_t store_size(const struct store *store);
