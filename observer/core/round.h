@@ -1,0 +1,76 @@
+/* One repository on its way through a round. Inside the core only. */
+#pragma once
+
+#include "observer/core/watch.h"
+
+enum watch_state { WATCH_REST, WATCH_STATUS, WATCH_MARKS, WATCH_POLLING, WATCH_CONFIRM };
+
+/* The chain that was pushed for one ref. */
+struct pushed {
+	const char *ref;
+	const char *mark; /* the newest the broker told: where the chain started, or further */
+	const char *tip;
+	size_t commits;
+	bool taken;
+	bool listed; /* in the pages of the question under way */
+};
+
+struct observer_watch {
+	char *repository;
+	char *url;
+	enum watch_state state;
+	int64_t due_ms;   /* REST: next round; CONFIRM: next question; POLLING: its deadline */
+	int64_t round_ms; /* start of this round */
+	int64_t next_ms;  /* start of the next one, once this is over */
+
+	/* This round's memory. */
+	struct arena arena;
+	struct rec_mark *marks;
+	size_t mark_count, mark_capacity;
+	char *after; /* cursor of the next page; NULL at the first */
+	struct pushed *pushed;
+	size_t pushed_count;
+	bool progress; /* a mark moved since the last question */
+	size_t tries;  /* questions without progress */
+
+	/* Memory beyond the round; losing it costs a poll or a line. */
+	struct arena gone_arena;
+	struct rec_mark *gone; /* missing in the last poll: the next must agree */
+	size_t gone_count;
+	size_t unmoved;  /* rounds in a row whose push moved no mark */
+	size_t failures; /* polls in a row */
+	char *error;     /* the last one's; NULL: fine */
+	size_t refs;
+	int64_t polled_wall_ms; /* last poll that worked; 0: none yet */
+};
+
+struct observer_effect *effect_add(struct observer_effects *out, enum observer_effect_kind kind);
+void effect_say(struct observer_effects *out, bool warn, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+void watch_init(struct observer_watch *watch, const struct observer_source *source);
+void watch_finish(struct observer_watch *watch);
+
+void watch_start_round(struct observer_core *core, struct observer_watch *watch);
+
+/* A page of marks before the poll; the last one starts it. */
+void watch_receive_marks(struct observer_core *core, struct observer_watch *watch,
+                         const struct rec_marks_result *page, struct observer_effects *out);
+
+/* A page of marks after a push. */
+void watch_confirm(struct observer_core *core, struct observer_watch *watch,
+                   const struct rec_marks_result *page, struct observer_effects *out);
+
+void watch_receive_poll(struct observer_core *core, struct observer_watch *watch,
+                        const struct observer_poll *poll, struct observer_effects *out);
+
+/* The child did not answer in time. */
+void watch_expire_poll(struct observer_core *core, struct observer_watch *watch,
+                       struct observer_effects *out);
+
+/* The broker went away in mid-round: the whole round again, when it is back. */
+void watch_restart_round(struct observer_core *core, struct observer_watch *watch);
+
+/* How it is, for the report; texts borrow from the watch. */
+struct rec_watched watch_health(const struct observer_core *core,
+                                const struct observer_watch *watch);

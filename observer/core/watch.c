@@ -1,0 +1,313 @@
+/* The observer's questions and timers; what happens to one repository is in round.c. */
+#include "observer/core/watch.h"
+
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "observer/core/round.h"
+
+#include <assert.h>
+#include <string.h>
+
+void observer_effects_clear(struct observer_effects *effects)
+{
+	effects->count = 0;
+	arena_reset(&effects->arena);
+}
+
+void observer_effects_finish(struct observer_effects *effects)
+{
+	free(effects->items);
+	arena_finish(&effects->arena);
+	*effects = (struct observer_effects){ 0 };
+}
+
+void observer_init(struct observer_core *core, const struct observer_settings *settings)
+{
+	assert(settings->source_count <= OBSERVER_REPOSITORIES_MAX);
+	*core = (struct observer_core){
+		.name = memory_copy_text(settings->name),
+		.interval_ms = settings->interval_ms > OBSERVER_INTERVAL_MIN_MS
+		                       ? settings->interval_ms
+		                       : OBSERVER_INTERVAL_MIN_MS,
+		.poll_timeout_ms = settings->poll_timeout_ms,
+		.watches = memory_new(settings->source_count, sizeof(struct observer_watch)),
+		.watch_count = settings->source_count,
+	};
+	for (size_t i = 0; i < core->watch_count; i++)
+		watch_init(&core->watches[i], &settings->sources[i]);
+}
+
+void observer_finish(struct observer_core *core)
+{
+	for (size_t i = 0; i < core->watch_count; i++)
+		watch_finish(&core->watches[i]);
+	free(core->watches);
+	free(core->name);
+	*core = (struct observer_core){ 0 };
+}
+
+/* ---- the broker ---------------------------------------------------------------------------- */
+
+static void back_off(struct observer_core *core)
+{
+	core->backoff_ms = core->backoff_ms ? core->backoff_ms * 2 : OBSERVER_AWAY_MIN_MS;
+	if (core->backoff_ms > OBSERVER_AWAY_MAX_MS)
+		core->backoff_ms = OBSERVER_AWAY_MAX_MS;
+	uint64_t jitter = core->random % (uint64_t)(core->backoff_ms / 4);
+	core->retry_ms = core->now_ms + core->backoff_ms - (int64_t)jitter;
+}
+
+static void lose_broker(struct observer_core *core, const char *reason,
+                        struct observer_effects *out)
+{
+	core->asked = ASKED_NOTHING;
+	effect_add(out, OBSERVER_RESET_CONNECTION);
+	if (!core->away)
+		effect_say(out, true, "broker away: %s; waiting for it", reason);
+	core->away = true;
+	back_off(core);
+	for (size_t i = 0; i < core->watch_count; i++) {
+		struct observer_watch *watch = &core->watches[i];
+		if (watch->state == WATCH_MARKS || watch->state == WATCH_CONFIRM)
+			watch_restart_round(core, watch);
+	}
+}
+
+/* Any answer shows that the broker lives. */
+static void find_broker(struct observer_core *core, struct observer_effects *out)
+{
+	if (!core->away)
+		return;
+	effect_say(out, false, "broker back");
+	core->away = false;
+	core->retry_ms = core->now_ms;
+	core->report_ms = core->now_ms; /* it may have been started anew, and know nothing */
+}
+
+static void receive_status(struct observer_core *core, const char *state,
+                           struct observer_effects *out)
+{
+	if (strcmp(state, "ok") != 0) {
+		if (!core->full)
+			effect_say(out, true, "broker takes no new work: %s; waiting", state);
+		core->full = true;
+		back_off(core);
+		return;
+	}
+	if (core->full)
+		effect_say(out, false, "broker takes new work again");
+	core->full = false;
+	core->backoff_ms = 0;
+	for (size_t i = 0; i < core->watch_count; i++)
+		if (core->watches[i].state == WATCH_STATUS)
+			core->watches[i].state = WATCH_MARKS;
+}
+
+/* A late answer to a question that counts as lost is not taken. */
+static bool is_answer(const struct observer_core *core, const struct observer_event *event)
+{
+	switch (event->kind) {
+	case OBSERVER_STATUS: return core->asked == ASKED_STATUS;
+	case OBSERVER_REPORTED: return core->asked == ASKED_REPORT;
+	case OBSERVER_REPLY_LOST: return core->asked != ASKED_NOTHING;
+	case OBSERVER_MARKS:
+		return core->asked == ASKED_MARKS && core->asked_watch == event->repository;
+	case OBSERVER_TIME_PASSED:
+	case OBSERVER_POLLED: return false;
+	}
+	return false;
+}
+
+static void receive_marks(struct observer_core *core, const struct observer_event *event,
+                          struct observer_effects *out)
+{
+	struct observer_watch *watch = &core->watches[event->repository];
+	if (watch->state == WATCH_MARKS)
+		watch_receive_marks(core, watch, event->marks, out);
+	else if (watch->state == WATCH_CONFIRM)
+		watch_confirm(core, watch, event->marks, out);
+}
+
+static void receive_answer(struct observer_core *core, const struct observer_event *event,
+                           struct observer_effects *out)
+{
+	if (!is_answer(core, event))
+		return;
+	if (event->kind == OBSERVER_REPLY_LOST && core->asked != ASKED_REPORT) {
+		lose_broker(core, event->text, out);
+		return;
+	}
+	core->asked = ASKED_NOTHING; /* a refused report only leaves the status page poorer */
+	find_broker(core, out);
+	if (event->kind == OBSERVER_STATUS)
+		receive_status(core, event->text, out);
+	else if (event->kind == OBSERVER_MARKS)
+		receive_marks(core, event, out);
+}
+
+/* ---- questions, one at a time -------------------------------------------------------------- */
+
+static void ask(struct observer_core *core, enum observer_question question)
+{
+	core->asked = question;
+	core->answer_ends_ms = core->now_ms + OBSERVER_ANSWER_MS;
+}
+
+/* About; with urls and errors of the greatest length not all repositories fit into a message. */
+enum { REPORT_ROW_SIZE = 400, REPORT_SIZE_MAX = 768 * 1024 };
+
+static void ask_report(struct observer_core *core, struct observer_effects *out)
+{
+	struct rec_report_params *report = arena_new(&out->arena, sizeof *report);
+	struct rec_watched *watched =
+		arena_new(&out->arena, (core->watch_count + 1) * sizeof *watched);
+	size_t count = 0, size = 0;
+	for (; count < core->watch_count && size < REPORT_SIZE_MAX; count++) {
+		watched[count] = watch_health(core, &core->watches[count]);
+		size += REPORT_ROW_SIZE + strlen(watched[count].url) + strlen(watched[count].error);
+	}
+	report->observer = core->name;
+	report->repositories = watched;
+	report->repositories_count = count;
+	effect_add(out, OBSERVER_ASK_REPORT)->report = report;
+	core->report_ms = core->now_ms + OBSERVER_REPORT_MS;
+	ask(core, ASKED_REPORT);
+}
+
+/* When a watch wants to ask for marks; INT64_MAX when it does not. */
+static int64_t marks_wanted_ms(const struct observer_core *core, const struct observer_watch *watch)
+{
+	if (watch->state == WATCH_MARKS)
+		return core->now_ms;
+	return watch->state == WATCH_CONFIRM ? watch->due_ms : INT64_MAX;
+}
+
+static bool ask_marks(struct observer_core *core, struct observer_effects *out)
+{
+	for (size_t i = 0; i < core->watch_count; i++) {
+		size_t index = (core->turn + i) % core->watch_count;
+		struct observer_watch *watch = &core->watches[index];
+		if (marks_wanted_ms(core, watch) > core->now_ms)
+			continue;
+		struct observer_effect *question = effect_add(out, OBSERVER_ASK_MARKS);
+		question->repository = index;
+		question->text = arena_copy_text(&out->arena, watch->after);
+		core->asked_watch = index;
+		core->turn = index + 1;
+		ask(core, ASKED_MARKS);
+		return true;
+	}
+	return false;
+}
+
+static bool is_status_wanted(const struct observer_core *core)
+{
+	for (size_t i = 0; i < core->watch_count; i++)
+		if (core->watches[i].state == WATCH_STATUS)
+			return true;
+	return false;
+}
+
+static void ask_next(struct observer_core *core, struct observer_effects *out)
+{
+	if (core->asked || core->now_ms < core->retry_ms)
+		return;
+	bool late = core->report_ms && core->report_ms + OBSERVER_REPORT_MS <= core->now_ms;
+	if (is_status_wanted(core) && (core->backoff_ms || !late)) {
+		effect_add(out, OBSERVER_ASK_STATUS);
+		ask(core, ASKED_STATUS);
+	} else if ((late || !ask_marks(core, out)) && core->report_ms <= core->now_ms) {
+		ask_report(core, out);
+	}
+}
+
+/* ---- rounds -------------------------------------------------------------------------------- */
+
+static size_t rounds_under_way(const struct observer_core *core)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < core->watch_count; i++)
+		count += core->watches[i].state == WATCH_STATUS ||
+		         core->watches[i].state == WATCH_MARKS ||
+		         core->watches[i].state == WATCH_POLLING;
+	return count;
+}
+
+static struct observer_watch *first_due(const struct observer_core *core)
+{
+	struct observer_watch *first = NULL;
+	for (size_t i = 0; i < core->watch_count; i++) {
+		struct observer_watch *watch = &core->watches[i];
+		if (watch->state == WATCH_REST && (!first || watch->due_ms < first->due_ms))
+			first = watch;
+	}
+	return first;
+}
+
+static void start_rounds(struct observer_core *core)
+{
+	size_t count = rounds_under_way(core);
+	for (; count < OBSERVER_POLLS_MAX; count++) {
+		struct observer_watch *watch = first_due(core);
+		if (!watch || watch->due_ms > core->now_ms)
+			return;
+		watch_start_round(core, watch);
+	}
+}
+
+static void expire(struct observer_core *core, struct observer_effects *out)
+{
+	if (core->asked && core->answer_ends_ms <= core->now_ms)
+		lose_broker(core, "no answer", out);
+	for (size_t i = 0; i < core->watch_count; i++) {
+		struct observer_watch *watch = &core->watches[i];
+		if (watch->state == WATCH_POLLING && watch->due_ms <= core->now_ms)
+			watch_expire_poll(core, watch, out);
+	}
+}
+
+void observer_step(struct observer_core *core, const struct observer_event *event,
+                   struct observer_effects *out)
+{
+	assert(event->now_ms >= core->now_ms);
+	core->now_ms = event->now_ms;
+	core->wall_ms = event->wall_ms;
+	core->random = event->random;
+	if (event->kind == OBSERVER_POLLED) {
+		struct observer_watch *watch = &core->watches[event->repository];
+		if (watch->state == WATCH_POLLING)
+			watch_receive_poll(core, watch, event->poll, out);
+	} else {
+		receive_answer(core, event, out);
+	}
+	expire(core, out);
+	start_rounds(core);
+	ask_next(core, out);
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+int64_t observer_wakeup_ms(const struct observer_core *core)
+{
+	int64_t wakeup =
+		core->asked ? core->answer_ends_ms : later(core->report_ms, core->retry_ms);
+	for (size_t i = 0; i < core->watch_count; i++) {
+		const struct observer_watch *watch = &core->watches[i];
+		int64_t due = marks_wanted_ms(core, watch);
+		if (watch->state == WATCH_POLLING)
+			due = watch->due_ms;
+		else if (core->asked)
+			due = INT64_MAX;
+		else if (due != INT64_MAX || watch->state == WATCH_STATUS)
+			due = later(due == INT64_MAX ? 0 : due, core->retry_ms);
+		if (due < wakeup)
+			wakeup = due;
+	}
+	const struct observer_watch *next = first_due(core);
+	if (next && next->due_ms < wakeup && rounds_under_way(core) < OBSERVER_POLLS_MAX)
+		wakeup = next->due_ms;
+	return wakeup;
+}

@@ -1,0 +1,59 @@
+/* The observer's two sockets to the broker: questions on the admin door, updates on the updates
+ * door. Both are sent when the connection is there; what waits is bounded. */
+#pragma once
+
+#include "observer/core/watch.h"
+#include "proto/address.h"
+#include "proto/wire.h"
+
+/* Zero is closed. */
+struct door_keeper {
+	char *admin_endpoint;
+	char *updates_endpoint;
+	zsock_t *admin;
+	zsock_t *updates;
+
+	/* The one question under way. */
+	enum observer_question asked;
+	size_t repository;
+	uint64_t id;
+	struct text question; /* packed parameters */
+	const char *method;
+	bool unsent;
+
+	/* Updates that wait for the connection, oldest first. */
+	struct message *waiting;
+	size_t waiting_count;
+	size_t waiting_capacity;
+};
+
+enum err door_open(struct door_keeper *door, const struct address *address);
+void door_close(struct door_keeper *door);
+
+/* New sockets; the question and the waiting updates are forgotten. */
+void door_reset(struct door_keeper *door);
+
+void door_ask_status(struct door_keeper *door);
+void door_ask_marks(struct door_keeper *door, size_t repository, const char *name,
+                    const char *after);
+void door_ask_report(struct door_keeper *door, const struct rec_report_params *report);
+void door_push(struct door_keeper *door, const struct message *update);
+
+/* Send what can be sent now. */
+void door_flush(struct door_keeper *door);
+
+/* What to wait for: two items. */
+void door_poll_items(struct door_keeper *door, zmq_pollitem_t items[2]);
+
+/* An answer as an event that borrows from it. */
+struct door_answer {
+	struct observer_event event;
+	struct message message;
+	struct rec_marks_result marks;
+	struct rec_status_result status;
+	struct arena arena;
+};
+
+/* The next answer to the question under way; false when there is none. Others are dropped. */
+bool door_receive(struct door_keeper *door, struct door_answer *ret_answer);
+void door_answer_finish(struct door_answer *answer);

@@ -1,0 +1,8 @@
+/* The observer's loop: sockets, children and signals become events of the core, its effects
+ * become questions, pushes and polls. Decides nothing. */
+#pragma once
+
+#include "observer/settings.h"
+
+/* Run until SIGINT or SIGTERM (OK). `signals` is wire_start()'s descriptor. */
+enum err feed_run(const struct fettle_observer_settings *settings, int signals);

@@ -1,0 +1,201 @@
+/* First-parent walks by libgit2, and what a commit says of itself. */
+#include "observer/history.h"
+
+#include "base/scoped.h"
+#include "observer/repository.h"
+
+#include <string.h>
+
+enum {
+	AUTHOR_MAX = 256,
+	SUBJECT_MAX = 1024,
+	COMMIT_OVERHEAD = 512, /* of a commit without its jobs, about */
+};
+
+static void free_commit(git_commit **commit)
+{
+	git_commit_free(*commit);
+}
+
+static void free_walk(git_revwalk **walk)
+{
+	git_revwalk_free(*walk);
+}
+
+/* ---- one commit ---------------------------------------------------------------------------- */
+
+/* One line that a message can carry: valid UTF-8, no control bytes, cut between characters. */
+static const char *clean_line(struct arena *arena, const char *text, size_t most)
+{
+	scoped(text_finish) struct text line = { 0 };
+	text_add_printable(&line, text ? text : "", text ? strlen(text) : 0);
+	for (size_t i = 0; i < line.size; i++)
+		if (line.data[i] == '\n' || line.data[i] == '\t')
+			line.data[i] = ' ';
+	return line.size ? arena_copy(arena, line.data, text_cut(line.data, line.size, most)) : "";
+}
+
+/* The words in a message that ask for no run; NULL when there are none. */
+static const char *skip_words(const char *message)
+{
+	static const char *const words[][2] = {
+		{ "[skip ci]", "[skip ci] in the message" },
+		{ "[ci skip]", "[ci skip] in the message" },
+		{ "[no ci]", "[no ci] in the message" },
+	};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (message && strcasestr(message, words[i][0]))
+			return words[i][1];
+	return NULL;
+}
+
+static const char *hex(struct arena *arena, const git_oid *oid)
+{
+	char text[GIT_OID_HEXSZ + 1];
+	return arena_copy_text(arena, git_oid_tostr(text, sizeof text, oid));
+}
+
+/* The jobs of a tree, from the cache when the file is that of the commit before. */
+static enum err add_jobs(struct history *history, git_commit *commit, struct rec_commit *row)
+{
+	struct instructions found = { 0 };
+	enum err err = instructions_find(commit, &found);
+	if (err)
+		return err;
+	if (!history->cached || !instructions_equal(&found, &history->cached_from)) {
+		scoped(text_finish) struct text packed = { 0 };
+		struct rec_commit jobs = { .commit = ZERO_COMMIT };
+		if ((err = instructions_read(history->git, &found, history->arena, &jobs)))
+			return err;
+		record_pack(RECORD_commit, &jobs, &packed);
+		history->cached = true;
+		history->cached_from = found;
+		history->cached_jobs = jobs;
+		history->cached_size = packed.size;
+	}
+	row->error = history->cached_jobs.error;
+	row->skip = history->cached_jobs.skip;
+	row->jobs = history->cached_jobs.jobs;
+	row->jobs_count = history->cached_jobs.jobs_count;
+	return OK;
+}
+
+static enum err read_commit(struct history *history, const git_oid *id, struct rec_commit *row)
+{
+	scoped(free_commit) git_commit *commit = NULL;
+	struct arena *arena = history->arena;
+	if (git_commit_lookup(&commit, history->git, id) != 0)
+		return repository_fail("read commit");
+	const git_signature *author = git_commit_author(commit);
+	git_time_t time = git_commit_time(commit);
+	bool sane = time > 0 && time < (git_time_t)1 << 40;
+	*row = (struct rec_commit){
+		.commit = hex(arena, id),
+		.tree = hex(arena, git_commit_tree_id(commit)),
+		.author = clean_line(arena, author ? author->name : NULL, AUTHOR_MAX),
+		.subject = clean_line(arena, git_commit_summary(commit), SUBJECT_MAX),
+		.time = sane ? time * 1000 : 0,
+		.skip = skip_words(git_commit_message_raw(commit)),
+	};
+	size_t size = COMMIT_OVERHEAD;
+	if (!row->skip) {
+		enum err err = add_jobs(history, commit, row);
+		if (err)
+			return err;
+		size += history->cached_size;
+	}
+	history->left.commits--;
+	history->left.size -= size < history->left.size ? size : history->left.size;
+	return OK;
+}
+
+/* ---- the way ------------------------------------------------------------------------------- */
+
+struct oid_list {
+	git_oid *items; /* in the history's arena */
+	size_t count;
+};
+
+static bool has_commit(struct history *history, const git_oid *id)
+{
+	scoped(free_commit) git_commit *commit = NULL;
+	return git_commit_lookup(&commit, history->git, id) == 0;
+}
+
+/* All commits of the first-parent line of `tip` that `mark` does not reach, newest first. */
+static enum err list_between(struct history *history, const git_oid *mark, const git_oid *tip,
+                             struct oid_list *list)
+{
+	scoped(free_walk) git_revwalk *walk = NULL;
+	git_oid id;
+	if (git_revwalk_new(&walk, history->git) != 0 ||
+	    git_revwalk_sorting(walk, GIT_SORT_TOPOLOGICAL) != 0 ||
+	    git_revwalk_simplify_first_parent(walk) != 0 || git_revwalk_push(walk, tip) != 0 ||
+	    git_revwalk_hide(walk, mark) != 0)
+		return repository_fail("walk");
+	size_t capacity = 0;
+	int error;
+	while ((error = git_revwalk_next(&id, walk)) == 0) {
+		if (list->count == capacity) {
+			size_t grown = capacity ? capacity * 2 : 64;
+			git_oid *items = arena_new(history->arena, grown * sizeof *items);
+			if (capacity)
+				memcpy(items, list->items, capacity * sizeof *items);
+			list->items = items;
+			capacity = grown;
+		}
+		list->items[list->count++] = id;
+	}
+	return error == GIT_ITEROVER ? OK : repository_fail("walk");
+}
+
+/* Which commits the change brings. A first look takes the tip only, and so does a ref whose mark
+ * nobody has any more: there is no telling where its old line ended. */
+static enum err list_commits(struct history *history, const struct plan_change *change,
+                             struct oid_list *list, bool *ret_forced)
+{
+	git_oid mark, tip;
+	if (git_oid_fromstr(&tip, change->tip) != 0 || !has_commit(history, &tip))
+		return fail(ERR_REPOSITORY, "ref %s: its commit %s cannot be read", change->ref,
+		            change->tip);
+	bool known = change->mark && git_oid_fromstr(&mark, change->mark) == 0 &&
+	             has_commit(history, &mark);
+	*ret_forced = change->mark && !known;
+	if (!known) {
+		list->items = arena_new(history->arena, sizeof *list->items);
+		list->items[list->count++] = tip;
+		return OK;
+	}
+	int forward = git_graph_descendant_of(history->git, &tip, &mark);
+	if (forward < 0)
+		return repository_fail("walk");
+	*ret_forced = !forward;
+	enum err err = list_between(history, &mark, &tip, list);
+	if (!err && *ret_forced && list->count > PLAN_FORCED_MAX)
+		list->count = PLAN_FORCED_MAX; /* newest first: these are the newest */
+	return err;
+}
+
+enum err history_walk(struct history *history, const struct plan_change *change,
+                      struct plan_walk *walk, bool *ret_more)
+{
+	struct oid_list list = { 0 };
+	bool forced = false;
+	enum err err = list_commits(history, change, &list, &forced);
+	if (err)
+		return err;
+	size_t most = list.count < history->left.commits ? list.count : history->left.commits;
+	struct rec_commit *commits = arena_new(history->arena, (most + 1) * sizeof *commits);
+	size_t count = 0;
+	while (count < most && history->left.size > 0) {
+		err = read_commit(history, &list.items[list.count - 1 - count], &commits[count]);
+		if (err)
+			return fail(err, "ref %s: %s", change->ref, error_text());
+		count++;
+	}
+	walk->forced = forced;
+	walk->commits = commits;
+	walk->count = count;
+	*ret_more = count < list.count;
+	return OK;
+}

@@ -1,0 +1,29 @@
+/* The commits between a mark and a tip, each with its jobs. */
+#pragma once
+
+#include "observer/core/plan.h"
+#include "observer/instructions.h"
+
+#include <git2.h>
+
+/* What one poll may still bring; the rest comes in the next. */
+struct history_budget {
+	size_t commits;
+	size_t size; /* packed bytes, about */
+};
+
+struct history {
+	git_repository *git;
+	struct arena *arena;
+	struct history_budget left;
+	/* The jobs read last: most commits leave their file as it is. */
+	struct instructions cached_from;
+	bool cached;
+	struct rec_commit cached_jobs; /* error, skip and jobs */
+	size_t cached_size;
+};
+
+/* Walk a change of kind NEW or MOVED. Fills `forced`, `commits` and `count` of `walk`, whose other
+ * fields are the caller's, and says whether the budget cut the walk short (`*ret_more`). */
+enum err history_walk(struct history *history, const struct plan_change *change,
+                      struct plan_walk *walk, bool *ret_more);

@@ -1,0 +1,47 @@
+/* Polling one repository in a child process: the parent's side, and the child's main. Between
+ * them: frames of four bytes (size, big endian) and a packed record or message. Request:
+ * poll_request and its pages of marks_result. Answer: poll_result and its updates. */
+#pragma once
+
+#include "observer/core/watch.h"
+
+#include <sys/types.h>
+
+/* The flag, as the only argument, that makes the observer this child. */
+#define POLL_FLAG "--poll"
+
+/* A child under way. Zero is none. */
+struct poll {
+	pid_t pid;  /* 0: none */
+	int answer; /* its stdout, non-blocking */
+	struct text received;
+};
+
+/* Start the child. `program` is the path of the observer; `pages` is filled in here. */
+enum err poll_start(struct poll *poll, const char *program, struct rec_poll_request request,
+                    const struct rec_mark *marks, size_t mark_count);
+
+/* Take what the child wrote. True when it has ended, one way or the other. */
+bool poll_receive(struct poll *poll);
+
+/* End it, whatever it does, without waiting for its end: a process that hangs in the kernel would
+ * hang us. Zero is fine. */
+void poll_kill(struct poll *poll);
+
+/* On SIGCHLD: take leave of those that were killed. */
+void poll_reap(void);
+
+/* What an ended child found. */
+struct poll_answer {
+	struct observer_poll poll; /* borrows from this answer */
+	struct message *updates;
+	struct arena arena;
+};
+
+/* Read the answer of an ended child and forget the child. A child that died is an error in
+ * the answer. Finish the answer in any case. */
+void poll_finish(struct poll *poll, struct poll_answer *ret_answer);
+void poll_answer_finish(struct poll_answer *answer);
+
+/* The child: request on descriptor 0, answer on descriptor 1. Returns its exit code. */
+int poll_main(void);

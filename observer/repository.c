@@ -1,0 +1,332 @@
+/* Opening, listing and fetching, by libgit2. Runs in the child only: libgit2 1.5 has no network
+ * timeouts, and whatever a hostile repository does must not reach the daemon. */
+#include "observer/repository.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "observer/sanitizer.h"
+#include "observer/source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <string.h>
+
+enum {
+	CACHE_SIZE_MAX = 64 * 1024 * 1024,
+	MAPPED_SIZE_MAX = 512 * 1024 * 1024,
+	REFS_MAX = 100000,
+	PACKS_MAX = 1000, /* each fetch leaves a pack; a mirror with more is fetched anew */
+};
+
+#define PIN_PREFIX "refs/fettle/pin/"
+
+#if HAS_SANITIZER
+/* libgit2 1.5.1 leaks what it matches the names of settings with; the child is short-lived. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libpcre2-8.so";
+}
+
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
+#endif
+
+static void free_reference(git_reference **reference)
+{
+	git_reference_free(*reference);
+}
+
+static void free_object(git_object **object)
+{
+	git_object_free(*object);
+}
+
+static void free_iterator(git_reference_iterator **iterator)
+{
+	git_reference_iterator_free(*iterator);
+}
+
+static void free_odb(git_odb **odb)
+{
+	git_odb_free(*odb);
+}
+
+enum err repository_fail(const char *what)
+{
+	const git_error *error = git_error_last();
+	const char *why = error && error->message ? error->message : "unknown error";
+	return fail(ERR_REPOSITORY, "%s: %s", what, why);
+}
+
+void repository_library_start(void)
+{
+	git_libgit2_init();
+	git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+	git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_SIZE_MAX);
+	git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)MAPPED_SIZE_MAX);
+}
+
+static enum err open_path(const char *path, struct repository *repository)
+{
+	if (access(path, F_OK) != 0)
+		return fail(ERR_REPOSITORY, "no repository at %s: %s", path, strerror(errno));
+	int error = git_repository_open_ext(&repository->git, path, GIT_REPOSITORY_OPEN_NO_SEARCH,
+	                                    NULL);
+	if (error == GIT_ENOTFOUND)
+		return fail(ERR_REPOSITORY, "not a git repository: %s", path);
+	return error ? repository_fail(path) : OK;
+}
+
+static size_t count_packs(const char *mirror)
+{
+	scoped(free_text) char *path = text_format("%s/objects/pack", mirror);
+	DIR *folder = opendir(path);
+	size_t count = 0;
+	while (folder && readdir(folder))
+		count++;
+	if (folder)
+		closedir(folder);
+	return count / 2; /* a pack and its index */
+}
+
+/* A mirror is a cache: when it is damaged or has grown old, it is made anew. */
+static enum err open_mirror(const char *mirror, struct repository *repository)
+{
+	enum err err;
+	if (count_packs(mirror) <= PACKS_MAX &&
+	    git_repository_open_bare(&repository->git, mirror) == 0)
+		return OK;
+	if ((err = file_remove_tree(mirror)) || (err = file_make_folder(mirror, 0700)))
+		return err;
+	if (git_repository_init(&repository->git, mirror, 1) != 0)
+		return repository_fail("make mirror");
+	return OK;
+}
+
+/* Keys come from the ssh agent only; each kind is offered once, or a refusal would never end. */
+static int get_credential(git_credential **ret_credential, const char *url, const char *user,
+                          unsigned allowed, void *payload)
+{
+	int *tried = payload;
+	(void)url;
+	if (allowed & GIT_CREDENTIAL_USERNAME)
+		return git_credential_username_new(ret_credential, user ? user : "git");
+	if (!(allowed & GIT_CREDENTIAL_SSH_KEY) || (*tried)++)
+		return GIT_EAUTH;
+	return git_credential_ssh_key_from_agent(ret_credential, user ? user : "git");
+}
+
+static int tried_keys;
+
+static void set_callbacks(git_remote_callbacks *callbacks)
+{
+	callbacks->credentials = get_credential;
+	callbacks->payload = &tried_keys;
+}
+
+static enum err open_url(const struct rec_poll_request *request, struct repository *repository)
+{
+	git_remote_callbacks callbacks;
+	enum err err = open_mirror(request->mirror, repository);
+	if (err)
+		return err;
+	git_remote_init_callbacks(&callbacks, GIT_REMOTE_CALLBACKS_VERSION);
+	set_callbacks(&callbacks);
+	if (git_remote_create_anonymous(&repository->remote, repository->git, request->url) != 0 ||
+	    git_remote_connect(repository->remote, GIT_DIRECTION_FETCH, &callbacks, NULL, NULL) !=
+	            0)
+		return repository_fail("cannot reach the repository");
+	return OK;
+}
+
+enum err repository_open(const struct rec_poll_request *request, struct repository *repository)
+{
+	repository->url = request->url;
+	return source_is_path(request->url) ? open_path(request->url, repository)
+	                                    : open_url(request, repository);
+}
+
+void repository_close(struct repository *repository)
+{
+	git_remote_free(repository->remote);
+	git_repository_free(repository->git);
+	*repository = (struct repository){ 0 };
+}
+
+/* ---- refs ---------------------------------------------------------------------------------- */
+
+bool repository_ref_matches(const struct rec_poll_request *request, const char *ref)
+{
+	for (size_t i = 0; i < request->refs_count; i++) {
+		const char *pattern = request->refs[i], *name = ref;
+		if (strncmp(pattern, "refs/", 5) != 0) {
+			if (strncmp(ref, "refs/heads/", 11) != 0)
+				continue;
+			name += 11;
+		}
+		if (fnmatch(pattern, name, 0) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum err add_ref(struct repository_refs *refs, struct arena *arena, const char *ref,
+                        const char *commit, const char *object)
+{
+	if (refs->count == REFS_MAX)
+		return fail(ERR_REPOSITORY, "more than %d refs match; watch fewer (--ref)",
+		            REFS_MAX);
+	memory_reserve((void **)&refs->marks, &refs->marks_capacity, refs->count + 1,
+	               sizeof *refs->marks);
+	memory_reserve((void **)&refs->objects, &refs->objects_capacity, refs->count + 1,
+	               sizeof *refs->objects);
+	refs->marks[refs->count] = (struct rec_mark){ .ref = arena_copy_text(arena, ref),
+		                                      .commit = arena_copy_text(arena, commit) };
+	refs->objects[refs->count++] = arena_copy_text(arena, object);
+	return OK;
+}
+
+void repository_refs_finish(struct repository_refs *refs)
+{
+	free(refs->marks);
+	free(refs->objects);
+	*refs = (struct repository_refs){ 0 };
+}
+
+/* A ref that names no commit (a tag of a blob) has nothing to run and is passed over. */
+static enum err add_local_ref(git_reference *reference, const struct rec_poll_request *request,
+                              struct arena *arena, struct repository_refs *refs)
+{
+	scoped(free_reference) git_reference *direct = NULL;
+	scoped(free_object) git_object *commit = NULL;
+	char id[GIT_OID_HEXSZ + 1], object[GIT_OID_HEXSZ + 1];
+	const char *name = git_reference_name(reference);
+	if (!text_is_ref(name) || !repository_ref_matches(request, name) ||
+	    git_reference_resolve(&direct, reference) != 0)
+		return OK;
+	git_oid_tostr(object, sizeof object, git_reference_target(direct));
+	/* A ref to a missing commit is kept: reading that commit will tell what is wrong. */
+	int error = git_reference_peel(&commit, direct, GIT_OBJECT_COMMIT);
+	if (error && error != GIT_ENOTFOUND)
+		return OK;
+	git_oid_tostr(id, sizeof id, error ? git_reference_target(direct) : git_object_id(commit));
+	return add_ref(refs, arena, name, id, object);
+}
+
+static enum err list_local(const struct repository *repository,
+                           const struct rec_poll_request *request, struct arena *arena,
+                           struct repository_refs *refs)
+{
+	scoped(free_iterator) git_reference_iterator *iterator = NULL;
+	if (git_reference_iterator_new(&iterator, repository->git) != 0)
+		return repository_fail("list refs");
+	for (;;) {
+		scoped(free_reference) git_reference *reference = NULL;
+		int error = git_reference_next(&reference, iterator);
+		if (error == GIT_ITEROVER)
+			return OK;
+		if (error)
+			return repository_fail("list refs");
+		enum err err = add_local_ref(reference, request, arena, refs);
+		if (err)
+			return err;
+	}
+}
+
+/* "refs/tags/v1^{}" follows "refs/tags/v1" and names the commit of an annotated tag. */
+static bool is_peeled(const char *name, const char *ref)
+{
+	size_t size = strlen(ref);
+	return strncmp(name, ref, size) == 0 && strcmp(name + size, "^{}") == 0;
+}
+
+static enum err list_remote(const struct repository *repository,
+                            const struct rec_poll_request *request, struct arena *arena,
+                            struct repository_refs *refs)
+{
+	const git_remote_head **heads = NULL;
+	size_t count = 0;
+	if (git_remote_ls(&heads, &count, repository->remote) != 0)
+		return repository_fail("list refs");
+	for (size_t i = 0; i < count; i++) {
+		char id[GIT_OID_HEXSZ + 1];
+		git_oid_tostr(id, sizeof id, &heads[i]->oid);
+		struct rec_mark *last = refs->count ? &refs->marks[refs->count - 1] : NULL;
+		if (last && is_peeled(heads[i]->name, last->ref)) {
+			last->commit = arena_copy_text(arena, id);
+			continue;
+		}
+		if (!text_is_ref(heads[i]->name) ||
+		    !repository_ref_matches(request, heads[i]->name))
+			continue;
+		enum err err = add_ref(refs, arena, heads[i]->name, id, id);
+		if (err)
+			return err;
+	}
+	return OK;
+}
+
+enum err repository_list_refs(struct repository *repository, const struct rec_poll_request *request,
+                              struct arena *arena, struct repository_refs *refs)
+{
+	return repository->remote ? list_remote(repository, request, arena, refs)
+	                          : list_local(repository, request, arena, refs);
+}
+
+bool repository_may_have_ref(const struct repository *repository, const char *ref)
+{
+	scoped(free_reference) git_reference *reference = NULL;
+	return !repository->remote &&
+	       git_reference_lookup(&reference, repository->git, ref) != GIT_ENOTFOUND;
+}
+
+/* ---- fetching ------------------------------------------------------------------------------ */
+
+static bool has_object(git_odb *odb, const char *id)
+{
+	git_oid oid;
+	return git_oid_fromstr(&oid, id) == 0 && git_odb_exists(odb, &oid);
+}
+
+/* Pins are by commit, not by ref name: a rename from foo to foo/bar must not break the mirror. */
+static enum err list_wanted(const struct repository *repository, const struct repository_refs *refs,
+                            struct text_list *specs)
+{
+	scoped(free_odb) git_odb *odb = NULL;
+	if (git_repository_odb(&odb, repository->git) != 0)
+		return repository_fail("open mirror");
+	for (size_t i = 0; i < refs->count; i++) {
+		if (has_object(odb, refs->objects[i]))
+			continue;
+		scoped(free_text) char *spec =
+			text_format("+%s:" PIN_PREFIX "%s", refs->objects[i], refs->objects[i]);
+		text_list_add(specs, spec);
+	}
+	return OK;
+}
+
+enum err repository_fetch(struct repository *repository, const struct repository_refs *refs)
+{
+	scoped(text_list_finish) struct text_list specs = { 0 };
+	if (!repository->remote)
+		return OK;
+	enum err err = list_wanted(repository, refs, &specs);
+	if (err || specs.count == 0)
+		return err;
+	git_fetch_options options;
+	git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
+	set_callbacks(&options.callbacks);
+	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
+	options.prune = GIT_FETCH_NO_PRUNE;
+	options.update_fetchhead = 0;
+	git_strarray words = { specs.items, specs.count };
+	if (git_remote_fetch(repository->remote, &words, &options, NULL) != 0)
+		return repository_fail("fetch");
+	return OK;
+}

@@ -1,0 +1,185 @@
+/* Repository arguments: what may be watched, and how it is called. */
+#include "observer/source.h"
+
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "base/text.h"
+
+#include <limits.h>
+#include <string.h>
+
+enum { URL_SIZE_MAX = 4000 };
+
+static const char *const schemes[] = { "https://", "http://", "ssh://", "git://", "file:///" };
+
+bool source_is_path(const char *url)
+{
+	if (strstr(url, "://"))
+		return false;
+	const char *colon = strchr(url, ':'), *slash = strchr(url, '/');
+	return !colon || (slash && slash < colon); /* host:path is ssh, as in git */
+}
+
+char *source_make_name(const char *text, const char *fallback)
+{
+	char name[NAME_SIZE_MAX + 1];
+	size_t size = 0;
+	for (; *text && size < NAME_SIZE_MAX; text++) {
+		char one[2] = { *text, 0 };
+		bool keep = text_is_name(one) || (size && (*text == '.' || *text == '-'));
+		if (keep)
+			name[size++] = *text;
+		else if (size && name[size - 1] != '-')
+			name[size++] = '-';
+	}
+	while (size && name[size - 1] == '-')
+		size--;
+	name[size] = 0;
+	return memory_copy_text(size ? name : fallback);
+}
+
+/* The last component of a path or url, without ".git". */
+static char *last_component(const char *url)
+{
+	scoped(free_text) char *path = memory_copy_text(url);
+	size_t size = strlen(path);
+	for (;;) {
+		while (size && path[size - 1] == '/')
+			path[--size] = 0;
+		if (size >= 4 && strcmp(path + size - 4, ".git") == 0)
+			path[size -= 4] = 0;
+		else
+			break;
+	}
+	size_t start = size;
+	while (start && path[start - 1] != '/' && path[start - 1] != ':')
+		start--;
+	return memory_copy_text(path + start);
+}
+
+static bool is_known(const struct source_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->items[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static char *unique_name(const struct source_list *list, const char *url)
+{
+	scoped(free_text) char *component = last_component(url);
+	char *name = source_make_name(component, "repository");
+	for (int i = 2; is_known(list, name); i++) {
+		free(name);
+		scoped(free_text) char *base = source_make_name(component, "repository");
+		name = text_format("%.*s-%d", NAME_SIZE_MAX - 8, base, i);
+	}
+	return name;
+}
+
+static enum err check_url(const char *url)
+{
+	bool known = !strstr(url, "://");
+	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+		known = known || strncmp(url, schemes[i], strlen(schemes[i])) == 0;
+	if (!known)
+		return fail(ERR_USAGE,
+		            "repository '%s': a url starts with https, http, ssh, git or file "
+		            "(file:///path)",
+		            url);
+	const char *host = strstr(url, "://");
+	host = host ? host + 3 : url;
+	size_t size = strcspn(host, "/");
+	const char *at = memrchr(host, '@', size);
+	const char *colon = memchr(host, ':', size);
+	if (strstr(url, "://") && at && colon && colon < at)
+		return fail(ERR_USAGE, "repository: a password in a url would be shown in logs and "
+		                       "status; leave it out");
+	const char *name = at ? at + 1 : host;
+	if (*host == '-' || *name == '-')
+		return fail(ERR_USAGE, "repository '%s': a host cannot start with '-'", url);
+	if (strncmp(url, "file:", 5) != 0 && (name == host + size || *name == ':'))
+		return fail(ERR_USAGE, "repository '%s': the url has no host", url);
+	return OK;
+}
+
+static enum err check_text(const char *url)
+{
+	size_t size = strlen(url);
+	if (size == 0)
+		return fail(ERR_USAGE, "repository: the path or url is empty");
+	if (size > URL_SIZE_MAX)
+		return fail(ERR_USAGE, "repository: the path or url is over %d bytes",
+		            URL_SIZE_MAX);
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)url[i] < 0x20 || url[i] == 0x7f)
+			return fail(ERR_USAGE, "repository '%s': control bytes in it", url);
+	if (!text_is_utf8(url, size))
+		return fail(ERR_USAGE, "repository: the path or url is not UTF-8");
+	if (url[0] == '-')
+		return fail(ERR_USAGE, "repository '%s': cannot start with '-'; write ./%s", url,
+		            url);
+	const char *helper = strstr(url, "::");
+	if (helper && strcspn(url, "/") > (size_t)(helper - url))
+		return fail(ERR_USAGE, "repository '%s': remote helpers (::) are not used", url);
+	return OK;
+}
+
+static char *absolute_path(const char *path)
+{
+	char *real = realpath(path, NULL);
+	if (real || path[0] == '/')
+		return real ? real : memory_copy_text(path);
+	char here[PATH_MAX];
+	if (!getcwd(here, sizeof here))
+		return memory_copy_text(path);
+	return text_format("%s/%s", here, path);
+}
+
+/* The `=` that ends a name; NULL when there is none. */
+static const char *end_of_name(const char *argument)
+{
+	const char *equals = strchr(argument, '=');
+	return equals && strcspn(argument, "/:@") > (size_t)(equals - argument) ? equals : NULL;
+}
+
+enum err source_add(struct source_list *list, const char *argument)
+{
+	const char *equals = end_of_name(argument);
+	const char *url = equals ? equals + 1 : argument;
+	scoped(free_text) char *name = NULL;
+	if (equals)
+		name = text_format("%.*s", (int)(equals - argument), argument);
+	if (name && !text_is_name(name))
+		return fail(ERR_USAGE,
+		            "repository '%s': '%s' is not a name (A-Z a-z 0-9 . _ -, at most 64; "
+		            "a path with '=' needs ./ in front)",
+		            argument, name);
+	if (name && is_known(list, name))
+		return fail(ERR_USAGE, "repository '%s': the name is taken", argument);
+	enum err err = check_text(url);
+	if (!err && !source_is_path(url))
+		err = check_url(url);
+	if (err)
+		return err;
+	scoped(free_text) char *full =
+		source_is_path(url) ? absolute_path(url) : memory_copy_text(url);
+	if (source_is_path(url) && (err = check_text(full)))
+		return err;
+	if (!name)
+		name = unique_name(list, full);
+	memory_reserve((void **)&list->items, &list->capacity, list->count + 1,
+	               sizeof *list->items);
+	list->items[list->count++] = (struct source){ steal(&name), steal(&full) };
+	return OK;
+}
+
+void source_list_finish(struct source_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->items[i].name);
+		free(list->items[i].url);
+	}
+	free(list->items);
+	*list = (struct source_list){ 0 };
+}
