@@ -1,0 +1,273 @@
+/* The loop of the agent: sockets, signals and supervisors become events, effects become sends and
+ * processes. It decides nothing. */
+#include "worker/agent.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "proto/address.h"
+#include "proto/wire.h"
+#include "worker/core/core.h"
+#include "worker/identity.h"
+#include "worker/jobs.h"
+#include "worker/settings.h"
+#include "worker/spool.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+
+enum { DRAIN_MAX = 1000, WAIT_MAX_MS = 60000 };
+
+struct agent {
+	const struct worker_settings *settings;
+	struct worker_core core;
+	struct worker_effects effects;
+	struct jobs jobs;
+	char *endpoint;
+	zsock_t *socket; /* NULL while backing off */
+	bool usable;     /* the socket took messages since it was opened */
+	bool exited;
+	int signals;
+	enum err err;
+	enum { UNKNOWN, REACHED, AWAY } reach; /* of the broker, as last told in the log */
+};
+
+/* ---- effects ------------------------------------------------------------------------------- */
+
+static void send_message(struct agent *agent, const struct message *message)
+{
+	if (log_shows(LOG_LEVEL_DEBUG)) {
+		scoped(text_finish) struct text line = { 0 };
+		message_print(message, &line);
+		log_at(LOG_LEVEL_DEBUG, "send %s", line.data);
+	}
+	/* What cannot be sent now is lost; the core repeats what matters. */
+	if (agent->socket && wire_send(agent->socket, NULL, message) != OK)
+		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+}
+
+static void send_log(struct agent *agent, const struct worker_effect *effect)
+{
+	char chunk[LOG_CHUNK_MAX];
+	struct job *job = jobs_find(&agent->jobs, effect->job, effect->attempt);
+	if (!job)
+		return;
+	jobs_read_log(job, effect->offset, chunk, (size_t)effect->size);
+	struct message message = { .type = MESSAGE_log };
+	message.log = (struct msg_log){ .job = effect->job,
+		                        .attempt = effect->attempt,
+		                        .offset = effect->offset,
+		                        .bytes = { chunk, (size_t)effect->size } };
+	send_message(agent, &message);
+}
+
+static void reconnect(struct agent *agent)
+{
+	zsock_destroy(&agent->socket);
+	agent->socket = wire_socket(ZMQ_DEALER);
+	agent->usable = false;
+	enum err err = wire_connect(agent->socket, agent->endpoint);
+	if (err) {
+		agent->err = err;
+		agent->exited = true;
+	}
+}
+
+static void carry_out(struct agent *agent, const struct worker_effect *effect)
+{
+	switch (effect->kind) {
+	case WORKER_SEND: send_message(agent, &effect->message); break;
+	case WORKER_SEND_LOG: send_log(agent, effect); break;
+	case WORKER_RECONNECT: reconnect(agent); break;
+	case WORKER_DISCONNECT: zsock_destroy(&agent->socket); break;
+	case WORKER_START_JOB: jobs_start(&agent->jobs, effect->offer); break;
+	case WORKER_KILL_JOB:
+		jobs_cancel(&agent->jobs, effect->job, effect->attempt, effect->reason);
+		break;
+	case WORKER_FORGET_JOB: jobs_forget(&agent->jobs, effect->job, effect->attempt); break;
+	case WORKER_EXIT: agent->exited = true; break;
+	}
+}
+
+/* Once per change, not once per try. */
+static void show_session(struct agent *agent, enum worker_session_state before)
+{
+	enum worker_session_state state = agent->core.session.state;
+	size_t holding = worker_attempts_held(&agent->core.attempts);
+	if (state == WORKER_WELCOMED && agent->reach != REACHED) {
+		log_at(LOG_LEVEL_INFO, "connected broker=%s holding=%zu", agent->endpoint, holding);
+		agent->reach = REACHED;
+	} else if (state == WORKER_OFFLINE && before != state && agent->reach != AWAY) {
+		log_at(LOG_LEVEL_WARN, "broker does not answer broker=%s holding=%zu",
+		       agent->endpoint, holding);
+		agent->reach = AWAY;
+	} else if (state == WORKER_LEAVING && before != state) {
+		log_at(LOG_LEVEL_INFO, "leaving");
+	}
+}
+
+static void feed(struct agent *agent, struct worker_event event)
+{
+	event.now_ms = clock_mono_ms();
+	if (getrandom(&event.random, sizeof event.random, 0) < 0)
+		event.random = (uint64_t)event.now_ms;
+	enum worker_session_state before = agent->core.session.state;
+	worker_step(&agent->core, &event, &agent->effects);
+	for (size_t i = 0; i < agent->effects.count; i++)
+		carry_out(agent, &agent->effects.items[i]);
+	show_session(agent, before);
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+static void receive(struct agent *agent)
+{
+	for (int i = 0; agent->socket && i < DRAIN_MAX; i++) {
+		scoped(message_finish) struct message message = { 0 };
+		enum err refusal;
+		enum wire_result got = wire_receive(agent->socket, NULL, &message, &refusal);
+		if (got == WIRE_NOTHING)
+			return;
+		if (got == WIRE_REFUSED) {
+			log_at(LOG_LEVEL_WARN, "message refused reason=\"%s\"", error_text());
+			continue;
+		}
+		if (message.type == MESSAGE_error)
+			log_at(LOG_LEVEL_WARN, "broker refused code=%s reason=\"%s\"",
+			       message.error.code,
+			       message.error.reason ? message.error.reason : "");
+		feed(agent, (struct worker_event){ .kind = WORKER_RECEIVED, .message = &message });
+	}
+}
+
+static void read_signals(struct agent *agent)
+{
+	struct signalfd_siginfo info;
+	while (read(agent->signals, &info, sizeof info) == (ssize_t)sizeof info)
+		if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM)
+			feed(agent, (struct worker_event){ .kind = WORKER_STOP });
+	jobs_reap(&agent->jobs);
+}
+
+static void log_end(const struct job *job, const struct msg_result *result)
+{
+	char duration[CLOCK_TEXT_SIZE];
+	log_at(LOG_LEVEL_INFO,
+	       "job ended job=%" PRIu64 " attempt=%u outcome=%s duration=%s reason=\"%s\"",
+	       job->job, job->attempt, outcome_text(result->outcome),
+	       clock_duration_text(result->duration_ms, duration),
+	       result->reason ? result->reason : "");
+}
+
+static void listen_to_jobs(struct agent *agent)
+{
+	struct job *job;
+	bool ended;
+	jobs_listen(&agent->jobs);
+	for (;;) {
+		scoped(message_finish) struct message result = { 0 };
+		if (!jobs_next(&agent->jobs, &job, &ended, &result))
+			return;
+		struct worker_event event = { .kind = WORKER_LOG_GREW,
+			                      .job = job->job,
+			                      .attempt = job->attempt,
+			                      .size = spool_log_size(job->folder) };
+		bool forget = ended && job->forgotten && job->pid == 0;
+		if (ended) {
+			event.kind = WORKER_JOB_ENDED;
+			event.result = result.result;
+			if (!job->forgotten)
+				log_end(job, &result.result);
+		}
+		feed(agent, event);
+		if (forget)
+			jobs_forget(&agent->jobs, event.job, event.attempt);
+	}
+}
+
+static void free_items(zmq_pollitem_t **items)
+{
+	free(*items);
+}
+
+/* One turn: everything that is there is handled before any deadline is looked at. */
+static void turn(struct agent *agent)
+{
+	scoped(free_items) zmq_pollitem_t *items = memory_new(agent->jobs.count + 2, sizeof *items);
+	size_t count = jobs_poll_items(&agent->jobs, items);
+	items[count++] = (zmq_pollitem_t){ .fd = agent->signals, .events = ZMQ_POLLIN };
+	zmq_pollitem_t *socket = &items[count];
+	if (agent->socket)
+		items[count++] = (zmq_pollitem_t){
+			.socket = wire_handle(agent->socket),
+			.events = (short)(ZMQ_POLLIN | (agent->usable ? 0 : ZMQ_POLLOUT)),
+		};
+	int64_t wait_ms = worker_wakeup_ms(&agent->core) - clock_mono_ms();
+	wait_ms = wait_ms < 0 ? 0 : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
+	zmq_poll(items, (int)count, (long)wait_ms);
+	if (agent->socket && !agent->usable && socket->revents & ZMQ_POLLOUT) {
+		agent->usable = true;
+		feed(agent, (struct worker_event){ .kind = WORKER_CONNECTED });
+	}
+	receive(agent);
+	read_signals(agent);
+	listen_to_jobs(agent);
+	if (worker_wakeup_ms(&agent->core) <= clock_mono_ms())
+		feed(agent, (struct worker_event){ .kind = WORKER_TIME_PASSED });
+}
+
+/* ---- start --------------------------------------------------------------------------------- */
+
+static void restore(void *user, const struct msg_result *result, uint64_t log_size)
+{
+	struct agent *agent = user;
+	jobs_add_restored(&agent->jobs, result->job, result->attempt);
+	feed(agent, (struct worker_event){ .kind = WORKER_RESTORED,
+	                                   .job = result->job,
+	                                   .attempt = result->attempt,
+	                                   .size = log_size,
+	                                   .result = *result });
+}
+
+static enum err start(struct agent *agent)
+{
+	struct identity identity;
+	enum err err;
+	if ((err = wire_start(&agent->signals)) ||
+	    (err = identity_load(agent->settings, &identity)))
+		return err;
+	worker_init(&agent->core, &identity.worker);
+	if ((err = spool_restore(agent->settings->state, restore, agent)))
+		return err;
+	log_at(LOG_LEVEL_INFO,
+	       "ready name=%s slots=%" PRId64 " broker=%s state=%s kept_results=%zu",
+	       agent->settings->name, agent->settings->slots, agent->endpoint,
+	       agent->settings->state, worker_attempts_held(&agent->core.attempts));
+	return OK;
+}
+
+enum err agent_run(const struct worker_settings *settings)
+{
+	scoped(address_finish) struct address address = { 0 };
+	struct agent agent = { .settings = settings, .signals = -1 };
+	enum err err = address_parse(settings->broker, &address);
+	if (err)
+		return err;
+	agent.endpoint = address_endpoint(&address, DOOR_WORKERS);
+	jobs_init(&agent.jobs, settings);
+	agent.err = start(&agent);
+	while (!agent.err && !agent.exited)
+		turn(&agent);
+	jobs_finish(&agent.jobs);
+	zsock_destroy(&agent.socket);
+	worker_effects_finish(&agent.effects);
+	worker_finish(&agent.core);
+	close_fd(&agent.signals);
+	free(agent.endpoint);
+	zsys_shutdown();
+	return agent.err;
+}

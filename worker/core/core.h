@@ -1,0 +1,64 @@
+/* The worker's core: sessions with the broker, slots, the attempts it holds, their logs and
+ * results. No I/O, no clock, no randomness: events in, effects out. */
+#pragma once
+
+#include "worker/core/attempts.h"
+#include "worker/core/effects.h"
+#include "worker/core/session.h"
+
+/* Who the worker is, as its hello says. */
+struct worker_identity {
+	const char *name;
+	const char *session;  /* new for each run of the agent */
+	const char *instance; /* kept in the worker's state folder */
+	const char *version;
+	const char *host; /* may be NULL */
+	const char *const *labels;
+	size_t label_count;
+	uint32_t slots;
+};
+
+enum worker_event_kind {
+	WORKER_RESTORED,    /* job, attempt, size, result: found in the spool; before all others */
+	WORKER_CONNECTED,   /* the socket takes messages now; optional, makes the hello earlier */
+	WORKER_RECEIVED,    /* message */
+	WORKER_TIME_PASSED, /* sockets are drained: deadlines may be looked at */
+	WORKER_LOG_GREW,    /* job, attempt, size */
+	WORKER_JOB_ENDED,   /* job, attempt, size, result; once for each started job, also for one
+	                       that was killed or forgotten. The result is durable. */
+	WORKER_STOP,        /* leave on purpose; a second one leaves at once */
+};
+
+struct worker_event {
+	enum worker_event_kind kind;
+	int64_t now_ms;
+	uint64_t random; /* a fresh draw, for the back-off */
+	const struct message *message;
+	uint64_t job;
+	uint32_t attempt;
+	uint64_t size;            /* of the log file */
+	struct msg_result result; /* its job, attempt and log_size come from the event */
+};
+
+struct worker_core {
+	int64_t now_ms;
+	struct worker_identity identity;
+	struct worker_session session;
+	struct worker_attempts attempts;
+	bool draining; /* take nothing more, leave when nothing is held */
+	struct arena arena;
+};
+
+/* Copies the identity. */
+void worker_init(struct worker_core *core, const struct worker_identity *identity);
+
+/* Zero is fine. */
+void worker_finish(struct worker_core *core);
+
+/* Advance by one event; `out` is emptied first and then lists what the shell must do, in order.
+ * Deadlines are acted on by WORKER_TIME_PASSED only. */
+void worker_step(struct worker_core *core, const struct worker_event *event,
+                 struct worker_effects *out);
+
+/* When the core wants WORKER_TIME_PASSED at the latest; INT64_MAX for never. */
+int64_t worker_wakeup_ms(const struct worker_core *core);

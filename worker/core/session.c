@@ -1,0 +1,144 @@
+/* Paranoid Pirate, the worker's half: a silent broker costs the socket, never the jobs. */
+#include "worker/core/session.h"
+
+#include "worker/core/core.h"
+
+void worker_session_init(struct worker_session *session)
+{
+	*session = (struct worker_session){
+		.state = WORKER_OFFLINE,
+		.heartbeat_ms = WORKER_HEARTBEAT_MS,
+		.liveness = WORKER_LIVENESS,
+		.backoff_ms = WORKER_BACKOFF_MS,
+	};
+}
+
+static int64_t silence_ends_ms(const struct worker_session *session)
+{
+	return session->heard_ms + session->heartbeat_ms * session->liveness;
+}
+
+void worker_session_greet(struct worker_core *core, struct worker_effects *out)
+{
+	const struct worker_identity *identity = &core->identity;
+	size_t count = 0;
+	struct rec_holding *holding =
+		arena_new(&out->arena, worker_attempts_held(&core->attempts) * sizeof *holding);
+	for (size_t i = 0; i < core->attempts.count; i++) {
+		const struct worker_attempt *attempt = &core->attempts.items[i];
+		if (attempt->state == WORKER_ATTEMPT_DYING)
+			continue;
+		holding[count++] = (struct rec_holding){
+			.job = attempt->job,
+			.attempt = attempt->attempt,
+			.finished = attempt->state == WORKER_ATTEMPT_FINISHED,
+		};
+	}
+	worker_effects_send(out, MESSAGE_hello)->hello = (struct msg_hello){
+		.name = identity->name,
+		.session = identity->session,
+		.instance = identity->instance,
+		.version = identity->version,
+		.host = identity->host,
+		.labels = identity->labels,
+		.labels_count = identity->label_count,
+		.slots = identity->slots,
+		.holding = holding,
+		.holding_count = count,
+	};
+	core->session.state = WORKER_GREETING;
+	core->session.next_ms = core->now_ms + core->session.heartbeat_ms;
+}
+
+void worker_session_back_off(struct worker_core *core, uint64_t random, struct worker_effects *out)
+{
+	struct worker_session *session = &core->session;
+	worker_effects_add(out, WORKER_DISCONNECT);
+	session->state = WORKER_OFFLINE;
+	session->next_ms = core->now_ms + (int64_t)(random % ((uint64_t)session->backoff_ms + 1));
+	session->backoff_ms *= 2;
+	if (session->backoff_ms > WORKER_BACKOFF_MAX_MS)
+		session->backoff_ms = WORKER_BACKOFF_MAX_MS;
+}
+
+/* How many attempts we may hold at once. Said after a welcome, and again in every heartbeat: a
+ * connection that broke unnoticed may have swallowed it. */
+static uint32_t credit(const struct worker_core *core)
+{
+	return core->draining ? 0 : core->identity.slots;
+}
+
+void worker_session_welcome(struct worker_core *core, const struct msg_welcome *welcome,
+                            struct worker_effects *out)
+{
+	struct worker_session *session = &core->session;
+	session->heartbeat_ms = welcome->heartbeat_ms;
+	session->liveness = welcome->liveness;
+	session->backoff_ms = WORKER_BACKOFF_MS;
+	if (session->state != WORKER_WELCOMED)
+		session->next_ms = core->now_ms; /* a heartbeat at once names what is held */
+	session->state = WORKER_WELCOMED;
+	worker_effects_send(out, MESSAGE_ready)->ready.slots = credit(core);
+}
+
+/* Always, busy or not: what is not named here is not held, and its lease ends. */
+static void beat(struct worker_core *core, struct worker_effects *out)
+{
+	size_t count = 0;
+	struct rec_lease *holding =
+		arena_new(&out->arena, worker_attempts_held(&core->attempts) * sizeof *holding);
+	for (size_t i = 0; i < core->attempts.count; i++) {
+		const struct worker_attempt *attempt = &core->attempts.items[i];
+		if (attempt->state != WORKER_ATTEMPT_DYING)
+			holding[count++] = (struct rec_lease){ .job = attempt->job,
+				                               .attempt = attempt->attempt };
+	}
+	worker_effects_send(out, MESSAGE_heartbeat)->heartbeat = (struct msg_heartbeat){
+		.holding = holding, .holding_count = count, .slots = credit(core)
+	};
+	core->session.next_ms = core->now_ms + core->session.heartbeat_ms;
+}
+
+void worker_session_tick(struct worker_core *core, uint64_t random, struct worker_effects *out)
+{
+	struct worker_session *session = &core->session;
+	bool due = core->now_ms >= session->next_ms;
+	switch (session->state) {
+	case WORKER_OFFLINE:
+		if (!due)
+			return;
+		worker_effects_add(out, WORKER_RECONNECT);
+		session->heard_ms = core->now_ms;
+		worker_session_greet(core, out);
+		return;
+	case WORKER_GREETING:
+	case WORKER_WELCOMED:
+		if (core->now_ms >= silence_ends_ms(session))
+			worker_session_back_off(core, random, out);
+		else if (due && session->state == WORKER_GREETING)
+			worker_session_greet(core, out);
+		else if (due)
+			beat(core, out);
+		return;
+	case WORKER_LEAVING:
+		if (due) {
+			worker_effects_add(out, WORKER_EXIT);
+			session->state = WORKER_GONE;
+		}
+		return;
+	case WORKER_GONE: return;
+	}
+}
+
+int64_t worker_session_wakeup_ms(const struct worker_session *session)
+{
+	int64_t silence_ms = silence_ends_ms(session);
+	switch (session->state) {
+	case WORKER_OFFLINE:
+	case WORKER_LEAVING: return session->next_ms;
+	case WORKER_GREETING:
+	case WORKER_WELCOMED: return silence_ms < session->next_ms ? silence_ms : session->next_ms;
+	case WORKER_GONE: break;
+	}
+	return INT64_MAX;
+}

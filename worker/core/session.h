@@ -1,0 +1,57 @@
+/* The connection to the broker: hello, welcome, heartbeats, silence, back-off.
+ *
+ *   OFFLINE --back-off over--> GREETING --welcome--> WELCOMED --stop--> LEAVING --> GONE
+ *      ^                         |   ^                  |
+ *      +----silence, refused-----+   +---who_are_you----+   silence: OFFLINE
+ *
+ * While OFFLINE there is no socket. Only WELCOMED sends anything but hello. */
+#pragma once
+
+#include <stdint.h>
+
+enum {
+	WORKER_HEARTBEAT_MS = 1000, /* until the broker says otherwise */
+	WORKER_LIVENESS = 3,
+	WORKER_BACKOFF_MS = 1000, /* doubles to the maximum; the draw is between 0 and this */
+	WORKER_BACKOFF_MAX_MS = 8000,
+	WORKER_LEAVE_MS = 5000, /* killed jobs that are not gone by then are left to the system */
+};
+
+enum worker_session_state {
+	WORKER_OFFLINE,
+	WORKER_GREETING,
+	WORKER_WELCOMED,
+	WORKER_LEAVING,
+	WORKER_GONE,
+};
+
+struct worker_session {
+	enum worker_session_state state;
+	int64_t heartbeat_ms;
+	uint32_t liveness;
+	int64_t backoff_ms; /* upper end of the next draw */
+	int64_t heard_ms;   /* last frame from the broker, or the opening of the socket */
+	int64_t next_ms;    /* when this state has something to do: connect, greet, beat, exit */
+};
+
+struct worker_core;
+struct worker_effects;
+struct msg_welcome;
+
+void worker_session_init(struct worker_session *session);
+
+/* Do what is due. */
+void worker_session_tick(struct worker_core *core, uint64_t random, struct worker_effects *out);
+
+/* Say hello now: the socket just became usable, or the broker does not know us. */
+void worker_session_greet(struct worker_core *core, struct worker_effects *out);
+
+/* Close the socket and wait before the next try. */
+void worker_session_back_off(struct worker_core *core, uint64_t random, struct worker_effects *out);
+
+/* The broker took us in. */
+void worker_session_welcome(struct worker_core *core, const struct msg_welcome *welcome,
+                            struct worker_effects *out);
+
+/* When the session needs the next step; INT64_MAX for never. */
+int64_t worker_session_wakeup_ms(const struct worker_session *session);

@@ -1,0 +1,324 @@
+/* Supervisors as their agent sees them: a process, a socket, a folder. */
+#include "worker/jobs.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/process.h"
+#include "base/scoped.h"
+#include "worker/run.h"
+#include "worker/settings.h"
+#include "worker/spool.h"
+#include "worker/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { LEAVE_MS = 2000 };
+
+void jobs_init(struct jobs *jobs, const struct worker_settings *settings)
+{
+	*jobs = (struct jobs){ .settings = settings, .program = process_self() };
+}
+
+struct job *jobs_find(struct jobs *jobs, uint64_t job, uint32_t attempt)
+{
+	for (size_t i = 0; i < jobs->count; i++)
+		if (jobs->items[i].job == job && jobs->items[i].attempt == attempt)
+			return &jobs->items[i];
+	return NULL;
+}
+
+static struct job *add(struct jobs *jobs, uint64_t job, uint32_t attempt)
+{
+	memory_reserve((void **)&jobs->items, &jobs->capacity, jobs->count + 1,
+	               sizeof *jobs->items);
+	struct job *added = &jobs->items[jobs->count++];
+	*added = (struct job){ .job = job,
+		               .attempt = attempt,
+		               .folder = spool_folder(jobs->settings->state, job, attempt),
+		               .socket = -1,
+		               .log = -1 };
+	return added;
+}
+
+/* The last job takes its place. */
+static void drop(struct jobs *jobs, struct job *job)
+{
+	if (job->forgotten && file_remove_tree(job->folder) != OK)
+		log_at(LOG_LEVEL_WARN, "job folder not removed reason=\"%s\"", error_text());
+	close_fd(&job->socket);
+	close_fd(&job->log);
+	free(job->folder);
+	*job = jobs->items[--jobs->count];
+}
+
+void jobs_add_restored(struct jobs *jobs, uint64_t job, uint32_t attempt)
+{
+	add(jobs, job, attempt)->ended = true;
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+static enum err start_supervisor(struct jobs *jobs, struct job *job, int socket)
+{
+	const char *argv[SUPERVISOR_ARGS_SIZE];
+	char timeout_ms[32], grace_ms[32];
+	scoped(free_text) char *mirrors = text_format("%s/mirrors", jobs->settings->state);
+	snprintf(timeout_ms, sizeof timeout_ms, "%" PRId64, jobs->settings->job_timeout_ms);
+	snprintf(grace_ms, sizeof grace_ms, "%" PRId64, jobs->settings->kill_grace_ms);
+	struct supervisor_orders orders = { job->folder, mirrors, jobs->settings->name, timeout_ms,
+		                            grace_ms };
+	supervisor_args(jobs->program, &orders, argv);
+	struct process process = { .argv = argv,
+		                   .folder = job->folder,
+		                   .in = -1,
+		                   .out = -1,
+		                   .err = STDERR_FILENO,
+		                   .keep = socket,
+		                   .new_session = true };
+	return process_start(&process, &job->pid);
+}
+
+static enum err start(struct jobs *jobs, struct job *job, const struct msg_offer *offer)
+{
+	enum err err = spool_begin(job->folder, offer);
+	if (err)
+		return err;
+	int sockets[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
+		return fail(ERR_SYSTEM, "socketpair: %s", strerror(errno));
+	err = start_supervisor(jobs, job, sockets[1]);
+	close(sockets[1]);
+	job->socket = sockets[0];
+	return err;
+}
+
+/* The folder gets a result when its supervisor left none. */
+static void write_error(struct job *job, const char *reason)
+{
+	struct msg_result result = {
+		.job = job->job,
+		.attempt = job->attempt,
+		.outcome = OUTCOME_error,
+		.reason = reason,
+		.log_size = spool_log_size(job->folder),
+	};
+	if (spool_write_result(job->folder, &result) != OK)
+		log_at(LOG_LEVEL_ERROR, "result not kept job=%" PRIu64 " attempt=%u reason=\"%s\"",
+		       job->job, job->attempt, error_text());
+}
+
+void jobs_start(struct jobs *jobs, const struct msg_offer *offer)
+{
+	struct job *job = add(jobs, offer->job, offer->attempt);
+	log_at(LOG_LEVEL_INFO,
+	       "job started job=%" PRIu64 " attempt=%u name=%s repository=%s commit=%.12s",
+	       offer->job, offer->attempt, offer->spec->name, offer->repository, offer->commit);
+	if (start(jobs, job, offer) == OK)
+		return;
+	log_at(LOG_LEVEL_ERROR, "job not started job=%" PRIu64 " reason=\"%s\"", offer->job,
+	       error_text());
+	scoped(free_text) char *reason =
+		text_format("supervisor not started: %.900s", error_text());
+	write_error(job, reason);
+}
+
+static void tell(const struct job *job, char what, const char *more)
+{
+	char packet[RUN_PACKET_MAX] = { what };
+	size_t size = more ? strnlen(more, sizeof packet - 1) : 0;
+	if (size)
+		memcpy(packet + 1, more, size);
+	if (job->socket >= 0 &&
+	    send(job->socket, packet, size + 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		log_at(LOG_LEVEL_DEBUG, "supervisor not told job=%" PRIu64, job->job);
+}
+
+void jobs_cancel(struct jobs *jobs, uint64_t job, uint32_t attempt, const char *reason)
+{
+	struct job *found = jobs_find(jobs, job, attempt);
+	if (!found)
+		return;
+	log_at(LOG_LEVEL_INFO, "job cancelled job=%" PRIu64 " attempt=%u reason=\"%s\"", job,
+	       attempt, reason);
+	tell(found, RUN_TELL_CANCEL, reason);
+}
+
+void jobs_forget(struct jobs *jobs, uint64_t job, uint32_t attempt)
+{
+	struct job *found = jobs_find(jobs, job, attempt);
+	if (!found)
+		return;
+	found->forgotten = true;
+	if (found->pid)
+		tell(found, RUN_TELL_STOP, NULL);
+	else if (found->ended)
+		drop(jobs, found);
+}
+
+/* ---- hearing ------------------------------------------------------------------------------- */
+
+size_t jobs_poll_items(const struct jobs *jobs, zmq_pollitem_t *items)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < jobs->count; i++)
+		if (jobs->items[i].socket >= 0)
+			items[count++] = (zmq_pollitem_t){ .fd = jobs->items[i].socket,
+				                           .events = ZMQ_POLLIN };
+	return count;
+}
+
+static void hear(struct job *job)
+{
+	char packet[RUN_PACKET_MAX];
+	while (job->socket >= 0) {
+		ssize_t got = recv(job->socket, packet, sizeof packet, MSG_DONTWAIT);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno == EAGAIN)
+			return;
+		if (got <= 0)
+			close_fd(&job->socket);
+		else if (packet[0] == RUN_TELL_GROUP && got == 1 + (ssize_t)sizeof job->group)
+			memcpy(&job->group, packet + 1, sizeof job->group);
+		else if (packet[0] == RUN_TELL_GREW || packet[0] == RUN_TELL_RESULT)
+			job->grew = true;
+	}
+}
+
+void jobs_listen(struct jobs *jobs)
+{
+	for (size_t i = 0; i < jobs->count; i++)
+		hear(&jobs->items[i]);
+}
+
+static bool has_result(const struct job *job)
+{
+	scoped(free_text) char *path = text_format("%s/result", job->folder);
+	return access(path, F_OK) == 0;
+}
+
+/* A supervisor that was killed took its direct children along; the rest of the group is ours to
+ * kill. */
+static void bury(struct job *job, int status)
+{
+	job->pid = 0;
+	if (job->ended || has_result(job))
+		return;
+	if (job->group > 1)
+		kill(-job->group, SIGKILL);
+	char reason[64];
+	if (WIFSIGNALED(status))
+		snprintf(reason, sizeof reason, "supervisor died (signal %d)", WTERMSIG(status));
+	else
+		snprintf(reason, sizeof reason, "supervisor died (exit %d)", WEXITSTATUS(status));
+	if (job->forgotten)
+		return;
+	log_at(LOG_LEVEL_ERROR, "%s job=%" PRIu64 " attempt=%u", reason, job->job, job->attempt);
+	spool_remove_work(job->folder);
+	write_error(job, reason);
+}
+
+void jobs_reap(struct jobs *jobs)
+{
+	for (size_t i = jobs->count; i-- > 0;) {
+		struct job *job = &jobs->items[i];
+		int status;
+		if (job->pid == 0 || waitpid(job->pid, &status, WNOHANG) != job->pid)
+			continue;
+		hear(job);
+		bury(job, status);
+		if (job->forgotten && job->ended)
+			drop(jobs, job);
+	}
+}
+
+/* The result in the folder; when even that cannot be read, one that says so. */
+static void read_result(const struct job *job, struct message *ret_result)
+{
+	if (spool_read(job->folder, "result", MESSAGE_result, ret_result) == OK)
+		return;
+	*ret_result = (struct message){ .type = MESSAGE_result };
+	ret_result->result =
+		(struct msg_result){ .job = job->job,
+		                     .attempt = job->attempt,
+		                     .outcome = OUTCOME_error,
+		                     .reason = "the worker could not keep the result" };
+}
+
+/* A forgotten job ends when its supervisor is gone; another as soon as its result is there. */
+static bool next_is(struct job *job, bool *ret_ended)
+{
+	*ret_ended =
+		!job->ended && (job->pid == 0 || (job->grew && !job->forgotten && has_result(job)));
+	return *ret_ended || (job->grew && !job->ended);
+}
+
+bool jobs_next(struct jobs *jobs, struct job **ret_job, bool *ret_ended, struct message *ret_result)
+{
+	for (size_t i = 0; i < jobs->count; i++) {
+		struct job *job = &jobs->items[i];
+		if (!next_is(job, ret_ended))
+			continue;
+		job->grew = false;
+		if (*ret_ended) {
+			job->ended = true;
+			read_result(job, ret_result);
+		}
+		*ret_job = job;
+		return true;
+	}
+	return false;
+}
+
+void jobs_read_log(struct job *job, uint64_t offset, void *data, size_t size)
+{
+	if (job->log < 0) {
+		scoped(free_text) char *path = text_format("%s/log", job->folder);
+		job->log = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	ssize_t got = job->log < 0 ? 0 : pread(job->log, data, size, (off_t)offset);
+	if (got < 0)
+		got = 0;
+	if ((size_t)got < size)
+		memset((char *)data + got, '?', size - (size_t)got);
+}
+
+/* ---- leaving ------------------------------------------------------------------------------- */
+
+static void wait_for_all(struct jobs *jobs, int64_t until_ms)
+{
+	for (size_t i = 0; i < jobs->count; i++) {
+		struct job *job = &jobs->items[i];
+		struct pollfd end = { .fd = job->socket, .events = POLLIN };
+		while (job->pid && job->socket >= 0 && clock_mono_ms() < until_ms) {
+			poll(&end, 1, (int)(until_ms - clock_mono_ms()));
+			hear(job);
+		}
+		if (job->pid && job->socket >= 0)
+			kill(job->pid, SIGKILL);
+		if (job->pid)
+			bury(job, process_wait(job->pid));
+	}
+}
+
+void jobs_finish(struct jobs *jobs)
+{
+	for (size_t i = 0; i < jobs->count; i++)
+		if (jobs->items[i].pid)
+			tell(&jobs->items[i], RUN_TELL_STOP, NULL);
+	wait_for_all(jobs, clock_mono_ms() + LEAVE_MS);
+	while (jobs->count > 0)
+		drop(jobs, &jobs->items[jobs->count - 1]);
+	free(jobs->items);
+	free(jobs->program);
+	*jobs = (struct jobs){ 0 };
+}

@@ -1,0 +1,68 @@
+/* The jobs of an agent that have a folder: their supervisors, sockets and logs. */
+#pragma once
+
+#include "proto/message.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <zmq.h>
+
+struct worker_settings;
+
+struct job {
+	uint64_t job;
+	uint32_t attempt;
+	char *folder;
+	pid_t pid;      /* supervisor; 0 once it is gone */
+	pid_t group;    /* of the job's processes; 0 while unknown */
+	int socket;     /* to the supervisor; -1 once it closed its end */
+	int log;        /* the log file; -1 until it is read */
+	bool grew;      /* the log has more, and the core was not told */
+	bool ended;     /* its end was told to the core */
+	bool forgotten; /* remove the folder when the supervisor is gone */
+};
+
+struct jobs {
+	struct job *items;
+	size_t count, capacity;
+	const struct worker_settings *settings;
+	char *program; /* our own path, for supervisors */
+};
+
+void jobs_init(struct jobs *jobs, const struct worker_settings *settings);
+
+/* Ends what still runs, waits for it, and removes what was forgotten. */
+void jobs_finish(struct jobs *jobs);
+
+/* NULL when unknown. */
+struct job *jobs_find(struct jobs *jobs, uint64_t job, uint32_t attempt);
+
+/* A finished attempt of an earlier run. */
+void jobs_add_restored(struct jobs *jobs, uint64_t job, uint32_t attempt);
+
+/* Start a supervisor. A failure becomes the job's result, told like any other. */
+void jobs_start(struct jobs *jobs, const struct msg_offer *offer);
+
+/* Tell the supervisor to end the job as cancelled. */
+void jobs_cancel(struct jobs *jobs, uint64_t job, uint32_t attempt, const char *reason);
+
+/* End it without a result, and remove it once its supervisor is gone. */
+void jobs_forget(struct jobs *jobs, uint64_t job, uint32_t attempt);
+
+/* Sockets to poll; `items` has room for jobs->count. Returns how many. */
+size_t jobs_poll_items(const struct jobs *jobs, zmq_pollitem_t *items);
+
+/* Hear what supervisors say. */
+void jobs_listen(struct jobs *jobs);
+
+/* Collect supervisors that ended; one without a result gets one. */
+void jobs_reap(struct jobs *jobs);
+
+/* The next job the core must hear of: its log grew (*ret_ended false) or it ended, with its result
+ * in `ret_result` (the caller finishes it). False when there is none. */
+bool jobs_next(struct jobs *jobs, struct job **ret_job, bool *ret_ended,
+               struct message *ret_result);
+
+/* Read a piece of a log; bytes that cannot be read are replaced by '?', for the verdict counts
+ * more. */
+void jobs_read_log(struct job *job, uint64_t offset, void *data, size_t size);

@@ -1,0 +1,318 @@
+/* Processes of one job. The group is killed as one; what left the group comes back to us, because
+ * we are the reaper of its orphans, and is killed one by one. */
+#include "worker/run.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum {
+	TELL_EVERY_MS = 20,       /* growth of the log is told at most so often */
+	LEFTOVER_GRACE_MS = 1000, /* for what still runs when the steps are done */
+	KILL_MS = 2000,           /* how long KILL is repeated for what forks away from it */
+	DRAIN_MAX = 1024 * 1024,  /* leftover output read, at most */
+};
+
+enum err run_init(struct run *run, int agent, const char *log_path)
+{
+	*run = (struct run){ .agent = agent, .signals = -1, .output = { -1, -1 } };
+	run->log.fd = -1;
+	sigset_t handled;
+	sigemptyset(&handled);
+	sigaddset(&handled, SIGCHLD);
+	sigaddset(&handled, SIGTERM);
+	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGHUP);
+	sigprocmask(SIG_BLOCK, &handled, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	run->signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (run->signals < 0 || pipe2(run->output, O_CLOEXEC) != 0 ||
+	    fcntl(run->output[0], F_SETFL, O_NONBLOCK) != 0)
+		return fail(ERR_SYSTEM, "supervisor: %s", strerror(errno));
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+		return fail(ERR_SYSTEM, "subreaper: %s", strerror(errno));
+	return joblog_open(&run->log, log_path);
+}
+
+void run_finish(struct run *run)
+{
+	close_fd(&run->signals);
+	close_fd(&run->output[0]);
+	close_fd(&run->output[1]);
+	free_text(&run->stop_reason);
+	joblog_close(&run->log);
+}
+
+bool run_tell(struct run *run, char what, const void *data, size_t size)
+{
+	char packet[RUN_PACKET_MAX] = { what };
+	if (run->agent < 0 || size + 1 > sizeof packet)
+		return false;
+	if (size)
+		memcpy(packet + 1, data, size);
+	return send(run->agent, packet, size + 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+static void stop(struct run *run, enum run_stop why)
+{
+	if (run->stop != RUN_GIVEN_UP) /* nothing is after that */
+		run->stop = why;
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+/* The supervisor's end is the child's, whatever happens. */
+static void become_child(pid_t parent, pid_t group)
+{
+	sigset_t none;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);
+	setpgid(0, group);
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A process that does nothing: while it is unreaped, the group's number is ours. */
+static enum err start_group(struct run *run)
+{
+	if (run->group)
+		return OK;
+	pid_t parent = getpid(), pid = fork();
+	if (pid < 0)
+		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
+	if (pid == 0) {
+		close_range(0, ~0U, 0);
+		become_child(parent, 0);
+		for (;;)
+			pause();
+	}
+	setpgid(pid, pid);
+	run->group = pid;
+	run_tell(run, RUN_TELL_GROUP, &pid, sizeof pid);
+	return OK;
+}
+
+static _Noreturn void exec_command(const struct run *run, const struct run_command *command)
+{
+	static const struct rlimit no_core = { 0, 0 };
+	int null = open("/dev/null", O_RDWR);
+	int output = command->quiet ? null : run->output[1];
+	dup2(null, 0);
+	dup2(output, 1);
+	dup2(output, 2);
+	close_range(3, ~0U, 0);
+	umask(022);
+	setrlimit(RLIMIT_CORE, &no_core);
+	if (chdir(command->folder) == 0)
+		execvpe(command->argv[0], (char *const *)(const void *)command->argv, command->env);
+	dprintf(2, "fettle: start %s: %s\n", command->argv[0], strerror(errno));
+	_exit(127);
+}
+
+static enum err start_command(struct run *run, const struct run_command *command)
+{
+	enum err err = start_group(run);
+	if (err)
+		return err;
+	pid_t parent = getpid(), pid = fork();
+	if (pid < 0)
+		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
+	if (pid == 0) {
+		become_child(parent, run->group);
+		exec_command(run, command);
+	}
+	setpgid(pid, run->group);
+	run->child = pid;
+	run->child_ended = false;
+	return OK;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------- */
+
+static void reap(struct run *run)
+{
+	int status;
+	pid_t pid;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == run->group)
+			run->group = 0;
+		if (pid == run->child) {
+			run->child = 0;
+			run->child_ended = true;
+			run->child_status = status;
+		}
+	}
+}
+
+static void read_signals(struct run *run)
+{
+	struct signalfd_siginfo info;
+	while (read(run->signals, &info, sizeof info) == (ssize_t)sizeof info)
+		if (info.ssi_signo != SIGCHLD)
+			stop(run, RUN_GIVEN_UP); /* the agent died, or somebody ends us */
+	reap(run);
+}
+
+static void read_agent(struct run *run)
+{
+	char packet[RUN_PACKET_MAX + 1];
+	ssize_t got = recv(run->agent, packet, RUN_PACKET_MAX, MSG_DONTWAIT);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		run->agent = -1;
+		stop(run, RUN_GIVEN_UP);
+		return;
+	}
+	packet[got] = 0;
+	if (packet[0] == RUN_TELL_STOP)
+		stop(run, RUN_GIVEN_UP);
+	if (packet[0] != RUN_TELL_CANCEL || run->stop_reason)
+		return;
+	run->stop_reason = memory_copy_text(packet + 1);
+	stop(run, RUN_CANCELLED);
+}
+
+/* Returns false when there is nothing to read now. */
+static bool read_output(struct run *run)
+{
+	char chunk[65536];
+	ssize_t got = read(run->output[0], chunk, sizeof chunk);
+	if (got > 0)
+		joblog_write(&run->log, chunk, (size_t)got);
+	return got > 0;
+}
+
+static void tell_growth(struct run *run, int64_t now_ms)
+{
+	if (run->log.size == run->told_size || now_ms < run->told_ms + TELL_EVERY_MS)
+		return;
+	run->told_ms = now_ms;
+	if (run_tell(run, RUN_TELL_GREW, NULL, 0))
+		run->told_size = run->log.size;
+}
+
+/* Wait for one thing to happen, at the latest until `until_ms`. */
+static void turn(struct run *run, int64_t until_ms)
+{
+	int64_t now_ms = clock_mono_ms();
+	if (run->log.size != run->told_size && run->told_ms + TELL_EVERY_MS < until_ms)
+		until_ms = run->told_ms + TELL_EVERY_MS;
+	int64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+	struct pollfd polled[] = {
+		{ .fd = run->output[0], .events = POLLIN },
+		{ .fd = run->agent, .events = POLLIN },
+		{ .fd = run->signals, .events = POLLIN },
+	};
+	poll(polled, 3, wait_ms > 60000 ? 60000 : (int)wait_ms);
+	if (polled[0].revents)
+		read_output(run);
+	if (polled[1].revents)
+		read_agent(run);
+	if (polled[2].revents)
+		read_signals(run);
+	tell_growth(run, clock_mono_ms());
+}
+
+static bool goes_on(struct run *run)
+{
+	if (clock_mono_ms() >= run->deadline_ms && run->stop == RUN_GOES_ON)
+		stop(run, RUN_TIMED_OUT);
+	return run->stop == RUN_GOES_ON;
+}
+
+static void drain_output(struct run *run)
+{
+	uint64_t end = run->log.size + run->log.beyond + DRAIN_MAX;
+	while (run->log.size + run->log.beyond < end && read_output(run))
+		;
+}
+
+bool run_command(struct run *run, const struct run_command *command, int *ret_status)
+{
+	if (!goes_on(run))
+		return false;
+	if (start_command(run, command) != OK) {
+		joblog_line(&run->log, "fettle: %s", error_text());
+		*ret_status = 127 << 8;
+		return true;
+	}
+	while (!run->child_ended && goes_on(run))
+		turn(run, run->deadline_ms);
+	drain_output(run);
+	*ret_status = run->child_status;
+	return run->child_ended && run->stop == RUN_GOES_ON;
+}
+
+bool run_wait(struct run *run, int64_t wait_ms)
+{
+	int64_t until_ms = clock_mono_ms() + wait_ms;
+	while (goes_on(run) && clock_mono_ms() < until_ms)
+		turn(run, until_ms < run->deadline_ms ? until_ms : run->deadline_ms);
+	return run->stop == RUN_GOES_ON;
+}
+
+/* ---- ending -------------------------------------------------------------------------------- */
+
+/* Signal the group and our children outside of it; returns how many there are beside its leader. */
+static size_t signal_all(const struct run *run, int signal_number)
+{
+	if (run->group && signal_number)
+		kill(-run->group, signal_number);
+	scoped(free_text) char *path = text_format("/proc/self/task/%d/children", (int)getpid());
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return 0;
+	size_t others = 0;
+	int pid;
+	while (fscanf(file, "%d", &pid) == 1) {
+		if (pid == run->group)
+			continue;
+		others++;
+		if (signal_number)
+			kill(pid, signal_number);
+	}
+	fclose(file);
+	return others;
+}
+
+static int64_t grace_of(const struct run *run)
+{
+	int64_t most_ms = run->stop == RUN_TIMED_OUT || run->stop == RUN_CANCELLED
+	                          ? run->grace_ms
+	                          : LEFTOVER_GRACE_MS;
+	return run->grace_ms < most_ms ? run->grace_ms : most_ms;
+}
+
+void run_clear(struct run *run)
+{
+	int64_t started_ms = clock_mono_ms();
+	reap(run);
+	if (signal_all(run, 0) > 0) {
+		signal_all(run, SIGTERM);
+		signal_all(run, SIGCONT);
+	}
+	while (signal_all(run, 0) > 0 && clock_mono_ms() < started_ms + grace_of(run))
+		turn(run, started_ms + grace_of(run));
+	int64_t kill_ends_ms = clock_mono_ms() + KILL_MS;
+	do {
+		signal_all(run, SIGKILL);
+		turn(run, clock_mono_ms() + (signal_all(run, 0) > 0 ? 5 : 0));
+	} while (signal_all(run, 0) > 0 && clock_mono_ms() < kill_ends_ms);
+	drain_output(run);
+}

@@ -1,0 +1,69 @@
+/* The processes of one job: all in one process group, their output in the log, gone at the end.
+ * For the supervisor only: it forks, and takes every child of its process for the job's. */
+#pragma once
+
+#include "worker/joblog.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Why a job stops before its steps are done. */
+enum run_stop {
+	RUN_GOES_ON,
+	RUN_TIMED_OUT,
+	RUN_CANCELLED, /* the agent said so */
+	RUN_GIVEN_UP,  /* the agent wants no result, or is gone */
+};
+
+/* Commands between agent and supervisor: packets that begin with one of these. */
+enum {
+	RUN_TELL_GREW = 'G',   /* supervisor: the log has more */
+	RUN_TELL_GROUP = 'P',  /* supervisor: the job's process group follows as a pid_t */
+	RUN_TELL_RESULT = 'R', /* supervisor: the result is durable */
+	RUN_TELL_CANCEL = 'C', /* agent: end as cancelled; the reason follows */
+	RUN_TELL_STOP = 'S',   /* agent: end without a result */
+	RUN_PACKET_MAX = 1100,
+};
+
+struct run {
+	struct joblog log;
+	int agent;     /* socket of the agent; -1 once it is gone */
+	int signals;   /* signalfd: CHLD, TERM */
+	int output[2]; /* what the job writes */
+	pid_t group;   /* its leader does nothing but hold the group; 0: none */
+	pid_t child;   /* the process waited for */
+	bool child_ended;
+	int child_status;
+	int64_t deadline_ms; /* of the whole job */
+	int64_t grace_ms;    /* from TERM to KILL */
+	enum run_stop stop;
+	char *stop_reason;  /* of a cancel */
+	uint64_t told_size; /* log size the agent was told of */
+	int64_t told_ms;
+};
+
+/* Get ready to run the children of this process; the log is created. */
+enum err run_init(struct run *run, int agent, const char *log_path);
+
+/* Everything must have been cleared before. */
+void run_finish(struct run *run);
+
+struct run_command {
+	const char *const *argv; /* looked up in PATH */
+	char *const *env;
+	const char *folder;
+	bool quiet; /* output goes nowhere */
+};
+
+/* Run one process of the job and wait. False when the job must stop: run->stop says why. */
+bool run_command(struct run *run, const struct run_command *command, int *ret_status);
+
+/* Wait for at most `wait_ms`, serving output, agent and signals; false when the job must stop. */
+bool run_wait(struct run *run, int64_t wait_ms);
+
+/* End every process of the job: TERM, grace, KILL; then read what output is left. */
+void run_clear(struct run *run);
+
+/* Send the agent a packet, without waiting: an agent that hangs must not stop the clock of a job.
+ * False when it did not take it. */
+bool run_tell(struct run *run, char what, const void *data, size_t size);

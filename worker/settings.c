@@ -1,0 +1,84 @@
+/* The settings table of fettle-worker, and the defaults that depend on the machine. */
+#include "worker/settings.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "proto/message.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct worker_settings settings_struct;
+
+static const struct setting rows[] = {
+#define SETTING SETTING_ROW
+#include "worker/settings.def"
+#undef SETTING
+};
+
+const struct settings_table worker_settings_table = {
+	.program = "fettle-worker",
+	.section = "worker",
+	.summary = "Run the jobs that a fettle broker hands out.",
+	.settings = rows,
+	.count = sizeof rows / sizeof *rows,
+};
+
+static char *host_name(void)
+{
+	char host[NAME_SIZE_MAX + 1] = "";
+	if (gethostname(host, sizeof host - 1) != 0 || !host[0])
+		return memory_copy_text("worker");
+	for (char *c = host; *c; c++) {
+		char one[2] = { *c, 0 };
+		if (!text_is_name(one) && (c == host || !strchr(".-", *c)))
+			*c = '_';
+	}
+	return memory_copy_text(host);
+}
+
+static enum err check_labels(const struct text_list *labels)
+{
+	if (labels->count > NAME_SIZE_MAX)
+		return fail(ERR_USAGE, "--label: at most %d labels", NAME_SIZE_MAX);
+	for (size_t i = 0; i < labels->count; i++)
+		if (!text_is_name(labels->items[i]))
+			return fail(ERR_USAGE, "--label: '%s' is not a name of [A-Za-z0-9._-]",
+			            labels->items[i]);
+	return OK;
+}
+
+enum err worker_settings_complete(struct worker_settings *settings)
+{
+	enum err err;
+	if (!settings->name)
+		settings->name = host_name();
+	if (!text_is_name(settings->name))
+		return fail(ERR_USAGE, "--name: '%s' is not a name of [A-Za-z0-9._-]",
+		            settings->name);
+	if (settings->slots == 0) {
+		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+		settings->slots = cpus < 1 ? 1 : cpus;
+	}
+	if (settings->slots > SLOTS_MAX)
+		return fail(ERR_USAGE, "--slots: at most %d", SLOTS_MAX);
+	if ((err = check_labels(&settings->label)))
+		return err;
+	if (settings->job_timeout_ms == 0)
+		return fail(ERR_USAGE, "--job-timeout: a job needs some time");
+	if (!settings->state) {
+		scoped(free_text) char *name = text_format("worker/%s", settings->name);
+		settings->state = settings_state_folder(name);
+	}
+	if (!settings->state)
+		return fail(ERR_USAGE, "--state is needed: HOME is not set");
+	if ((err = file_make_folder(settings->state, 0700)))
+		return err;
+	char *absolute = realpath(settings->state, NULL);
+	if (!absolute)
+		return fail(ERR_SYSTEM, "state folder '%s': %s", settings->state, strerror(errno));
+	free(settings->state);
+	settings->state = absolute;
+	return OK;
+}

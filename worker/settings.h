@@ -1,0 +1,16 @@
+/* What fettle-worker can be told, checked and completed. */
+#pragma once
+
+#include "base/settings.h"
+
+struct worker_settings {
+#define SETTING SETTING_FIELD
+#include "worker/settings.def"
+#undef SETTING
+};
+
+extern const struct settings_table worker_settings_table;
+
+/* Fill in what depends on this machine and check the rest. The state folder becomes absolute and
+ * is made. */
+enum err worker_settings_complete(struct worker_settings *settings);

@@ -1,0 +1,164 @@
+/* The spool of attempts on disk. */
+#include "worker/spool.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/scoped.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+char *spool_folder(const char *state, uint64_t job, uint32_t attempt)
+{
+	return text_format("%s/jobs/%" PRIu64 ".%" PRIu32, state, job, attempt);
+}
+
+/* How long a supervisor without an agent may take to end, and how often we look. */
+enum { OWNER_WAIT_MS = 5000, OWNER_LOOK_MS = 10 };
+
+enum err spool_hold(const char *folder, int *ret_fd)
+{
+	scoped(free_text) char *path = text_format("%s/lock", folder);
+	return file_lock(path, ret_fd);
+}
+
+static enum err wait_for_owner(const char *folder)
+{
+	int64_t ends_ms = clock_mono_ms() + OWNER_WAIT_MS;
+	scoped(close_fd) int lock = -1;
+	enum err err;
+	while ((err = spool_hold(folder, &lock)) == ERR_IN_USE && clock_mono_ms() < ends_ms)
+		poll(NULL, 0, OWNER_LOOK_MS);
+	return err;
+}
+
+enum err spool_begin(const char *folder, const struct msg_offer *offer)
+{
+	enum err err;
+	if ((err = file_remove_tree(folder)) || (err = file_make_folder(folder, 0700)))
+		return err;
+	scoped(text_finish) struct text body = { 0 };
+	scoped(free_text) char *path = text_format("%s/offer", folder);
+	struct message message = { .type = MESSAGE_offer, .offer = *offer };
+	message_pack(&message, &body);
+	FILE *file = fopen(path, "we"); /* not durable: without a result it is worth nothing */
+	if (!file)
+		return fail(ERR_SYSTEM, "create '%s': %s", path, strerror(errno));
+	size_t put = fwrite(body.data, 1, body.size, file);
+	if (fclose(file) != 0 || put != body.size)
+		return fail(ERR_SYSTEM, "write '%s': %s", path, strerror(errno));
+	return OK;
+}
+
+enum err spool_read(const char *folder, const char *file, enum message_type type,
+                    struct message *ret_message)
+{
+	scoped(text_finish) struct text body = { 0 };
+	scoped(free_text) char *path = text_format("%s/%s", folder, file);
+	if (access(path, F_OK) != 0)
+		return fail(ERR_NOT_FOUND, "'%s': %s", path, strerror(errno));
+	enum err err = file_read(path, MESSAGE_SIZE_MAX, &body);
+	if (err)
+		return err;
+	scoped(message_finish) struct message message = { 0 };
+	if (message_unpack(body.data, body.size, &message) != OK)
+		return fail(ERR_MALFORMED, "'%s': %s", path, error_text());
+	if (message.type != type)
+		return fail(ERR_MALFORMED, "'%s': holds '%s'", path,
+		            message_type_text(message.type));
+	*ret_message = message;
+	message = (struct message){ 0 };
+	return OK;
+}
+
+enum err spool_write_result(const char *folder, const struct msg_result *result)
+{
+	scoped(text_finish) struct text body = { 0 };
+	scoped(free_text) char *path = text_format("%s/result", folder);
+	struct message message = { .type = MESSAGE_result, .result = *result };
+	message_pack(&message, &body);
+	return file_write_durable(path, body.data, body.size);
+}
+
+uint64_t spool_log_size(const char *folder)
+{
+	scoped(free_text) char *path = text_format("%s/log", folder);
+	struct stat status;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+}
+
+void spool_remove_work(const char *folder)
+{
+	static const char *const parts[] = { "work", "home", "tmp", "gitconfig" };
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		scoped(free_text) char *path = text_format("%s/%s", folder, parts[i]);
+		if (file_remove_tree(path) != OK)
+			log_at(LOG_LEVEL_WARN, "folder not removed reason=\"%s\"", error_text());
+	}
+}
+
+static void move_aside(const char *state, const char *folder, const char *name)
+{
+	log_at(LOG_LEVEL_ERROR, "spool entry damaged, moved aside attempt=%s reason=\"%s\"", name,
+	       error_text());
+	scoped(free_text) char *damaged = text_format("%s/damaged", state);
+	scoped(free_text) char *target = text_format("%s/%s", damaged, name);
+	if (file_make_folder(damaged, 0700) != OK || file_remove_tree(target) != OK ||
+	    rename(folder, target) != 0)
+		log_at(LOG_LEVEL_ERROR, "spool entry not moved attempt=%s", name);
+}
+
+static void restore_one(const char *state, const char *name, spool_found *found, void *user)
+{
+	uint64_t job;
+	uint32_t attempt;
+	int end = 0;
+	if (sscanf(name, "%" SCNu64 ".%" SCNu32 "%n", &job, &attempt, &end) != 2 || name[end])
+		return; /* not ours */
+	scoped(free_text) char *folder = text_format("%s/jobs/%s", state, name);
+	scoped(message_finish) struct message message = { 0 };
+	enum err err = wait_for_owner(folder);
+	if (err == ERR_IN_USE) {
+		log_at(LOG_LEVEL_WARN, "spool entry left alone, its supervisor lives attempt=%s",
+		       name);
+		return;
+	}
+	if (!err)
+		err = spool_read(folder, "result", MESSAGE_result, &message);
+	if (!err && (message.result.job != job || message.result.attempt != attempt))
+		err = fail(ERR_MALFORMED, "result of job %" PRIu64 " attempt %" PRIu32,
+		           message.result.job, message.result.attempt);
+	if (err == ERR_NOT_FOUND)
+		err = file_remove_tree(folder);
+	else if (!err)
+		found(user, &message.result, spool_log_size(folder));
+	if (err)
+		move_aside(state, folder, name);
+	else if (message.type)
+		spool_remove_work(folder);
+}
+
+enum err spool_restore(const char *state, spool_found *found, void *user)
+{
+	scoped(free_text) char *path = text_format("%s/jobs", state);
+	enum err err = file_make_folder(path, 0700);
+	if (err)
+		return err;
+	struct dirent **entries;
+	int count = scandir(path, &entries, NULL, alphasort);
+	if (count < 0)
+		return fail(ERR_SYSTEM, "read folder '%s': %s", path, strerror(errno));
+	for (int i = 0; i < count; i++) {
+		if (entries[i]->d_name[0] != '.')
+			restore_one(state, entries[i]->d_name, found, user);
+		free(entries[i]);
+	}
+	free(entries);
+	return OK;
+}

@@ -1,0 +1,36 @@
+/* The folder of an attempt: `offer`, `log`, and at the end `result`. It is the worker's only memory
+ * of a job, and stays until the broker has the result. */
+#pragma once
+
+#include "proto/message.h"
+
+/* <state>/jobs/<job>.<attempt>; the caller frees it. */
+char *spool_folder(const char *state, uint64_t job, uint32_t attempt);
+
+/* Make the folder of an offer anew, with the offer in it. */
+enum err spool_begin(const char *folder, const struct msg_offer *offer);
+
+/* Mark the folder as in use by this process, until the descriptor is closed. */
+enum err spool_hold(const char *folder, int *ret_fd);
+
+/* The message in a file of the folder; ERR_NOT_FOUND without one, ERR_MALFORMED when it is not
+ * what it should be. */
+enum err spool_read(const char *folder, const char *file, enum message_type type,
+                    struct message *ret_message);
+
+/* Make a result durable. */
+enum err spool_write_result(const char *folder, const struct msg_result *result);
+
+/* Size of the log file; 0 when there is none. */
+uint64_t spool_log_size(const char *folder);
+
+/* Remove what a job worked in, keep log and result. */
+void spool_remove_work(const char *folder);
+
+/* Called for each result found; the message is borrowed. */
+typedef void spool_found(void *user, const struct msg_result *result, uint64_t log_size);
+
+/* Go through what an earlier run of the worker left: finished attempts are given to `found`,
+ * unfinished ones are removed, damaged ones are moved to <state>/damaged with a log line. Waits
+ * for supervisors that are still ending. */
+enum err spool_restore(const char *state, spool_found *found, void *user);

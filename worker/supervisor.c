@@ -1,0 +1,337 @@
+/* The life of one job: checkout, steps, end, result. Knows no broker; one thread, no ZeroMQ. */
+#include "worker/supervisor.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "base/text.h"
+#include "worker/checkout.h"
+#include "worker/run.h"
+#include "worker/spool.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+enum { AGENT_FD = 3, STEP_LINE_SIZE = 200, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
+
+struct supervisor {
+	struct supervisor_orders orders;
+	struct message offer;
+	struct run run;
+	int lock; /* on the folder, for an agent that starts while we end */
+	int64_t started_ms;
+	int64_t timeout_ms;
+	struct msg_result result;
+	char reason[REASON_SIZE + 1];
+};
+
+void supervisor_args(const char *program, const struct supervisor_orders *orders,
+                     const char *ret_argv[SUPERVISOR_ARGS_SIZE])
+{
+	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program,          SUPERVISOR_FLAG,
+		                                         orders->folder,   orders->mirrors,
+		                                         orders->worker,   orders->timeout_ms,
+		                                         orders->grace_ms, NULL };
+	memcpy(ret_argv, argv, sizeof argv);
+}
+
+/* ---- what the job sees --------------------------------------------------------------------- */
+
+static void set_env(struct text_list *env, const char *name, const char *value)
+{
+	char *row = text_format("%s=%s", name, value);
+	size_t size = strlen(name);
+	if (size == 0 || strchr(name, '=')) {
+		free(row);
+		return;
+	}
+	for (size_t i = 0; i < env->count; i++) {
+		if (strncmp(env->items[i], row, size + 1) == 0) {
+			free(env->items[i]);
+			env->items[i] = row;
+			return;
+		}
+	}
+	text_list_add(env, row);
+	free(row);
+}
+
+static void set_env_number(struct text_list *env, const char *name, uint64_t value)
+{
+	char text[32];
+	snprintf(text, sizeof text, "%" PRIu64, value);
+	set_env(env, name, text);
+}
+
+/* Nothing of the worker's own environment but the search path and the language. */
+static void make_env(const struct supervisor *supervisor, struct text_list *env)
+{
+	const struct msg_offer *offer = &supervisor->offer.offer;
+	const char *path = getenv("PATH"), *language = getenv("LANG");
+	scoped(free_text) char *home = text_format("%s/home", supervisor->orders.folder);
+	scoped(free_text) char *tmp = text_format("%s/tmp", supervisor->orders.folder);
+	set_env(env, "PATH", path ? path : "/usr/local/bin:/usr/bin:/bin");
+	set_env(env, "LANG", language ? language : "C.UTF-8");
+	set_env(env, "HOME", home);
+	set_env(env, "TMPDIR", tmp);
+	set_env(env, "CI", "true");
+	set_env(env, "FETTLE", "true");
+	set_env(env, "FETTLE_REPO", offer->repository);
+	set_env(env, "FETTLE_COMMIT", offer->commit);
+	set_env(env, "FETTLE_REF", offer->ref);
+	set_env_number(env, "FETTLE_BUILD", offer->build);
+	set_env(env, "FETTLE_JOB", offer->spec->name);
+	set_env_number(env, "FETTLE_ATTEMPT", offer->attempt);
+	set_env(env, "FETTLE_WORKER", supervisor->orders.worker);
+	for (size_t i = 0; i < offer->spec->env_count; i++) {
+		const struct rec_variable *variable = &offer->spec->env[i];
+		set_env(env, variable->name, variable->value ? variable->value : "");
+	}
+	text_list_add(env, "");
+	free_text(&env->items[--env->count]); /* NULL ends it */
+}
+
+/* ---- how it ends --------------------------------------------------------------------------- */
+
+static void end_with(struct supervisor *supervisor, enum outcome outcome, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The reason becomes one printable line that fits its field. */
+static void end_with(struct supervisor *supervisor, enum outcome outcome, const char *format, ...)
+{
+	char line[4096];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof line, format, args);
+	va_end(args);
+	for (char *c = line; *c; c++)
+		if (*c == '\n' || *c == '\t')
+			*c = ' ';
+	scoped(text_finish) struct text shown = { 0 };
+	text_add_printable(&shown, line, strlen(line));
+	size_t size = shown.size < REASON_SIZE ? shown.size : REASON_SIZE;
+	while (size > 0 && !text_is_utf8(shown.data, size))
+		size--; /* not through the middle of a character */
+	memcpy(supervisor->reason, shown.data ? shown.data : "", size);
+	supervisor->reason[size] = 0;
+	supervisor->result.outcome = outcome;
+	supervisor->result.reason = supervisor->reason[0] ? supervisor->reason : NULL;
+}
+
+static void print_duration(int64_t ms, char *text, size_t size)
+{
+	static const struct {
+		int64_t ms;
+		const char *unit;
+	} units[] = { { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
+	size_t i = 0;
+	while (ms % units[i].ms)
+		i++;
+	snprintf(text, size, "%" PRId64 "%s", ms / units[i].ms, units[i].unit);
+}
+
+/* The run stopped before the steps were done. */
+static void end_stopped(struct supervisor *supervisor)
+{
+	struct run *run = &supervisor->run;
+	if (run->stop == RUN_TIMED_OUT) {
+		char after[32];
+		print_duration(supervisor->timeout_ms, after, sizeof after);
+		end_with(supervisor, OUTCOME_timed_out, "timed out after %s", after);
+	} else if (run->stop == RUN_CANCELLED) {
+		end_with(supervisor, OUTCOME_cancelled, "%s", run->stop_reason);
+	}
+}
+
+/* The first line of a step, cut for logs and reasons. */
+static void print_step(const char *step, char line[STEP_LINE_SIZE])
+{
+	size_t size = strcspn(step, "\n");
+	bool whole = !step[size] || !step[size + 1];
+	if (size > STEP_LINE_SIZE - 5) {
+		size = STEP_LINE_SIZE - 5;
+		whole = false;
+	}
+	snprintf(line, STEP_LINE_SIZE, "%.*s%s", (int)size, step, whole ? "" : " ...");
+}
+
+static void end_failed(struct supervisor *supervisor, size_t step, int status)
+{
+	char line[STEP_LINE_SIZE];
+	print_step(supervisor->offer.offer.spec->steps[step], line);
+	if (WIFSIGNALED(status)) {
+		supervisor->result.exit_code = (uint32_t)(128 + WTERMSIG(status));
+		end_with(supervisor, OUTCOME_failed, "step %zu was killed by signal %d: %s",
+		         step + 1, WTERMSIG(status), line);
+	} else {
+		supervisor->result.exit_code = (uint32_t)WEXITSTATUS(status);
+		end_with(supervisor, OUTCOME_failed, "step %zu exited with %d: %s", step + 1,
+		         WEXITSTATUS(status), line);
+	}
+}
+
+/* Python says how many tests it ran; a job that exists to run tests and ran none proves nothing. */
+static void check_unittest(struct supervisor *supervisor)
+{
+	struct msg_result *result = &supervisor->result;
+	if (result->outcome != OUTCOME_passed && result->outcome != OUTCOME_failed)
+		return;
+	int tests = joblog_tests_run(&supervisor->run.log);
+	if (tests > 0 && result->exit_code != NO_TESTS_EXIT)
+		return;
+	if (tests < 0 && result->reason) {
+		scoped(free_text) char *why = memory_copy_text(result->reason);
+		end_with(supervisor, OUTCOME_error, "no test ran: %s", why);
+	} else {
+		end_with(supervisor, OUTCOME_error, "no test ran");
+	}
+}
+
+/* ---- what it does -------------------------------------------------------------------------- */
+
+static void run_steps(struct supervisor *supervisor)
+{
+	const struct rec_spec *spec = supervisor->offer.offer.spec;
+	scoped(text_list_finish) struct text_list env = { 0 };
+	scoped(free_text) char *work = text_format("%s/work", supervisor->orders.folder);
+	make_env(supervisor, &env);
+	for (size_t i = 0; i < spec->steps_count; i++) {
+		char line[STEP_LINE_SIZE];
+		int status;
+		print_step(spec->steps[i], line);
+		joblog_line(&supervisor->run.log, "$ %s", line);
+		struct run_command command = {
+			.argv = (const char *const[]){ "/bin/sh", "-e", "-c", spec->steps[i],
+			                               NULL },
+			.env = env.items,
+			.folder = work,
+		};
+		if (!run_command(&supervisor->run, &command, &status)) {
+			end_stopped(supervisor);
+			return;
+		}
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+			end_failed(supervisor, i, status);
+			return;
+		}
+	}
+	if (spec->steps_count > 0)
+		end_with(supervisor, OUTCOME_passed, "%s", "");
+	else
+		end_with(supervisor, OUTCOME_error, "no steps to run");
+}
+
+static void run_job(struct supervisor *supervisor)
+{
+	struct checkout checkout = {
+		.offer = &supervisor->offer.offer,
+		.mirrors = supervisor->orders.mirrors,
+		.folder = supervisor->orders.folder,
+	};
+	enum err err = checkout_commit(&checkout, &supervisor->run);
+	if (err == OK)
+		run_steps(supervisor);
+	else if (supervisor->run.stop != RUN_GOES_ON)
+		end_stopped(supervisor);
+	else
+		end_with(supervisor, OUTCOME_error, "%s", error_text());
+}
+
+static void close_log(struct supervisor *supervisor)
+{
+	struct run *run = &supervisor->run;
+	if (supervisor->result.reason)
+		joblog_line(&run->log, "fettle: %s", supervisor->reason);
+	if (joblog_end(&run->log) != OK)
+		end_with(supervisor, OUTCOME_error, "the log cannot be written: %s", error_text());
+	if (supervisor->offer.offer.spec->unittest)
+		check_unittest(supervisor);
+}
+
+/* The result is told only when it would survive us and the machine. */
+static int deliver(struct supervisor *supervisor)
+{
+	struct msg_result *result = &supervisor->result;
+	const char *folder = supervisor->orders.folder;
+	result->job = supervisor->offer.offer.job;
+	result->attempt = supervisor->offer.offer.attempt;
+	result->duration_ms = clock_mono_ms() - supervisor->started_ms;
+	result->log_size = supervisor->run.log.size;
+	enum err err = spool_write_result(folder, result);
+	if (err) {
+		spool_remove_work(folder); /* that may have been what filled the disk */
+		err = spool_write_result(folder, result);
+	}
+	if (!err)
+		run_tell(&supervisor->run, RUN_TELL_RESULT, NULL, 0);
+	return error_exit_code(err);
+}
+
+static enum err prepare(struct supervisor *supervisor)
+{
+	static const char *const folders[] = { "home", "tmp" };
+	const char *folder = supervisor->orders.folder;
+	const struct supervisor_orders *orders = &supervisor->orders;
+	int64_t grace_ms;
+	if (!text_to_count(orders->timeout_ms, &supervisor->timeout_ms) ||
+	    !text_to_count(orders->grace_ms, &grace_ms))
+		return fail(ERR_USAGE, SUPERVISOR_FLAG ": not for people");
+	for (size_t i = 0; i < 2; i++) {
+		scoped(free_text) char *path = text_format("%s/%s", folder, folders[i]);
+		enum err err = file_make_folder(path, 0700);
+		if (err)
+			return err;
+	}
+	enum err err;
+	if ((err = spool_hold(folder, &supervisor->lock)) ||
+	    (err = spool_read(folder, "offer", MESSAGE_offer, &supervisor->offer)))
+		return err;
+	scoped(free_text) char *log = text_format("%s/log", folder);
+	if ((err = run_init(&supervisor->run, AGENT_FD, log)))
+		return err;
+	if (supervisor->offer.offer.spec->timeout_ms > 0)
+		supervisor->timeout_ms = supervisor->offer.offer.spec->timeout_ms;
+	supervisor->run.grace_ms = grace_ms;
+	supervisor->run.deadline_ms = supervisor->started_ms + supervisor->timeout_ms;
+	return OK;
+}
+
+static int supervise(struct supervisor *supervisor)
+{
+	run_job(supervisor);
+	run_clear(&supervisor->run);
+	int exit_code = 0;
+	if (supervisor->run.stop != RUN_GIVEN_UP) {
+		close_log(supervisor);
+		exit_code = deliver(supervisor);
+	}
+	spool_remove_work(supervisor->orders.folder);
+	return exit_code;
+}
+
+int supervisor_main(int argc, char *const *argv)
+{
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	log_start("fettle-worker", "info");
+	struct supervisor supervisor = { .started_ms = clock_mono_ms(), .lock = -1 };
+	supervisor.run = (struct run){ .signals = -1, .output = { -1, -1 }, .log.fd = -1 };
+	enum err err = fail(ERR_USAGE, SUPERVISOR_FLAG ": not for people");
+	if (argc == SUPERVISOR_ARGC) {
+		supervisor.orders =
+			(struct supervisor_orders){ argv[2], argv[3], argv[4], argv[5], argv[6] };
+		err = prepare(&supervisor);
+	}
+	int exit_code = err ? error_exit_code(err) : supervise(&supervisor);
+	if (err)
+		log_at(LOG_LEVEL_ERROR, "supervisor failed reason=\"%s\"", error_text());
+	run_finish(&supervisor.run);
+	message_finish(&supervisor.offer);
+	close_fd(&supervisor.lock);
+	return exit_code;
+}
