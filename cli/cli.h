@@ -1,0 +1,42 @@
+/* What the verbs share: the command line that was read, and the broker that it names. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/settings.h"
+#include "proto/client.h"
+
+enum {
+	ANSWER_MS = 5000,      /* for an answer, where the verb has no such flag */
+	REFRESH_MS = 1000,     /* looks again after this long without an event: events are hints */
+	COMMIT_SHORT_SIZE = 10 /* digits of a commit that people see */
+};
+
+/* One run of fettle. */
+struct session {
+	const struct options *options;
+	const struct text_list *words; /* arguments */
+	int signals;                   /* wire_start()'s descriptor */
+	struct client *client;         /* NULL in verbs that do not ask a broker */
+	struct arena arena;            /* answers */
+	bool red;                      /* what was asked about is not green: exit code 1 */
+};
+
+#define COMMAND(verb, arguments, least, most, line, more) enum err verb_##verb(struct session *);
+#include "cli/commands.def"
+#undef COMMAND
+
+/* Where state lives when nobody says so: $XDG_STATE_HOME/fettle or ~/.local/state/fettle. The
+ * caller frees it. */
+char *session_state_folder(void);
+
+/* client_call() for records of memory that lasts as long as the session. */
+enum err session_ask(struct session *session, const char *method, enum record_type params_type,
+                     const void *params, enum record_type result_type, void *result);
+
+/* Wait until something may have changed: an event, or `wait_ms` without one. */
+enum err session_wait(struct session *session, int64_t wait_ms);
+
+/* A commit as the user wrote it: 4 to 40 hex digits. */
+enum err session_check_commit(const char *commit);

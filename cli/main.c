@@ -1,0 +1,203 @@
+/* The fettle command: from the table of verbs to the verb's function and its exit code. */
+#include "base/log.h"
+#include "base/scoped.h"
+#include "cli/child.h"
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+typedef struct options settings_struct;
+
+#define SETTING SETTING_ROW
+#define COMMAND(verb, arguments, least, most, line, more)                                          \
+	static const struct setting verb##_settings[] = { SETTINGS_##verb };
+#include "cli/commands.def"
+#undef COMMAND
+/* The part that a settings file may say for every verb that asks a broker. */
+static const struct setting client_settings[] = { SETTINGS_place };
+#undef SETTING
+
+struct command {
+	const char *name, *arguments;
+	size_t least, most;
+	const char *line, *more;
+	const struct setting *settings;
+	size_t settings_count;
+	enum err (*run)(struct session *);
+};
+
+static const struct command commands[] = {
+#define COMMAND(verb, arguments, least, most, line, more)                                          \
+	{                                                                                          \
+		#verb,                                                                             \
+		arguments,                                                                         \
+		least,                                                                             \
+		most,                                                                              \
+		line,                                                                              \
+		more,                                                                              \
+		verb##_settings,                                                                   \
+		sizeof verb##_settings / sizeof *verb##_settings,                                  \
+		verb_##verb                                                                        \
+	},
+#include "cli/commands.def"
+#undef COMMAND
+};
+
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void print_commands(void)
+{
+	printf("fettle: is your commit in fine fettle?\n\nUsage: fettle COMMAND [flags]\n\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		printf("  %-9s %s\n", commands[i].name, commands[i].line);
+	printf("\n`fettle COMMAND --help` says more. Exit codes: 0 good, 1 the build is red, 2 "
+	       "usage or\nsettings, 3 no broker answers, 4 not found, 5 the system failed, 124 "
+	       "timed out,\n130 interrupted.\n");
+}
+
+static enum err fail_unknown(const char *word)
+{
+	const char *names[COMMAND_COUNT];
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		names[i] = commands[i].name;
+	const char *near = text_nearest(word, names, COMMAND_COUNT);
+	if (near)
+		return fail(ERR_USAGE, "unknown command '%s', did you mean '%s'?", word, near);
+	return fail(ERR_USAGE, "unknown command '%s'; see fettle --help", word);
+}
+
+static bool asks_broker(const struct command *command)
+{
+	return command->run != verb_up && command->run != verb_version;
+}
+
+static enum err check_words(const struct command *command, const struct text_list *words)
+{
+	if (words->count < command->least)
+		return fail(ERR_USAGE, "fettle %s: needs %s; see fettle %s --help", command->name,
+		            command->arguments, command->name);
+	if (words->count > command->most)
+		return fail(ERR_USAGE, "fettle %s: '%s' is one too many; see fettle %s --help",
+		            command->name, words->items[command->most], command->name);
+	return OK;
+}
+
+/* --broker, else the broker of the `fettle up` whose state folder is named, else its default. */
+static enum err find_broker(const struct options *options, struct address *ret_address)
+{
+	if (options->broker)
+		return address_parse(options->broker, ret_address);
+	scoped(free_text) char *fallback = session_state_folder();
+	scoped(free_text) char *folder =
+		text_format("ipc:%s/broker", options->state ? options->state : fallback);
+	return address_parse(folder, ret_address);
+}
+
+static enum err run_verb(const struct command *command, const struct options *options,
+                         const struct text_list *words, bool *ret_red)
+{
+	scoped(address_finish) struct address address = { 0 };
+	struct session session = { .options = options, .words = words };
+	enum err err = check_words(command, words);
+	if (err || (err = wire_start(&session.signals)))
+		return err;
+	signal(SIGPIPE, SIG_DFL); /* `fettle builds | head` ends quietly */
+	sigset_t hangup;
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	sigprocmask(SIG_UNBLOCK, &hangup, NULL); /* a closed terminal ends us */
+	output_start();
+	if (asks_broker(command)) {
+		if ((err = find_broker(options, &address)))
+			return err;
+		int64_t timeout = command->run == verb_wait ? ANSWER_MS : options->timeout_ms;
+		session.client = client_new(&address, session.signals, timeout);
+	}
+	err = command->run(&session);
+	client_destroy(&session.client);
+	arena_finish(&session.arena);
+	*ret_red = session.red;
+	return err;
+}
+
+static enum err load_and_run(const struct command *command, int argc, char *const *argv,
+                             bool *ret_red)
+{
+	scoped(free_text) char *program = text_format("fettle %s", command->name);
+	scoped(free_text) char *summary =
+		text_format("%s.%s%s", command->line, *command->more ? "\n" : "", command->more);
+	const struct settings_table client = {
+		.program = program, .section = "client", .settings = client_settings, .count = 2
+	};
+	const struct settings_table table = { .program = program,
+		                              .section = command->run == verb_up ? "up" : NULL,
+		                              .arguments = command->arguments,
+		                              .summary = summary,
+		                              .settings = command->settings,
+		                              .count = command->settings_count };
+	struct options options = { 0 };
+	scoped(text_list_finish) struct text_list words = { 0 };
+	bool help = false;
+	enum err err = OK;
+	if (asks_broker(command))
+		err = settings_load(&client, 1, argv, &options, &words, &help);
+	if (!err)
+		err = settings_load(&table, argc, argv, &options, &words, &help);
+	if (!err)
+		err = run_verb(command, &options, &words, ret_red);
+	settings_finish(&table, &options);
+	return help ? OK : err;
+}
+
+static enum err run(int argc, char *const *argv, bool *ret_red)
+{
+	const char *word = argc > 1 ? argv[1] : "--help";
+	if (strcmp(word, CHILD_WORD) == 0)
+		return child_exec(argc - 2, argv + 2);
+	if (strcmp(word, "--version") == 0)
+		word = "version";
+	if (strcmp(word, "help") == 0 && argc > 2 && find_command(argv[2])) {
+		static char flag[] = "--help";
+		char *const help[] = { argv[2], flag, NULL };
+		return load_and_run(find_command(argv[2]), 2, help, ret_red);
+	}
+	if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+		print_commands();
+		return OK;
+	}
+	const struct command *command = find_command(word);
+	return command ? load_and_run(command, argc - 1, argv + 1, ret_red) : fail_unknown(word);
+}
+
+/* Settings name the verb themselves. */
+static void say_error(void)
+{
+	bool named = strncmp(error_text(), "fettle ", 7) == 0;
+	fprintf(stderr, "%s%s\n", named ? "" : "fettle: ", error_text());
+}
+
+int main(int argc, char **argv)
+{
+	bool red = false;
+	log_start("fettle", "warn");
+	enum err err = run(argc, argv, &red);
+	if (err && err != ERR_STOPPED)
+		say_error();
+	if (fflush(stdout) != 0 && !err) {
+		fprintf(stderr, "fettle: stdout: %s\n", strerror(errno));
+		return error_exit_code(ERR_SYSTEM);
+	}
+	return err ? error_exit_code(err) : red;
+}

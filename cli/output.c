@@ -1,0 +1,196 @@
+/* Text for people. */
+#include "cli/output.h"
+
+#include "base/memory.h"
+#include "base/scoped.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+static struct {
+	bool terminal, colour;
+	size_t width; /* 0: endless */
+} output;
+
+void output_start(void)
+{
+	const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
+	struct winsize size;
+	output.terminal = isatty(STDOUT_FILENO);
+	output.colour =
+		output.terminal && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
+	if (output.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		output.width = size.ws_col;
+}
+
+bool output_is_terminal(void)
+{
+	return output.terminal;
+}
+
+static void add_one_line(struct text *line, const char *text)
+{
+	size_t start = line->size;
+	text_add_printable(line, text, strlen(text));
+	for (size_t i = start; i < line->size; i++)
+		if (line->data[i] == '\n' || line->data[i] == '\t' || line->data[i] == '\r')
+			line->data[i] = ' ';
+}
+
+void output_add(struct text *line, enum tint tint, const char *text)
+{
+	static const char *const codes[TINT_COUNT] = {
+		[TINT_NONE] = "",     [TINT_GREEN] = "32", [TINT_RED] = "31",
+		[TINT_YELLOW] = "33", [TINT_DIM] = "2",    [TINT_BOLD] = "1",
+	};
+	bool coloured = output.colour && tint != TINT_NONE && *text;
+	if (coloured)
+		text_addf(line, "\033[%sm", codes[tint]);
+	add_one_line(line, text);
+	if (coloured)
+		text_add(line, "\033[0m");
+}
+
+enum tint output_tint(enum outcome outcome)
+{
+	switch (outcome) {
+	case OUTCOME_passed: return TINT_GREEN;
+	case OUTCOME_NONE:
+	case OUTCOME_skipped: return TINT_DIM;
+	case OUTCOME_cancelled: return TINT_YELLOW;
+	case OUTCOME_failed:
+	case OUTCOME_timed_out:
+	case OUTCOME_lost:
+	case OUTCOME_error:
+	case OUTCOME_COUNT: break;
+	}
+	return TINT_RED;
+}
+
+const char *output_ref(const char *ref)
+{
+	static const char *const prefixes[] = { "refs/heads/", "refs/tags/", "refs/" };
+	if (!ref)
+		return "";
+	for (size_t i = 0; i < 3; i++)
+		if (strncmp(ref, prefixes[i], strlen(prefixes[i])) == 0)
+			return ref + strlen(prefixes[i]);
+	return ref;
+}
+
+const char *output_age(int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE])
+{
+	char text[CLOCK_TEXT_SIZE];
+	if (wall_ms <= 0)
+		return memcpy(ret_text, "-", sizeof "-");
+	clock_duration_text(clock_wall_ms() - wall_ms, text);
+	snprintf(ret_text, CLOCK_TEXT_SIZE, "%.26s ago", text);
+	return ret_text;
+}
+
+const char *output_size(uint64_t bytes, char ret_text[CLOCK_TEXT_SIZE])
+{
+	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB" };
+	double value = (double)bytes;
+	size_t unit = 0;
+	for (; value >= 1024 && unit < 5; unit++)
+		value /= 1024;
+	snprintf(ret_text, CLOCK_TEXT_SIZE, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	return ret_text;
+}
+
+struct columns columns_start(size_t columns, const char *const *titles)
+{
+	struct columns table = { .columns = columns };
+	for (size_t i = 0; i < columns; i++)
+		columns_add(&table, TINT_DIM, titles[i]);
+	return table;
+}
+
+void columns_add(struct columns *table, enum tint tint, const char *text)
+{
+	scoped(text_finish) struct text line = { 0 };
+	add_one_line(&line, text && *text ? text : "-");
+	memory_reserve((void **)&table->cells, &table->capacity, table->count + 1,
+	               sizeof *table->cells);
+	table->cells[table->count++] = (struct cell){ text_take(&line), tint };
+}
+
+void columns_addf(struct columns *table, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	columns_add(table, TINT_NONE, text);
+}
+
+/* Characters: what is not a UTF-8 continuation byte. */
+static size_t width_of(const char *text)
+{
+	size_t width = 0;
+	for (; *text; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+/* Keep `width` characters, the last of them an ellipsis when something was cut. */
+static void cut(char *text, size_t width)
+{
+	if (width_of(text) <= width)
+		return;
+	size_t seen = 0;
+	char *at = text;
+	for (; *at; at++) {
+		bool starts = ((unsigned char)*at & 0xc0) != 0x80;
+		if (starts && ++seen == width)
+			break;
+	}
+	if (strlen(at) >= sizeof "…" - 1)
+		memcpy(at, "…", sizeof "…");
+	else
+		*at = 0;
+}
+
+static void add_row(const struct columns *table, size_t first, const size_t *widths,
+                    const char *indent, struct text *line)
+{
+	size_t used = strlen(indent);
+	text_add(line, indent);
+	for (size_t column = 0; column < table->columns; column++) {
+		const struct cell *cell = &table->cells[first + column];
+		bool last = column + 1 == table->columns;
+		if (last && output.width)
+			cut(cell->text, output.width > used + 8 ? output.width - used : 8);
+		output_add(line, cell->tint, cell->text);
+		if (!last)
+			text_addf(line, "%*s", (int)(widths[column] - width_of(cell->text)) + 2,
+			          "");
+		used += widths[column] + 2;
+	}
+	text_add(line, "\n");
+}
+
+void columns_print(const struct columns *table, const char *indent)
+{
+	size_t widths[COLUMNS_MAX] = { 0 };
+	for (size_t i = 0; i < table->count; i++) {
+		size_t width = width_of(table->cells[i].text), *most = &widths[i % table->columns];
+		*most = width > *most ? width : *most;
+	}
+	for (size_t row = 0; row + table->columns <= table->count; row += table->columns) {
+		scoped(text_finish) struct text line = { 0 };
+		add_row(table, row, widths, indent, &line);
+		fwrite(line.data, 1, line.size, stdout);
+	}
+}
+
+void columns_finish(struct columns *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		free(table->cells[i].text);
+	free(table->cells);
+	*table = (struct columns){ 0 };
+}

@@ -1,0 +1,46 @@
+/* What the verbs share: asking the broker, and where it is by default. */
+#include "base/scoped.h"
+#include "cli/cli.h"
+
+#include <string.h>
+
+char *session_state_folder(void)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	if (state && *state)
+		return text_format("%s/fettle", state);
+	return text_format("%s/.local/state/fettle", home && *home ? home : "/var/tmp");
+}
+
+enum err session_ask(struct session *session, const char *method, enum record_type params_type,
+                     const void *params, enum record_type result_type, void *result)
+{
+	return client_call(session->client, method, params_type, params, result_type,
+	                   &session->arena, result);
+}
+
+/* A burst of events is one reason to look again, not many. */
+enum { BURST_MAX = 1000 };
+
+enum err session_wait(struct session *session, int64_t wait_ms)
+{
+	for (int i = 0; i < BURST_MAX; i++) {
+		struct message event;
+		enum err err = client_wait_event(session->client, i == 0 ? wait_ms : 0, &event);
+		bool more = !err && event.type != MESSAGE_NONE;
+		if (!err)
+			message_finish(&event);
+		if (!more)
+			return err;
+	}
+	return OK;
+}
+
+enum err session_check_commit(const char *commit)
+{
+	size_t size = strlen(commit);
+	if (size < 4 || size > COMMIT_SIZE || strspn(commit, "0123456789abcdef") != size)
+		return fail(ERR_USAGE, "'%s' is not a commit: 4 to 40 hex digits in lower case",
+		            commit);
+	return OK;
+}

@@ -1,0 +1,56 @@
+/* The flags of each verb, as rows for base/settings.h, and the struct that they fill. */
+#pragma once
+
+#include "base/settings.h"
+
+#define SETTINGS_place                                                                             \
+	SETTING(text, broker, 'b', NULL, "ADDRESS", "Broker: HOST[:PORT] or ipc:FOLDER.")          \
+	SETTING(text, state, 0, NULL, "DIR", "State folder of the `fettle up` to talk to.")
+
+#define SETTINGS_json SETTING(flag, json, 0, NULL, NULL, "Print JSON with stable keys.")
+
+#define SETTINGS_answer                                                                            \
+	SETTING(duration, timeout, 0, "5s", "DURATION", "How long to wait for an answer.")
+
+#define SETTINGS_limit(fallback)                                                                   \
+	SETTING(count, limit, 'n', fallback, "N", "Rows to print at most; 0: all.")
+
+#define SETTINGS_repository SETTING(text, repository, 'r', NULL, "NAME", "Only this repository.")
+
+#define SETTINGS_reading                                                                           \
+	SETTING(flag, follow, 'f', NULL, NULL,                                                     \
+	        "Go on until the job is final, through all attempts.")                             \
+	SETTING(count, attempt, 0, NULL, "N", "Of this attempt; without it, the newest.")
+
+#define SETTINGS_running                                                                           \
+	SETTING(text, state, 0, NULL, "DIR", "Folder for everything that is kept.")                \
+	SETTING(text, listen, 0, "127.0.0.1:5570", "ADDRESS",                                      \
+	        "Where workers of other machines may come; none: nowhere.")                        \
+	SETTING(count, workers, 'w', "1", "N", "Workers to run here.")                             \
+	SETTING(count, slots, 0, NULL, "N", "Jobs at once per worker; without it, one per CPU.")   \
+	SETTING(list, label, 'l', NULL, "LABEL,...", "Labels that the workers offer.")             \
+	SETTING(duration, interval, 0, NULL, "DURATION",                                           \
+	        "Time between two looks at a repository.")                                         \
+	SETTING(text, policy, 0, NULL, "POLICY", "every: each commit; latest: only the newest.")   \
+	SETTING(list, ref, 0, NULL, "REF,...", "Branches and tags to watch; without it, branches.")
+
+#define SETTINGS_up      SETTINGS_running SETTINGS_json
+#define SETTINGS_status  SETTINGS_place SETTINGS_json SETTINGS_answer
+#define SETTINGS_queue   SETTINGS_status SETTINGS_limit("100") SETTINGS_repository
+#define SETTINGS_workers SETTINGS_status SETTINGS_limit("0")
+#define SETTINGS_builds  SETTINGS_status SETTINGS_limit("20") SETTINGS_repository
+#define SETTINGS_show    SETTINGS_status
+#define SETTINGS_log     SETTINGS_status SETTINGS_reading
+#define SETTINGS_wait                                                                              \
+	SETTINGS_place SETTINGS_json SETTING(duration, timeout, 0, NULL, "DURATION",               \
+	                                     "How long to wait for the verdict; 0: for ever.")
+#define SETTINGS_version SETTINGS_json
+
+/* What the flags of the verb at hand say; the others are zero. */
+struct options {
+#define SETTING(kind, name, letter, fallback, value_name, help)                                    \
+	SETTING_FIELD(kind, name, letter, fallback, value_name, help)
+	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL)
+		SETTINGS_repository SETTINGS_reading SETTING(text, broker, 0, NULL, NULL, NULL)
+#undef SETTING
+};

@@ -1,0 +1,117 @@
+/* fettle show */
+#include "cli/show.h"
+
+#include "base/scoped.h"
+#include "cli/json.h"
+#include "cli/output.h"
+
+#include <string.h>
+
+enum err show_ask(struct session *session, const char *commit, struct rec_show_result *ret_result)
+{
+	const struct rec_show_params params = { .commit = commit };
+	enum err err = session_check_commit(commit);
+	if (err || (err = session_ask(session, "show", RECORD_show_params, &params,
+	                              RECORD_show_result, ret_result)))
+		return err;
+	if (ret_result->builds_count == 0)
+		return fail(ERR_NOT_FOUND, "no build of commit %s", commit);
+	const char *first = ret_result->builds[0].build->commit;
+	for (size_t i = 1; i < ret_result->builds_count; i++)
+		if (strcmp(ret_result->builds[i].build->commit, first) != 0)
+			return fail(ERR_USAGE, "%s is the start of several commits: %s, %s", commit,
+			            first, ret_result->builds[i].build->commit);
+	return OK;
+}
+
+static void print_head(const struct rec_build_row *build)
+{
+	char age[CLOCK_TEXT_SIZE], took[CLOCK_TEXT_SIZE];
+	scoped(text_finish) struct text line = { 0 };
+	output_add(&line, TINT_BOLD, build->commit);
+	text_addf(&line, "  %s %s", build->repository, output_ref(build->ref));
+	if (build->run > 1)
+		text_addf(&line, ", run %u", build->run);
+	text_add(&line, "\n  ");
+	output_add(&line, TINT_NONE, build->subject ? build->subject : "(no subject)");
+	text_add(&line, " (");
+	output_add(&line, TINT_NONE, build->author ? build->author : "unknown");
+	text_add(&line, ")\n  ");
+	if (build->outcome)
+		output_add(&line, output_tint(build->outcome), outcome_text(build->outcome));
+	else
+		text_addf(&line, "%u of %u jobs to go", build->unfinished, build->jobs);
+	if (build->reason) {
+		text_add(&line, ": ");
+		output_add(&line, TINT_NONE, build->reason);
+	}
+	text_addf(&line, "; accepted %s", output_age(build->accepted_at, age));
+	if (build->finished_at)
+		text_addf(&line, ", took %s",
+		          clock_duration_text(build->finished_at - build->accepted_at, took));
+	puts(line.data);
+}
+
+static void add_attempts(struct columns *table, const struct rec_job_row *job)
+{
+	char took[CLOCK_TEXT_SIZE];
+	for (size_t i = 0; i < job->attempts_count; i++) {
+		const struct rec_attempt_row *attempt = &job->attempts[i];
+		scoped(free_text) char *name = text_format("  attempt %u", attempt->attempt);
+		scoped(free_text) char *where = text_format("on %s", attempt->worker);
+		columns_add(table, TINT_DIM, name);
+		columns_add(table, TINT_DIM, where);
+		columns_add(
+			table, TINT_DIM,
+			attempt->ended_at
+				? clock_duration_text(attempt->ended_at - attempt->offered_at, took)
+				: "running");
+		columns_add(table, TINT_DIM, attempt->end);
+	}
+}
+
+static void add_job(struct columns *table, const struct rec_job_row *job)
+{
+	char took[CLOCK_TEXT_SIZE];
+	columns_add(table, TINT_NONE, job->name);
+	columns_add(table, job->outcome ? output_tint(job->outcome) : TINT_NONE,
+	            job->outcome                        ? outcome_text(job->outcome)
+	            : strcmp(job->state, "leased") == 0 ? "running"
+	                                                : "waiting");
+	columns_add(table, TINT_NONE,
+	            job->duration_ms ? clock_duration_text(job->duration_ms, took) : NULL);
+	columns_add(table, TINT_NONE, job->reason);
+	add_attempts(table, job);
+}
+
+void show_print(const struct rec_show_result *result)
+{
+	static const char *const titles[] = { "JOB", "VERDICT", "TOOK", "REASON" };
+	for (size_t i = 0; i < result->builds_count; i++) {
+		const struct rec_build_detail *detail = &result->builds[i];
+		struct columns table = columns_start(4, titles);
+		for (size_t j = 0; j < detail->jobs_count; j++)
+			add_job(&table, &detail->jobs[j]);
+		if (i > 0)
+			puts("");
+		print_head(detail->build);
+		columns_print(&table, "  ");
+		columns_finish(&table);
+	}
+}
+
+enum err verb_show(struct session *session)
+{
+	struct rec_show_result result;
+	enum err err = show_ask(session, session->words->items[0], &result);
+	if (err)
+		return err;
+	if (!session->options->json) {
+		show_print(&result);
+		return OK;
+	}
+	struct json json = json_start(stdout);
+	json_record(&json, RECORD_show_result, &result);
+	json_finish(&json);
+	return OK;
+}

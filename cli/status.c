@@ -1,0 +1,114 @@
+/* fettle status */
+#include "base/scoped.h"
+#include "cli/cli.h"
+#include "cli/json.h"
+#include "cli/output.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static void print_line(const char *name, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void print_line(const char *name, const char *format, ...)
+{
+	scoped(text_finish) struct text line = { 0 };
+	char text[TEXT_MAX + 256];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	output_add(&line, TINT_DIM, name);
+	text_addf(&line, "%*s", 12 - (int)strlen(name), "");
+	output_add(&line, TINT_NONE, text);
+	puts(line.data);
+}
+
+static void print_broker(const struct rec_status_result *status)
+{
+	char uptime[CLOCK_TEXT_SIZE], size[CLOCK_TEXT_SIZE], space[CLOCK_TEXT_SIZE];
+	scoped(text_finish) struct text line = { 0 };
+	output_add(&line, TINT_DIM, "broker      ");
+	output_add(&line, strcmp(status->state, "ok") == 0 ? TINT_GREEN : TINT_RED, status->state);
+	printf("%s, version %s, up %s\n", line.data, status->version,
+	       clock_duration_text(status->uptime_ms, uptime));
+	print_line("store", "%s (%s, %s free)", status->store,
+	           output_size(status->store_size, size), output_size(status->disk_free, space));
+}
+
+static void print_counts(const struct rec_status_result *status)
+{
+	char oldest[CLOCK_TEXT_SIZE];
+	scoped(free_text) char *age =
+		text_format(" (oldest %s)", clock_duration_text(status->oldest_ms, oldest));
+	print_line("jobs", "%llu waiting%s, %llu running", (unsigned long long)status->queued,
+	           status->queued ? age : "", (unsigned long long)status->leased);
+	print_line("workers", "%u connected, %u of %u slots busy", status->workers, status->busy,
+	           status->slots);
+	print_line("since start",
+	           "%llu commits accepted, %llu jobs finished, %llu leases lost, %llu messages "
+	           "refused",
+	           (unsigned long long)status->accepted, (unsigned long long)status->finished,
+	           (unsigned long long)status->lost_leases, (unsigned long long)status->refused);
+}
+
+static void print_depth(const struct rec_status_result *status)
+{
+	static const char *const titles[] = { "REPOSITORY", "LABELS", "WAITING", "OLDEST",
+		                              "REASON" };
+	char text[CLOCK_TEXT_SIZE];
+	struct columns table = columns_start(5, titles);
+	for (size_t i = 0; i < status->depth_count; i++) {
+		const struct rec_depth *depth = &status->depth[i];
+		columns_add(&table, TINT_NONE, depth->repository);
+		columns_add(&table, TINT_NONE, depth->labels);
+		columns_addf(&table, "%llu", (unsigned long long)depth->queued);
+		columns_add(&table, TINT_NONE, clock_duration_text(depth->oldest_ms, text));
+		columns_add(&table, TINT_NONE, depth->reason);
+	}
+	puts("");
+	columns_print(&table, "");
+	columns_finish(&table);
+}
+
+static void print_repositories(const struct rec_status_result *status)
+{
+	static const char *const titles[] = { "REPOSITORY", "STATE", "REFS", "POLLED",
+		                              "URL OR ERROR" };
+	char text[CLOCK_TEXT_SIZE];
+	struct columns table = columns_start(5, titles);
+	for (size_t i = 0; i < status->repositories_count; i++) {
+		const struct rec_watched *watched = &status->repositories[i];
+		bool fails = strcmp(watched->state, "failing") == 0;
+		columns_add(&table, TINT_NONE, watched->repository);
+		columns_add(&table, fails ? TINT_RED : TINT_NONE, watched->state);
+		columns_addf(&table, "%u", watched->refs);
+		columns_add(&table, TINT_NONE, output_age(watched->polled_at, text));
+		columns_add(&table, TINT_NONE, watched->error ? watched->error : watched->url);
+	}
+	puts("");
+	columns_print(&table, "");
+	columns_finish(&table);
+}
+
+enum err verb_status(struct session *session)
+{
+	struct rec_status_result status;
+	enum err err = session_ask(session, "status", RECORD_no_params, NULL, RECORD_status_result,
+	                           &status);
+	if (err)
+		return err;
+	if (session->options->json) {
+		struct json json = json_start(stdout);
+		json_record(&json, RECORD_status_result, &status);
+		json_finish(&json);
+		return OK;
+	}
+	print_broker(&status);
+	print_counts(&status);
+	if (status.depth_count)
+		print_depth(&status);
+	if (status.repositories_count)
+		print_repositories(&status);
+	return OK;
+}

@@ -1,0 +1,383 @@
+/* fettle up: a broker, an observer and workers as children of this process, kept alive, and one
+ * line for each event. Whatever ends this process ends them. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/scoped.h"
+#include "cli/child.h"
+#include "cli/cli.h"
+#include "cli/event_line.h"
+#include "cli/json.h"
+#include "cli/output.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+enum {
+	START_MS = 30000, /* for the broker to answer */
+	TURN_MS = 250,    /* children are looked at this often */
+	HEALTH_MS = 2000, /* repositories are looked at this often */
+	WORKERS_MAX = 64,
+	CHILDREN_MAX = WORKERS_MAX + 2,
+	EXIT_USAGE = 2,
+};
+
+/* Children lie in the order in which they are stopped: observer, workers, broker. */
+struct house {
+	struct session *session;
+	int lock;     /* on the state folder, as long as we live */
+	char *folder; /* absolute */
+	char *hint;   /* what `fettle log` needs to find us again */
+	bool watches; /* there is an observer */
+	struct child children[CHILDREN_MAX];
+	size_t count;
+	int64_t health_ms;         /* when repositories are looked at again */
+	struct text_list troubles; /* "name: error" of repositories that have one */
+};
+
+static struct child *broker_of(struct house *house)
+{
+	return &house->children[house->count - 1];
+}
+
+static void add_flag(struct child *child, const char *flag, const char *value)
+{
+	text_list_add(&child->argv, flag);
+	text_list_add(&child->argv, value);
+}
+
+static void add_list_flag(struct child *child, const char *flag, const struct text_list *values)
+{
+	for (size_t i = 0; i < values->count; i++)
+		add_flag(child, flag, values->items[i]);
+}
+
+/* A child with its program, state folder and log; the caller adds the rest. */
+static enum err add_child(struct house *house, const char *program, const char *folder,
+                          const char *name, struct child **ret_child)
+{
+	scoped(free_text) char *path = child_program(program);
+	scoped(free_text) char *state = text_format("%s/%s", house->folder, folder);
+	if (!path)
+		return ERR_SYSTEM;
+	struct child *child = &house->children[house->count++];
+	child->name = memory_copy_text(name);
+	child->log_path = text_format("%s/%s.log", house->folder, name);
+	text_list_add(&child->argv, path);
+	add_flag(child, "--state", state);
+	*ret_child = child;
+	return OK;
+}
+
+static enum err add_observer(struct house *house, const char *broker,
+                             const struct text_list *repositories)
+{
+	const struct options *options = house->session->options;
+	struct child *child;
+	enum err err = add_child(house, "fettle-observer", "observer", "observer", &child);
+	if (err)
+		return err;
+	add_flag(child, "--broker", broker);
+	if (options->interval_ms) {
+		scoped(free_text) char *interval =
+			text_format("%lldms", (long long)options->interval_ms);
+		add_flag(child, "--interval", interval);
+	}
+	if (options->policy)
+		add_flag(child, "--policy", options->policy);
+	add_list_flag(child, "--ref", &options->ref);
+	text_list_add(&child->argv, "--");
+	for (size_t i = 0; i < repositories->count; i++)
+		text_list_add(&child->argv, repositories->items[i]);
+	return OK;
+}
+
+static enum err add_worker(struct house *house, const char *broker, int64_t number)
+{
+	const struct options *options = house->session->options;
+	scoped(free_text) char *name = text_format("local-%lld", (long long)number);
+	scoped(free_text) char *folder = text_format("worker/%s", name);
+	scoped(free_text) char *title = text_format("worker-%lld", (long long)number);
+	struct child *child;
+	enum err err = add_child(house, "fettle-worker", folder, title, &child);
+	if (err)
+		return err;
+	add_flag(child, "--broker", broker);
+	add_flag(child, "--name", name);
+	if (options->slots) {
+		scoped(free_text) char *slots = text_format("%lld", (long long)options->slots);
+		add_flag(child, "--slots", slots);
+	}
+	add_list_flag(child, "--label", &options->label);
+	return OK;
+}
+
+static enum err add_children(struct house *house, const struct text_list *repositories)
+{
+	const struct options *options = house->session->options;
+	scoped(free_text) char *broker = text_format("ipc:%s/broker", house->folder);
+	struct child *child;
+	enum err err = OK;
+	if (repositories->count > 0)
+		err = add_observer(house, broker, repositories);
+	house->watches = repositories->count > 0;
+	for (int64_t i = 1; i <= options->workers && !err; i++)
+		err = add_worker(house, broker, i);
+	if (!err)
+		err = add_child(house, "fettle-broker", "broker", "broker", &child);
+	if (!err)
+		add_flag(child, "--listen", options->listen);
+	return err;
+}
+
+/* The code that a child's end means for us; says what it logged last. */
+static enum err fail_child(const struct child *child)
+{
+	scoped(free_text) char *line = child_last_line(child);
+	bool usage = WIFEXITED(child->status) && WEXITSTATUS(child->status) == EXIT_USAGE;
+	return fail(usage ? ERR_USAGE : ERR_SYSTEM, "the %s ended: %s", child->name,
+	            *line ? line : "it said nothing");
+}
+
+static enum err start_broker(struct house *house)
+{
+	struct session *session = house->session;
+	struct child *broker = broker_of(house);
+	int64_t deadline = clock_mono_ms() + START_MS;
+	struct rec_status_result status;
+	enum err err = child_start(broker);
+	while (!err) {
+		err = session_ask(session, "status", RECORD_no_params, NULL, RECORD_status_result,
+		                  &status);
+		if (err != ERR_UNREACHABLE)
+			break;
+		child_reap(house->children, house->count);
+		if (broker->pid == 0)
+			return fail_child(broker);
+		if (clock_mono_ms() >= deadline)
+			return fail(ERR_UNREACHABLE, "the broker does not answer; see %s",
+			            broker->log_path);
+		err = OK;
+	}
+	arena_reset(&session->arena);
+	return err ? err : client_wait_event(session->client, 0, NULL); /* subscribe */
+}
+
+static enum err start_others(struct house *house)
+{
+	enum err err = OK;
+	for (size_t i = house->count - 1; i > 0 && !err; i--)
+		err = child_start(&house->children[i - 1]);
+	return err;
+}
+
+static void say_ended(const struct child *child)
+{
+	scoped(free_text) char *line = child_last_line(child);
+	scoped(free_text) char *how =
+		WIFSIGNALED(child->status)
+			? text_format("was killed (%s)", strsignal(WTERMSIG(child->status)))
+			: text_format("ended with exit code %d", WEXITSTATUS(child->status));
+	fprintf(stderr, "fettle: the %s %s; it starts again in %lld ms; its last words: %s\n",
+	        child->name, how, (long long)child->delay_ms, line);
+}
+
+/* Ended children get a time to start again; exit code 2 means that it would only end again. */
+static enum err tend_children(struct house *house)
+{
+	child_reap(house->children, house->count);
+	for (size_t i = 0; i < house->count; i++) {
+		struct child *child = &house->children[i];
+		enum err err = OK;
+		if (child->pid > 0)
+			continue;
+		if (child->status == EXIT_USAGE << 8)
+			return fail_child(child);
+		if (child->status >= 0) {
+			child_plan_restart(child);
+			say_ended(child);
+			child->status = -1; /* said */
+		} else if (clock_mono_ms() >= child->start_ms) {
+			err = child_start(child);
+		}
+		if (err)
+			return err;
+	}
+	return OK;
+}
+
+static bool list_has(const struct text_list *list, const char *item)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->items[i], item) == 0)
+			return true;
+	return false;
+}
+
+/* Say each new trouble of a repository, and its end, once. */
+static void compare_troubles(struct house *house, const struct rec_status_result *status)
+{
+	struct text_list now = { 0 };
+	for (size_t i = 0; i < status->repositories_count; i++) {
+		const struct rec_watched *watched = &status->repositories[i];
+		if (!watched->error)
+			continue;
+		scoped(text_finish) struct text line = { 0 };
+		output_add(&line, TINT_NONE, watched->repository);
+		text_add(&line, ": ");
+		output_add(&line, TINT_NONE, watched->error);
+		text_list_add(&now, line.data);
+	}
+	for (size_t i = 0; i < now.count; i++)
+		if (!list_has(&house->troubles, now.items[i]))
+			fprintf(stderr, "fettle: %s\n", now.items[i]);
+	for (size_t i = 0; i < house->troubles.count && now.count == 0; i++)
+		fprintf(stderr, "fettle: no more: %s\n", house->troubles.items[i]);
+	text_list_finish(&house->troubles);
+	house->troubles = now;
+}
+
+static enum err look_at_repositories(struct house *house)
+{
+	struct session *session = house->session;
+	struct rec_status_result status;
+	if (!house->watches || broker_of(house)->pid == 0 || clock_mono_ms() < house->health_ms)
+		return OK;
+	enum err err = session_ask(session, "status", RECORD_no_params, NULL, RECORD_status_result,
+	                           &status);
+	if (!err)
+		compare_troubles(house, &status);
+	arena_reset(&session->arena);
+	house->health_ms = clock_mono_ms() + HEALTH_MS;
+	return err == ERR_STOPPED ? err : OK; /* a broker that is away comes back */
+}
+
+static void print_event(const struct house *house, struct message *message)
+{
+	if (house->session->options->json) {
+		struct json json = json_start(stdout);
+		json_message(&json, message);
+		json_finish(&json);
+		return;
+	}
+	scoped(text_finish) struct text line = { 0 };
+	event_line_add(&line, &message->event, house->hint);
+	puts(line.data);
+	fflush(stdout);
+}
+
+static enum err serve(struct house *house)
+{
+	enum err err = OK;
+	while (!err) {
+		struct message message;
+		if ((err = tend_children(house)) || (err = look_at_repositories(house)) ||
+		    (err = client_wait_event(house->session->client, TURN_MS, &message)))
+			break;
+		if (message.type == MESSAGE_event)
+			print_event(house, &message);
+		message_finish(&message);
+	}
+	return err;
+}
+
+static bool is_git_repository(void)
+{
+	return access(".git", F_OK) == 0 ||
+	       (access("HEAD", F_OK) == 0 && access("objects", F_OK) == 0 &&
+	        access("refs", F_OK) == 0);
+}
+
+static enum err find_folder(struct house *house)
+{
+	char path[PATH_MAX];
+	const char *state = house->session->options->state;
+	scoped(free_text) char *folder = state ? memory_copy_text(state) : session_state_folder();
+	enum err err = file_make_folder(folder, 0750);
+	if (err)
+		return err;
+	if (!realpath(folder, path))
+		return fail(ERR_USAGE, "state folder '%s': %s", folder, strerror(errno));
+	scoped(free_text) char *lock = text_format("%s/up.lock", path);
+	if ((err = file_lock(lock, &house->lock)) == ERR_IN_USE)
+		return fail(err, "another `fettle up` runs with its state in %s", path);
+	if (err)
+		return err;
+	house->folder = memory_copy_text(path);
+	house->hint = state ? text_format(" --state %s", state) : memory_copy_text("");
+	return OK;
+}
+
+static enum err check_options(const struct options *options)
+{
+	if (options->workers > WORKERS_MAX)
+		return fail(ERR_USAGE, "--workers is at most %d", WORKERS_MAX);
+	if (options->slots > SLOTS_MAX)
+		return fail(ERR_USAGE, "--slots is at most %d", SLOTS_MAX);
+	if (options->policy && strcmp(options->policy, "every") != 0 &&
+	    strcmp(options->policy, "latest") != 0)
+		return fail(ERR_USAGE, "--policy is every or latest, not '%s'", options->policy);
+	return OK;
+}
+
+static enum err prepare(struct house *house)
+{
+	scoped(text_list_finish) struct text_list repositories = { 0 };
+	scoped(free_text) char *here = NULL;
+	scoped(address_finish) struct address address = { 0 };
+	const struct text_list *words = house->session->words;
+	enum err err = check_options(house->session->options);
+	if (err || (err = find_folder(house)))
+		return err;
+	for (size_t i = 0; i < words->count; i++)
+		text_list_add(&repositories, words->items[i]);
+	if (words->count == 0 && is_git_repository() && (here = realpath(".", NULL)))
+		text_list_add(&repositories, here);
+	scoped(free_text) char *broker = text_format("ipc:%s/broker", house->folder);
+	if ((err = address_parse(broker, &address)) || (err = add_children(house, &repositories)))
+		return err;
+	house->session->client = client_new(&address, house->session->signals, REFRESH_MS);
+	fprintf(stderr, "fettle: state and the programs' logs (*.log) are in %s\n", house->folder);
+	if (repositories.count == 0)
+		fprintf(stderr, "fettle: no repository to watch; name one: fettle up REPO\n");
+	return OK;
+}
+
+static void stop(struct house *house)
+{
+	size_t workers = house->watches ? 1 : 0, broker = house->count - 1;
+	if (house->count == 0)
+		return;
+	child_stop(house->children, house->count, 0, workers);
+	child_stop(house->children, house->count, workers, broker);
+	child_stop(house->children, house->count, broker, house->count);
+	child_sweep();
+}
+
+enum err verb_up(struct session *session)
+{
+	struct house house = { .session = session, .lock = -1 };
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what a killed worker leaves behind comes to us */
+	enum err err = prepare(&house);
+	if (!err)
+		err = start_broker(&house);
+	if (!err)
+		err = start_others(&house);
+	if (!err) {
+		fprintf(stderr, "fettle: running; Ctrl-C stops\n");
+		err = serve(&house);
+	}
+	if (err == ERR_STOPPED)
+		fprintf(stderr, "fettle: stopping\n");
+	stop(&house);
+	for (size_t i = 0; i < house.count; i++)
+		child_finish(&house.children[i]);
+	text_list_finish(&house.troubles);
+	close_fd(&house.lock);
+	free_text(&house.folder);
+	free_text(&house.hint);
+	return err;
+}
