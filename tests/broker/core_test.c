@@ -1,0 +1,420 @@
+/* Stories of commits, leases and workers, told to the broker's core. */
+#include "tests/broker/story.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct story story;
+
+static void start(void)
+{
+	story_start(&story);
+}
+
+static void finish(void)
+{
+	story_finish(&story);
+}
+
+TestSuite(core, .init = start, .fini = finish);
+
+#define ACCEPTED(job)                                                                              \
+	"save ref repository=r ref=refs/heads/main mark=000000000000\nsave build build=" job       \
+	" commit=000000000000\nsave job build=" job " job=" job " name=unit\n"
+#define OFFERED(job, attempt, worker, peer)                                                        \
+	"save lease build=" job " job=" job " attempt=" attempt " worker=" worker                  \
+	"\noffer job=" job " attempt=" attempt " to " peer "\n"
+
+static void welcome(const char *peer, const char *name, uint32_t slots, const char *label)
+{
+	story_hello(&story, peer, name, slots, label);
+	text_clear(&story.lines);
+}
+
+static void accept(int from, int to)
+{
+	story_commit(&story, "r", from, to, NULL);
+}
+
+Test(core, a_commit_goes_in_and_its_verdict_comes_out)
+{
+	accept(0, 1);
+	story_expect(&story, ACCEPTED("1"));
+	story_hello(&story, "a", "w1", 1, NULL);
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to a\n" OFFERED("1", "1",
+	                                                                                "w1", "a"));
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	story_expect(&story, "save final job=1 attempt=1 outcome=passed\n"
+	                     "save verdict build=1 outcome=passed\n"
+	                     "send result_ok job=1 attempt=1 to a\n");
+}
+
+Test(core, acceptance_and_lease_are_one_step_when_a_worker_is_idle)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_expect(&story, ACCEPTED("1") OFFERED("1", "1", "w1", "a"));
+}
+
+Test(core, an_update_that_does_not_start_at_the_mark_changes_nothing)
+{
+	accept(0, 1);
+	text_clear(&story.lines);
+	accept(0, 1);
+	accept(2, 3);
+	story_expect(&story, "");
+}
+
+Test(core, a_silent_worker_loses_its_job_to_another)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	text_clear(&story.lines);
+	story_wait(&story, 2000);
+	welcome("b", "w2", 1, NULL);
+	story_wait(&story, 1000);
+	story_expect(
+		&story,
+		"save lease end job=1 attempt=1 reason=the worker was silent for 3.0s\n" OFFERED(
+			"1", "2", "w2", "b"));
+}
+
+Test(core, a_busy_worker_that_beats_keeps_its_job)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	for (int i = 0; i < 20; i++) {
+		story_wait(&story, 1000);
+		story_heartbeat(&story, "a", 1, 1);
+	}
+	story_expect(&story, "");
+}
+
+Test(core, a_late_result_of_an_older_attempt_is_stale)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	story_wait(&story, 3000);
+	welcome("b", "w2", 1, NULL);
+	story_hello(&story, "c", "w1", 1, NULL);
+	text_clear(&story.lines);
+	story_result(&story, "c", 1, 1, OUTCOME_passed);
+	story_expect(&story, "send stale job=1 attempt=1 to c\n");
+	story_result(&story, "b", 1, 2, OUTCOME_failed);
+	story_expect(&story, "save final job=1 attempt=2 outcome=failed\n"
+	                     "save verdict build=1 outcome=failed\n"
+	                     "send result_ok job=1 attempt=2 to b\n");
+}
+
+Test(core, a_late_result_of_the_newest_attempt_counts)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	story_wait(&story, 3000);
+	struct rec_holding held = { .job = 1, .attempt = 1, .finished = true };
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w1",
+		                            .session = "0123456789abcdef",
+		                            .instance = "w1",
+		                            .version = "1",
+		                            .slots = 1,
+		                            .holding = &held,
+		                            .holding_count = 1 } };
+	text_clear(&story.lines);
+	story_receive(&story, "b", &hello);
+	story_expect(&story,
+	             "save adopted job=1 attempt=1\n"
+	             "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] to b\n");
+	story_result(&story, "b", 1, 1, OUTCOME_passed);
+	story_expect(&story, "save final job=1 attempt=1 outcome=passed\n"
+	                     "save verdict build=1 outcome=passed\n"
+	                     "send result_ok job=1 attempt=1 to b\n");
+}
+
+Test(core, the_third_loss_is_final_and_names_the_workers)
+{
+	accept(0, 1);
+	static const char *const names[] = { "w1", "w2", "w3" };
+	for (int i = 0; i < 3; i++) {
+		welcome("a", names[i], 1, NULL);
+		text_clear(&story.lines);
+		struct message bye = { .type = MESSAGE_goodbye };
+		story_receive(&story, "a", &bye);
+	}
+	story_expect(&story,
+	             "save lease end job=1 attempt=3 reason=the worker said goodbye\n"
+	             "save final job=1 attempt=3 outcome=lost reason=3 workers lost: w1, w2, w3\n"
+	             "save verdict build=1 outcome=lost\n");
+}
+
+Test(core, an_offer_that_is_never_taken_is_given_to_another)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	welcome("b", "w2", 1, NULL);
+	for (int i = 0; i < 10; i++) {
+		story_wait(&story, 1000);
+		story_heartbeat(&story, "a", 0, 0);
+		story_heartbeat(&story, "b", 0, 0);
+	}
+	story_expect(
+		&story,
+		"save lease end job=1 attempt=1 reason=the worker never took the offer\n" OFFERED(
+			"1", "2", "w2", "b"));
+}
+
+Test(core, a_worker_never_gets_more_than_its_slots)
+{
+	welcome("a", "w1", 2, NULL);
+	for (int i = 0; i < 5; i++)
+		accept(i, i + 1);
+	struct message ready = { .type = MESSAGE_ready, .ready = { .slots = 2 } };
+	text_clear(&story.lines);
+	for (int i = 0; i < 5; i++) {
+		story_receive(&story, "a", &ready);
+		story_heartbeat(&story, "a", 1, 1);
+	}
+	story_expect(&story, "");
+}
+
+/* Found by the simulator: seed 5457 lost the `ready` of every worker, and none got a job again. */
+Test(core, a_lost_ready_is_healed_by_the_next_heartbeat)
+{
+	accept(0, 1);
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w1",
+		                            .session = "0123456789abcdef",
+		                            .instance = "w1",
+		                            .version = "1",
+		                            .slots = 1 } };
+	story_receive(&story, "a", &hello);
+	text_clear(&story.lines);
+	story_heartbeat(&story, "a", 0, 0);
+	story_expect(&story, OFFERED("1", "1", "w1", "a"));
+}
+
+Test(core, a_heartbeat_of_an_unknown_connection_is_asked_who_it_is)
+{
+	story_heartbeat(&story, "x", 7, 1);
+	story_expect(&story, "send now who_are_you to x\n");
+}
+
+Test(core, a_second_live_worker_of_the_same_name_is_refused)
+{
+	welcome("a", "w1", 1, NULL);
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w1",
+		                            .session = "fedcba9876543210",
+		                            .instance = "another machine",
+		                            .version = "1",
+		                            .slots = 1 } };
+	story_receive(&story, "b", &hello);
+	story_expect(&story, "send now error code=name_taken reason=another worker of this name is "
+	                     "connected to b\n");
+}
+
+Test(core, a_job_waits_for_its_labels_and_says_so)
+{
+	struct arena arena = { 0 };
+	struct rec_status_result status = { 0 };
+	story_commit(&story, "r", 0, 1, "arm64");
+	welcome("a", "w1", 1, "x86");
+	core_status(story.core, story.now_ms, &arena, &status);
+	cr_assert_eq(status.queued, 1);
+	cr_assert_str_eq(status.depth[0].reason, "waiting: no worker offers arm64");
+	text_clear(&story.lines);
+	welcome("b", "w2", 1, NULL);
+	story_expect(&story, "");
+	story_hello(&story, "c", "w3", 1, "arm64");
+	cr_assert_not_null(strstr(story.lines.data, "worker=w3"));
+	arena_finish(&arena);
+}
+
+Test(core, a_burst_of_one_repository_delays_anothers_first_job_by_one)
+{
+	for (int i = 0; i < 50; i++)
+		story_commit(&story, "big", i, i + 1, NULL);
+	story_commit(&story, "small", 0, 1, NULL);
+	welcome("a", "w1", 1, NULL);
+	text_clear(&story.lines);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	cr_assert_not_null(strstr(story.lines.data, "offer job=51 attempt=1"), "%s",
+	                   story.lines.data);
+}
+
+Test(core, a_job_that_comes_back_is_served_before_younger_ones)
+{
+	for (int i = 0; i < 3; i++)
+		accept(i, i + 1);
+	welcome("a", "w1", 1, NULL);
+	struct message bye = { .type = MESSAGE_goodbye };
+	story_receive(&story, "a", &bye);
+	text_clear(&story.lines);
+	story_hello(&story, "b", "w2", 1, NULL);
+	cr_assert_not_null(strstr(story.lines.data, "offer job=1 attempt=2 to b"));
+}
+
+Test(core, a_stopped_broker_holds_nobodys_silence_against_them)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	text_clear(&story.lines);
+	story.now_ms += 10000; /* SIGSTOP, SIGCONT: the heartbeats wait in the socket */
+	story_heartbeat(&story, "a", 1, 1);
+	story_wait(&story, 1500);
+	story_expect(&story, "");
+}
+
+Test(core, a_full_disk_refuses_work_and_keeps_results_with_the_workers)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	struct effects none = { 0 };
+	core_step(story.core, &(struct event){ .kind = EVENT_STORE_FULL, .now_ms = story.now_ms },
+	          &none);
+	accept(1, 2);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	story_expect(&story, "");
+	cr_assert_str_eq(core_state(story.core), "store_full");
+	core_step(story.core, &(struct event){ .kind = EVENT_STORE_OK, .now_ms = story.now_ms },
+	          &none);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	cr_assert_not_null(strstr(story.lines.data, "save final job=1 attempt=1 outcome=passed"));
+	effects_finish(&none);
+}
+
+Test(core, a_log_has_no_holes)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	struct message log = { .type = MESSAGE_log,
+		               .log = { .job = 1, .attempt = 1, .bytes = { "abc", 3 } } };
+	story_receive(&story, "a", &log);
+	log.log.offset = 9;
+	story_receive(&story, "a", &log);
+	story_expect(&story, "save log job=1 attempt=1 offset=0 size=3\n"
+	                     "send log_ok job=1 attempt=1 offset=3 to a\n"
+	                     "send now log_ok job=1 attempt=1 offset=3 to a\n");
+	struct message result = {
+		.type = MESSAGE_result,
+		.result = { .job = 1, .attempt = 1, .outcome = OUTCOME_passed, .log_size = 6 }
+	};
+	story_receive(&story, "a", &result);
+	story_expect(&story, "send log_ok job=1 attempt=1 offset=3 to a\n");
+}
+
+static void restore_leased(void)
+{
+	core_restore_ids(story.core, 1, 1);
+	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
+	core_restore_build(story.core, 1, "r", "refs/heads/main", OUTCOME_NONE);
+	struct stored_job job = { .job = 1,
+		                  .build = 1,
+		                  .labels = "",
+		                  .leased = true,
+		                  .attempt = 1,
+		                  .worker = "w1",
+		                  .log_size = 5 };
+	core_restore_job(story.core, &job, story.now_ms);
+}
+
+Test(core, a_restart_ends_no_lease_before_its_grace)
+{
+	restore_leased();
+	welcome("b", "w2", 1, NULL);
+	for (int i = 0; i < 11; i++) {
+		story_wait(&story, 1000);
+		story_heartbeat(&story, "b", 0, 0);
+	}
+	story_expect(&story, "");
+	story_wait(&story, 1000);
+	story_expect(&story,
+	             "save lease end job=1 attempt=1 reason=the worker did not come back after "
+	             "a restart\n" OFFERED("1", "2", "w2", "b"));
+}
+
+Test(core, a_worker_that_returns_after_a_restart_goes_on_where_the_log_ends)
+{
+	restore_leased();
+	struct rec_holding held = { .job = 1, .attempt = 1 };
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w1",
+		                            .session = "0123456789abcdef",
+		                            .instance = "w1",
+		                            .version = "1",
+		                            .slots = 1,
+		                            .holding = &held,
+		                            .holding_count = 1 } };
+	story_receive(&story, "a", &hello);
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1 "
+	                     "log_offset=5}] to a\n");
+}
+
+Test(core, latest_skips_what_is_superseded_before_it_ran)
+{
+	static const char *const steps[] = { "make" };
+	struct rec_spec job = { .name = "unit", .steps = steps, .steps_count = 1 };
+	struct rec_commit commits[3];
+	for (int i = 0; i < 3; i++)
+		commits[i] = (struct rec_commit){ .commit = story_commit_text(i + 1),
+			                          .jobs = &job,
+			                          .jobs_count = 1 };
+	struct message update = { .type = MESSAGE_update,
+		                  .update = { .repository = "r",
+		                              .url = "/r",
+		                              .ref = "refs/heads/main",
+		                              .from = ZERO_COMMIT,
+		                              .to = commits[2].commit,
+		                              .tip = commits[2].commit,
+		                              .latest = true,
+		                              .commits = commits,
+		                              .commits_count = 3 } };
+	core_step(story.core,
+	          &(struct event){ .kind = EVENT_UPDATE, .now_ms = 1000, .message = &update },
+	          &story.effects);
+	size_t skipped = 0;
+	for (size_t i = 0; i < story.effects.count; i++)
+		skipped += story.effects.items[i].kind == EFFECT_SAVE_FINAL &&
+		           story.effects.items[i].final.outcome == OUTCOME_skipped &&
+		           strcmp(story.effects.items[i].reason, "superseded by 000000000000") == 0;
+	cr_assert_eq(skipped, 2);
+	effects_reset(&story.effects);
+	welcome("a", "w1", 3, NULL);
+	struct arena arena = { 0 };
+	struct rec_status_result status = { 0 };
+	core_status(story.core, 1000, &arena, &status);
+	cr_assert_eq(status.leased, 1);
+	cr_assert_eq(status.queued, 0);
+	arena_finish(&arena);
+}
+
+Test(core, an_update_with_a_commit_twice_is_refused_whole)
+{
+	static const char *const steps[] = { "make" };
+	struct rec_spec job = { .name = "unit", .steps = steps, .steps_count = 1 };
+	struct rec_commit commits[2] = {
+		{ .commit = story_commit_text(1), .jobs = &job, .jobs_count = 1 },
+		{ .commit = story_commit_text(1), .jobs = &job, .jobs_count = 1 }
+	};
+	struct message update = { .type = MESSAGE_update,
+		                  .update = { .repository = "r",
+		                              .url = "/r",
+		                              .ref = "refs/heads/main",
+		                              .from = ZERO_COMMIT,
+		                              .to = commits[1].commit,
+		                              .tip = commits[1].commit,
+		                              .commits = commits,
+		                              .commits_count = 2 } };
+	core_step(story.core,
+	          &(struct event){ .kind = EVENT_UPDATE, .now_ms = 1000, .message = &update },
+	          &story.effects);
+	cr_assert_eq(story.effects.count, 1);
+	cr_assert_eq(story.effects.items[0].kind, EFFECT_REFUSED);
+}

@@ -1,0 +1,143 @@
+/* A story for the broker's core. */
+#include "tests/broker/story.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+void story_start(struct story *story)
+{
+	struct core_settings settings = {
+		.heartbeat_ms = 1000, .liveness = 3, .restart_grace_ms = 9000, .queue_max = 1000
+	};
+	*story = (struct story){ .core = core_new(&settings), .now_ms = 1000 };
+}
+
+void story_finish(struct story *story)
+{
+	core_destroy(&story->core);
+	effects_finish(&story->effects);
+	text_finish(&story->lines);
+}
+
+static bool is_told(const struct effect *effect)
+{
+	if (effect->kind == EFFECT_PUBLISH)
+		return false;
+	return effect->kind != EFFECT_SEND_NOW || effect->message.type != MESSAGE_heartbeat;
+}
+
+static void collect(struct story *story)
+{
+	for (size_t i = 0; i < story->effects.count; i++) {
+		const struct effect *effect = &story->effects.items[i];
+		if (!is_told(effect))
+			continue;
+		effect_print(effect, &story->lines);
+		if (effect->peer.size)
+			text_addf(&story->lines, " to %.*s", effect->peer.size,
+			          (const char *)effect->peer.id);
+		text_add(&story->lines, "\n");
+	}
+	effects_reset(&story->effects);
+	core_check(story->core);
+}
+
+static void step(struct story *story, struct event *event)
+{
+	event->now_ms = story->now_ms;
+	core_step(story->core, event, &story->effects);
+	collect(story);
+}
+
+void story_wait(struct story *story, int64_t ms)
+{
+	int64_t end = story->now_ms + ms;
+	while (core_wakeup_ms(story->core) <= end) {
+		if (core_wakeup_ms(story->core) > story->now_ms)
+			story->now_ms = core_wakeup_ms(story->core);
+		step(story, &(struct event){ .kind = EVENT_TIME_PASSED });
+	}
+	story->now_ms = end;
+}
+
+void story_receive(struct story *story, const char *peer, const struct message *message)
+{
+	struct event event = { .kind = EVENT_RECEIVED, .message = message };
+	event.peer.size = (uint8_t)strlen(peer);
+	memcpy(event.peer.id, peer, event.peer.size);
+	step(story, &event);
+}
+
+void story_hello(struct story *story, const char *peer, const char *name, uint32_t slots,
+                 const char *label)
+{
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = name,
+		                            .session = "0123456789abcdef",
+		                            .instance = name,
+		                            .version = "1",
+		                            .labels = &label,
+		                            .labels_count = label != NULL,
+		                            .slots = slots } };
+	story_receive(story, peer, &hello);
+	struct message ready = { .type = MESSAGE_ready, .ready = { .slots = slots } };
+	story_receive(story, peer, &ready);
+}
+
+void story_heartbeat(struct story *story, const char *peer, uint64_t job, uint32_t attempt)
+{
+	struct rec_lease held = { .job = job, .attempt = attempt };
+	struct message heartbeat = {
+		.type = MESSAGE_heartbeat,
+		.heartbeat = { .holding = &held, .holding_count = job != 0, .slots = SLOTS_MAX }
+	};
+	story_receive(story, peer, &heartbeat);
+}
+
+void story_result(struct story *story, const char *peer, uint64_t job, uint32_t attempt,
+                  enum outcome outcome)
+{
+	struct message result = { .type = MESSAGE_result,
+		                  .result = {
+					  .job = job, .attempt = attempt, .outcome = outcome } };
+	story_receive(story, peer, &result);
+}
+
+const char *story_commit_text(int number)
+{
+	static char texts[8][COMMIT_SIZE + 1];
+	static int next;
+	char *text = texts[next++ % 8];
+	snprintf(text, COMMIT_SIZE + 1, "%040x", number);
+	return text;
+}
+
+void story_commit(struct story *story, const char *repository, int from, int to, const char *label)
+{
+	static const char *const steps[] = { "make" };
+	struct rec_spec job = { .name = "unit",
+		                .labels = &label,
+		                .labels_count = label != NULL,
+		                .steps = steps,
+		                .steps_count = 1 };
+	struct rec_commit commit = { .commit = story_commit_text(to),
+		                     .jobs = &job,
+		                     .jobs_count = 1 };
+	struct message update = { .type = MESSAGE_update,
+		                  .update = { .repository = repository,
+		                              .url = "/r",
+		                              .ref = "refs/heads/main",
+		                              .from = story_commit_text(from),
+		                              .to = commit.commit,
+		                              .tip = commit.commit,
+		                              .commits = &commit,
+		                              .commits_count = 1 } };
+	step(story, &(struct event){ .kind = EVENT_UPDATE, .message = &update });
+}
+
+void story_expect(struct story *story, const char *lines)
+{
+	cr_assert_str_eq(story->lines.data ? story->lines.data : "", lines);
+	text_clear(&story->lines);
+}

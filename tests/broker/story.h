@@ -1,0 +1,34 @@
+/* A story for the broker's core: say what arrives, expect what comes out. Lines of effects, in
+ * order, without those named in `ignored`. */
+#pragma once
+
+#include "broker/core/core.h"
+
+struct story {
+	struct core *core;
+	struct effects effects;
+	struct text lines;
+	int64_t now_ms;
+};
+
+void story_start(struct story *story);
+void story_finish(struct story *story);
+
+/* Let time pass in steps of a heartbeat or less, as the loop would; effects are collected. */
+void story_wait(struct story *story, int64_t ms);
+
+/* A worker at the address `peer` ("a") says something. */
+void story_receive(struct story *story, const char *peer, const struct message *message);
+void story_hello(struct story *story, const char *peer, const char *name, uint32_t slots,
+                 const char *label);
+void story_heartbeat(struct story *story, const char *peer, uint64_t job, uint32_t attempt);
+void story_result(struct story *story, const char *peer, uint64_t job, uint32_t attempt,
+                  enum outcome outcome);
+
+/* One commit with one job that needs `label` (NULL: none) arrives on a ref of a repository. */
+void story_commit(struct story *story, const char *repository, int from, int to, const char *label);
+const char *story_commit_text(int number);
+
+/* What came out since the last call must be exactly these lines (events and heartbeats left
+ * out). */
+void story_expect(struct story *story, const char *lines);

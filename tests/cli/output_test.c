@@ -1,0 +1,57 @@
+/* Text for people, with stdout that is no terminal. */
+#include "cli/output.h"
+
+#include "base/scoped.h"
+
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+
+Test(output, refs_lose_their_prefix)
+{
+	cr_assert_str_eq(output_ref("refs/heads/main"), "main");
+	cr_assert_str_eq(output_ref("refs/heads/release/1"), "release/1");
+	cr_assert_str_eq(output_ref("refs/tags/v1"), "v1");
+	cr_assert_str_eq(output_ref("refs/pull/7/head"), "pull/7/head");
+	cr_assert_str_eq(output_ref(NULL), "");
+}
+
+Test(output, sizes_have_units)
+{
+	char text[CLOCK_TEXT_SIZE];
+	cr_assert_str_eq(output_size(0, text), "0 bytes");
+	cr_assert_str_eq(output_size(1023, text), "1023 bytes");
+	cr_assert_str_eq(output_size(1536, text), "1.5 KiB");
+	cr_assert_str_eq(output_size(UINT64_MAX, text), "16384.0 PiB");
+}
+
+Test(output, no_age_is_a_dash)
+{
+	char text[CLOCK_TEXT_SIZE];
+	cr_assert_str_eq(output_age(0, text), "-");
+	cr_assert_str_eq(output_age(INT64_MAX, text), "0ms ago"); /* a clock that was wrong */
+}
+
+Test(output, text_from_outside_stays_on_its_line)
+{
+	scoped(text_finish) struct text line = { 0 };
+	output_add(&line, TINT_RED, "a\nb\tc\033[2J");
+	cr_assert_str_eq(line.data, "a b c?[2J");
+}
+
+Test(output, columns_are_as_wide_as_their_widest_cell, .init = cr_redirect_stdout)
+{
+	static const char *const titles[] = { "A", "LONGER", "LAST" };
+	struct columns table = columns_start(3, titles);
+	columns_add(&table, TINT_NONE, "x");
+	columns_add(&table, TINT_NONE, NULL);
+	columns_add(&table, TINT_NONE, "end");
+	columns_add(&table, TINT_NONE, "gr\xc3\xbc\xc3\x9f"); /* four characters, six bytes */
+	columns_addf(&table, "%d", 7);
+	columns_add(&table, TINT_NONE, "more");
+	columns_print(&table, "  ");
+	columns_finish(&table);
+	fflush(stdout);
+	cr_assert_stdout_eq_str("  A     LONGER  LAST\n"
+	                        "  x     -       end\n"
+	                        "  gr\xc3\xbc\xc3\x9f  7       more\n");
+}

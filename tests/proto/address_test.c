@@ -1,0 +1,61 @@
+/* Broker addresses: what is accepted, and the endpoints they become. */
+#include "proto/address.h"
+
+#include "base/scoped.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static void reads(const char *text, enum door door, const char *endpoint, const char *as_text)
+{
+	scoped(address_finish) struct address address = { 0 };
+	cr_assert_eq(address_parse(text, &address), OK, "%s: %s", text, error_text());
+	scoped(free_text) char *got = address_endpoint(&address, door);
+	scoped(free_text) char *shown = address_text(&address);
+	cr_assert_str_eq(got, endpoint);
+	cr_assert_str_eq(shown, as_text);
+}
+
+Test(address, hosts_ports_and_folders)
+{
+	reads("localhost", DOOR_WORKERS, "tcp://localhost:5570", "localhost:5570");
+	reads("ci.example.org:7000", DOOR_ADMIN, "tcp://ci.example.org:7002",
+	      "ci.example.org:7000");
+	reads("127.0.0.1:1", DOOR_UPDATES, "tcp://127.0.0.1:2", "127.0.0.1:1");
+	reads("[::1]", DOOR_EVENTS, "tcp://[::1]:5573", "[::1]:5570");
+	reads("[fe80::1%2]:65532", DOOR_EVENTS, "tcp://[fe80::1%2]:65535", "[fe80::1%2]:65532");
+	reads("ipc:/run/fettle", DOOR_ADMIN, "ipc:///run/fettle/admin.sock", "ipc:/run/fettle");
+	reads("ipc:///run/fettle", DOOR_ADMIN, "ipc:///run/fettle/admin.sock", "ipc:/run/fettle");
+	reads("./state", DOOR_WORKERS, "ipc://./state/workers.sock", "ipc:./state");
+}
+
+static void refused(const char *text)
+{
+	struct address address = { 0 };
+	cr_assert_eq(address_parse(text, &address), ERR_USAGE, "'%s'", text);
+	cr_assert_null(address.host);
+	cr_assert_null(address.folder);
+}
+
+Test(address, everything_else_is_refused)
+{
+	static const char *const bad[] = {
+		"",       ":5570",   "host:",      "host:0",
+		"host:x", "host:-1", "host:65533", "host:99999999999999999999",
+		"::1",    "[::1",    "[::1]x",     "[]",
+		"[%s]",   "a b",     "-x",         "host:1:2",
+		"ipc:",   "ipc://",  "h%s:1",      "host:1 "
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		refused(bad[i]);
+}
+
+Test(address, a_folder_must_leave_room_for_the_socket_name)
+{
+	char path[128] = "/";
+	memset(path + 1, 'x', 93);
+	scoped(address_finish) struct address address = { 0 };
+	cr_assert_eq(address_parse(path, &address), OK);
+	path[94] = 'x';
+	refused(path);
+}

@@ -1,0 +1,119 @@
+/* Questions to a broker: answered, refused, and not answered at all. */
+#include "proto/client.h"
+
+#include "base/clock.h"
+#include "base/scoped.h"
+#include "proto/wire.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+
+static struct address address;
+static int signals = -1;
+static zsock_t *admin;
+static pthread_t server;
+
+/* Answers one request as its method says. */
+static void *serve(void *unused)
+{
+	struct peer from;
+	scoped(message_finish) struct message message = { 0 };
+	enum err refusal;
+	zmq_pollitem_t item = { .socket = wire_handle(admin), .events = ZMQ_POLLIN };
+	if (zmq_poll(&item, 1, 5000) != 1 ||
+	    wire_receive(admin, &from, &message, &refusal) != WIRE_MESSAGE)
+		return unused;
+	struct message reply = { .type = MESSAGE_reply, .reply = { .id = message.request.id } };
+	struct rec_queue_result queue = { .next = 77 };
+	scoped(text_finish) struct text body = { 0 };
+	record_pack(RECORD_queue_result, &queue, &body);
+	if (strcmp(message.request.method, "queue") == 0)
+		reply.reply.result = (struct bytes){ body.data, body.size };
+	else if (strcmp(message.request.method, "error") == 0)
+		reply = (struct message){ .type = MESSAGE_error, .error = { .code = "busy" } };
+	else
+		reply.reply.code = message.request.method;
+	reply.reply.id++; /* of no question: must be passed over */
+	if (reply.type == MESSAGE_reply)
+		wire_send(admin, &from, &reply);
+	reply.reply.id--;
+	wire_send(admin, &from, &reply);
+	return NULL;
+}
+
+static void start(void)
+{
+	cr_assert_eq(wire_start(&signals), OK);
+	char folder[] = "/tmp/fettle-client-XXXXXX";
+	cr_assert_not_null(mkdtemp(folder));
+	cr_assert_eq(address_parse(folder, &address), OK);
+}
+
+static void serve_one(void)
+{
+	scoped(free_text) char *endpoint = address_endpoint(&address, DOOR_ADMIN);
+	admin = wire_socket(ZMQ_ROUTER);
+	cr_assert_eq(wire_bind(admin, endpoint), OK);
+	cr_assert_eq(pthread_create(&server, NULL, serve, NULL), 0);
+}
+
+static void stop(void)
+{
+	if (admin)
+		pthread_join(server, NULL);
+	zsock_destroy(&admin);
+	scoped(free_text) char *path = text_format("%s/admin.sock", address.folder);
+	unlink(path);
+	rmdir(address.folder);
+	address_finish(&address);
+	close_fd(&signals);
+}
+
+TestSuite(client, .init = start, .fini = stop);
+
+static enum err ask(const char *method, int64_t timeout_ms, struct rec_queue_result *ret_queue)
+{
+	scoped(client_destroy) struct client *client = client_new(&address, signals, timeout_ms);
+	scoped(arena_finish) struct arena arena = { 0 };
+	return client_call(client, method, RECORD_no_params, NULL, RECORD_queue_result, &arena,
+	                   ret_queue);
+}
+
+Test(client, a_question_is_answered)
+{
+	struct rec_queue_result queue = { 0 };
+	serve_one();
+	cr_assert_eq(ask("queue", 5000, &queue), OK, "%s", error_text());
+	cr_assert_eq(queue.next, 77);
+}
+
+Test(client, a_code_becomes_an_error)
+{
+	struct rec_queue_result queue = { 0 };
+	serve_one();
+	cr_assert_eq(ask("not_found", 5000, &queue), ERR_NOT_FOUND);
+}
+
+Test(client, an_error_without_a_reason_is_no_crash)
+{
+	struct rec_queue_result queue = { 0 };
+	serve_one();
+	cr_assert_eq(ask("error", 5000, &queue), ERR_SYSTEM);
+	cr_assert(strstr(error_text(), "busy"), "%s", error_text());
+}
+
+Test(client, nobody_answers)
+{
+	struct rec_queue_result queue = { 0 };
+	int64_t start_ms = clock_mono_ms();
+	cr_assert_eq(ask("queue", 200, &queue), ERR_UNREACHABLE);
+	cr_assert_geq(clock_mono_ms() - start_ms, 150);
+	cr_assert(strstr(error_text(), address.folder));
+}
+
+Test(client, a_signal_ends_the_wait)
+{
+	struct rec_queue_result queue = { 0 };
+	raise(SIGINT);
+	cr_assert_eq(ask("queue", 60000, &queue), ERR_STOPPED);
+}

@@ -1,0 +1,275 @@
+/* A real agent, with this test as its broker. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "base/scoped.h"
+#include "proto/wire.h"
+#include "tests/worker/bench.h"
+#include "worker/spool.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { WAIT_MS = 20000, LOG_KEPT = 4096 };
+
+static struct bench bench;
+static zsock_t *broker;
+static struct peer worker;
+static char *endpoint;
+static pid_t agent;
+static char log_text[LOG_KEPT]; /* what the worker sent of the log of job 1 */
+static size_t log_size;
+
+static void open_broker(void)
+{
+	broker = wire_socket(ZMQ_ROUTER);
+	cr_assert_eq(wire_bind(broker, endpoint), OK, "%s", error_text());
+}
+
+static void start_agent(void)
+{
+	scoped(free_text) char *address = text_format("ipc:%s", bench.state);
+	const char *const argv[] = { WORKER_PROGRAM,
+		                     "--broker",
+		                     address,
+		                     "--state",
+		                     bench.state,
+		                     "--name",
+		                     "w1",
+		                     "--slots",
+		                     "1",
+		                     "--log-level",
+		                     "warn",
+		                     "--kill-grace",
+		                     "200ms",
+		                     "--label",
+		                     "linux,x86_64",
+		                     NULL };
+	struct process process = { .argv = argv, .in = -1, .out = -1, .err = 2, .keep = -1 };
+	cr_assert_eq(process_start(&process, &agent), OK, "%s", error_text());
+}
+
+static void setup(void)
+{
+	int signals;
+	bench_begin(&bench);
+	cr_assert_eq(wire_start(&signals), OK);
+	close(signals);
+	endpoint = text_format("ipc://%s/workers.sock", bench.state);
+	open_broker();
+	start_agent();
+}
+
+static int wait_for_agent(void)
+{
+	int status = process_wait(agent);
+	agent = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void teardown(void)
+{
+	if (agent) {
+		kill(agent, SIGTERM);
+		cr_expect_eq(wait_for_agent(), 0);
+	}
+	zsock_destroy(&broker);
+	zsys_shutdown();
+	free(endpoint);
+	bench_end(&bench);
+}
+
+TestSuite(agent, .init = setup, .fini = teardown, .timeout = 60);
+
+static void keep_log(const struct msg_log *log)
+{
+	if (log->offset == log_size && log_size + log->bytes.size < sizeof log_text) {
+		memcpy(log_text + log_size, log->bytes.data, log->bytes.size);
+		log_size += log->bytes.size;
+	}
+	struct message answer = { .type = MESSAGE_log_ok };
+	answer.log_ok =
+		(struct msg_log_ok){ .job = log->job, .attempt = log->attempt, .offset = log_size };
+	wire_send(broker, &worker, &answer);
+}
+
+/* The next message of this type; logs are taken, all else is passed over. The caller finishes it.
+ */
+static struct message await(enum message_type type)
+{
+	int64_t ends_ms = clock_mono_ms() + WAIT_MS;
+	zmq_pollitem_t item = { .socket = wire_handle(broker), .events = ZMQ_POLLIN };
+	for (;;) {
+		struct message message = { 0 };
+		enum err refusal;
+		struct peer from;
+		cr_assert_lt(clock_mono_ms(), ends_ms, "no %s came", message_type_text(type));
+		zmq_poll(&item, 1, 1000);
+		if (wire_receive(broker, &from, &message, &refusal) != WIRE_MESSAGE)
+			continue;
+		worker = from;
+		if (message.type == MESSAGE_log)
+			keep_log(&message.log);
+		if (message.type == type)
+			return message;
+		message_finish(&message);
+	}
+}
+
+static void pass_over(enum message_type type)
+{
+	struct message message = await(type);
+	message_finish(&message);
+}
+
+static void send_to_worker(struct message message)
+{
+	cr_assert_eq(wire_send(broker, &worker, &message), OK, "%s", error_text());
+}
+
+static void welcome(const struct rec_kept *keep, size_t count)
+{
+	send_to_worker((struct message){
+		.type = MESSAGE_welcome,
+		.welcome = {
+			.heartbeat_ms = 200, .liveness = 3, .keep = keep, .keep_count = count } });
+}
+
+static void offer(const char *step)
+{
+	struct rec_spec spec;
+	struct message message = { .type = MESSAGE_offer };
+	message.offer = bench_offer(&bench, &step, 1, &spec);
+	send_to_worker(message);
+	pass_over(MESSAGE_started);
+}
+
+static void greet_and_offer(const char *step)
+{
+	scoped(message_finish) struct message hello = await(MESSAGE_hello);
+	cr_expect_str_eq(hello.hello.name, "w1");
+	cr_expect_eq(hello.hello.labels_count, 2);
+	welcome(NULL, 0);
+	offer(step);
+}
+
+static size_t jobs_kept(void)
+{
+	scoped(free_text) char *path = text_format("%s/jobs", bench.state);
+	size_t count = 0;
+	DIR *folder = opendir(path);
+	cr_assert_not_null(folder);
+	for (struct dirent *entry; (entry = readdir(folder));)
+		count += entry->d_name[0] != '.';
+	closedir(folder);
+	return count;
+}
+
+static void acknowledge(void)
+{
+	send_to_worker((struct message){ .type = MESSAGE_result_ok,
+	                                 .result_ok = { .job = 1, .attempt = 1 } });
+}
+
+static void expect_no_jobs_kept(void)
+{
+	int64_t ends_ms = clock_mono_ms() + WAIT_MS;
+	while (jobs_kept() > 0) {
+		pass_over(MESSAGE_heartbeat);
+		cr_assert_lt(clock_mono_ms(), ends_ms, "job folders stay");
+	}
+}
+
+Test(agent, runs_a_job_sends_log_and_result_and_forgets_it)
+{
+	greet_and_offer("cat greeting");
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_expect_eq(result.result.outcome, OUTCOME_passed);
+	cr_expect_eq(result.result.log_size, log_size);
+	cr_expect_str_eq(log_text, "$ cat greeting\nhello\n");
+	cr_expect_eq(jobs_kept(), 1);
+	acknowledge();
+	expect_no_jobs_kept();
+}
+
+Test(agent, a_supervisor_that_dies_is_an_error_and_its_job_is_killed)
+{
+	greet_and_offer("sleep 1000 & echo \"sleeps $!\"; kill -9 $(cut -d' ' -f4 /proc/$$/stat);"
+	                "wait");
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_expect_eq(result.result.outcome, OUTCOME_error);
+	cr_expect_str_eq(result.result.reason, "supervisor died (signal 9)");
+	acknowledge();
+	expect_no_jobs_kept();
+}
+
+Test(agent, leaving_ends_the_job_and_leaves_nothing)
+{
+	greet_and_offer("trap '' TERM; sleep 1000 & echo \"sleeps $!\"; wait; sleep 1000");
+	bench_wait_for_log(&bench, "\nsleeps ");
+	kill(agent, SIGTERM);
+	pass_over(MESSAGE_goodbye);
+	cr_expect_eq(wait_for_agent(), 0);
+	cr_expect_eq(jobs_kept(), 0);
+}
+
+Test(agent, a_second_agent_on_the_same_folder_is_refused)
+{
+	greet_and_offer("true");
+	pid_t first = agent;
+	start_agent();
+	cr_expect_eq(wait_for_agent(), 2);
+	agent = first;
+}
+
+Test(agent, a_job_outlives_the_broker_and_its_result_arrives)
+{
+	greet_and_offer("while [ ! -e ../../../go ]; do read x < /dev/null || sleep 0.05; done;"
+	                "echo went on");
+	bench_wait_for_log(&bench, "$ while");
+	zsock_destroy(&broker);
+	scoped(free_text) char *go = text_format("%s/go", bench.state);
+	cr_assert_eq(file_write_durable(go, "", 0), OK);
+	bench_wait_for_log(&bench, "\nwent on");
+	open_broker();
+	scoped(message_finish) struct message hello = await(MESSAGE_hello);
+	cr_assert_eq(hello.hello.holding_count, 1);
+	cr_expect_eq(hello.hello.holding[0].job, 1);
+	welcome(&(struct rec_kept){ .job = 1, .attempt = 1, .log_offset = log_size }, 1);
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_expect_eq(result.result.outcome, OUTCOME_passed);
+	cr_expect_eq(log_size, result.result.log_size);
+}
+
+Test(agent, a_result_outlives_the_agent)
+{
+	greet_and_offer("cat greeting");
+	pass_over(MESSAGE_result);
+	kill(agent, SIGKILL);
+	cr_expect_eq(wait_for_agent(), 128 + SIGKILL);
+	start_agent();
+	scoped(message_finish) struct message hello = await(MESSAGE_hello);
+	cr_assert_eq(hello.hello.holding_count, 1);
+	cr_expect(hello.hello.holding[0].finished);
+	welcome(&(struct rec_kept){ .job = 1, .attempt = 1, .log_offset = log_size }, 1);
+	scoped(message_finish) struct message again = await(MESSAGE_result);
+	cr_expect_eq(again.result.outcome, OUTCOME_passed);
+	acknowledge();
+	expect_no_jobs_kept();
+}
+
+Test(agent, a_killed_agent_takes_its_jobs_along)
+{
+	greet_and_offer("sleep 1000 & echo \"sleeps $!\"; wait");
+	bench_wait_for_log(&bench, "\nsleeps ");
+	kill(agent, SIGKILL);
+	wait_for_agent();
+	bench_expect_gone(&bench, "sleeps");
+	start_agent();
+	scoped(message_finish) struct message hello = await(MESSAGE_hello);
+	cr_expect_eq(hello.hello.holding_count, 0);
+	cr_expect_eq(jobs_kept(), 0);
+}

@@ -1,0 +1,189 @@
+/* Real supervisors for tests. */
+#include "tests/worker/bench.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "base/scoped.h"
+#include "worker/run.h"
+#include "worker/spool.h"
+#include "worker/supervisor.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { DEADLINE_MS = 30000, TURN_MS = 10, LOG_MAX = 40 * 1024 * 1024 };
+
+static int shell(const char *folder, const char *command)
+{
+	pid_t pid;
+	const char *const argv[] = { "env",
+		                     "GIT_CONFIG_NOSYSTEM=1",
+		                     "GIT_CONFIG_GLOBAL=/dev/null",
+		                     "GIT_AUTHOR_NAME=a",
+		                     "GIT_AUTHOR_EMAIL=a@b",
+		                     "GIT_COMMITTER_NAME=a",
+		                     "GIT_COMMITTER_EMAIL=a@b",
+		                     "sh",
+		                     "-ec",
+		                     command,
+		                     NULL };
+	struct process process = {
+		.argv = argv, .folder = folder, .in = -1, .out = -1, .err = 2, .keep = -1
+	};
+	cr_assert_eq(process_start(&process, &pid), OK);
+	return process_wait(pid);
+}
+
+static void read_commit(struct bench *bench)
+{
+	scoped(text_finish) struct text content = { 0 };
+	scoped(free_text) char *path = text_format("%s/.git/refs/heads/main", bench->repository);
+	cr_assert_eq(file_read(path, 100, &content), OK);
+	memcpy(bench->commit, content.data, COMMIT_SIZE);
+	bench->commit[COMMIT_SIZE] = 0;
+}
+
+void bench_git(struct bench *bench, const char *command)
+{
+	cr_assert_eq(shell(bench->repository, command), 0, "%s", command);
+	read_commit(bench);
+}
+
+void bench_begin(struct bench *bench)
+{
+	char folder[] = "/tmp/fettle-worker-XXXXXX";
+	*bench = (struct bench){ .socket = -1 };
+	cr_assert_not_null(mkdtemp(folder));
+	bench->state = text_format("%s", folder);
+	bench->repository = text_format("%s/repository", folder);
+	bench->folder = spool_folder(folder, 1, 1);
+	cr_assert_eq(file_make_folder(bench->repository, 0755), OK);
+	bench_git(bench, "git init -q -b main . && echo hello > greeting &&"
+	                 "git add . && git commit -qm first");
+}
+
+void bench_end(struct bench *bench)
+{
+	if (bench->pid)
+		bench_wait(bench);
+	cr_expect_eq(file_remove_tree(bench->state), OK);
+	free(bench->state);
+	free(bench->repository);
+	free(bench->folder);
+}
+
+struct msg_offer bench_offer(const struct bench *bench, const char *const *steps, size_t count,
+                             struct rec_spec *ret_spec)
+{
+	*ret_spec = (struct rec_spec){ .name = "unit", .steps = steps, .steps_count = count };
+	return (struct msg_offer){ .job = 1,
+		                   .attempt = 1,
+		                   .build = 3,
+		                   .repository = "demo",
+		                   .url = bench->repository,
+		                   .ref = "refs/heads/main",
+		                   .commit = bench->commit,
+		                   .spec = ret_spec };
+}
+
+void bench_start(struct bench *bench, const struct msg_offer *offer, const char *grace_ms)
+{
+	int sockets[2];
+	const char *argv[SUPERVISOR_ARGS_SIZE];
+	scoped(free_text) char *mirrors = text_format("%s/mirrors", bench->state);
+	struct supervisor_orders orders = { bench->folder, mirrors, "w1", "20000", grace_ms };
+	cr_assert_eq(spool_begin(bench->folder, offer), OK, "%s", error_text());
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	supervisor_args(WORKER_PROGRAM, &orders, argv);
+	struct process process = {
+		.argv = argv, .in = -1, .out = -1, .err = 2, .keep = sockets[1], .new_session = true
+	};
+	cr_assert_eq(process_start(&process, &bench->pid), OK, "%s", error_text());
+	close(sockets[1]);
+	bench->socket = sockets[0];
+}
+
+int bench_wait(struct bench *bench)
+{
+	int64_t ends_ms = clock_mono_ms() + DEADLINE_MS;
+	char packet[RUN_PACKET_MAX];
+	struct pollfd end = { .fd = bench->socket, .events = POLLIN };
+	ssize_t got = 1;
+	while (got > 0 || (got < 0 && errno == EAGAIN)) {
+		if (clock_mono_ms() > ends_ms) {
+			kill(bench->pid, SIGKILL);
+			cr_assert_fail("the supervisor did not end");
+		}
+		poll(&end, 1, TURN_MS);
+		got = recv(bench->socket, packet, sizeof packet, MSG_DONTWAIT);
+	}
+	close_fd(&bench->socket);
+	int status = process_wait(bench->pid);
+	bench->pid = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+struct message bench_result(const struct bench *bench)
+{
+	struct message result = { 0 };
+	cr_assert_eq(spool_read(bench->folder, "result", MESSAGE_result, &result), OK, "%s",
+	             error_text());
+	cr_expect_eq(result.result.log_size, spool_log_size(bench->folder));
+	return result;
+}
+
+struct message bench_run(struct bench *bench, const struct msg_offer *offer)
+{
+	bench_start(bench, offer, "500");
+	cr_expect_eq(bench_wait(bench), 0);
+	return bench_result(bench);
+}
+
+char *bench_log(const struct bench *bench)
+{
+	struct text content = { 0 };
+	scoped(free_text) char *path = text_format("%s/log", bench->folder);
+	if (file_read(path, LOG_MAX, &content) != OK)
+		text_clear(&content);
+	return text_take(&content);
+}
+
+/* Something that happens soon, or the test fails. */
+static bool still_waiting(int64_t ends_ms)
+{
+	if (clock_mono_ms() > ends_ms)
+		return false;
+	poll(NULL, 0, TURN_MS);
+	return true;
+}
+
+void bench_wait_for_log(const struct bench *bench, const char *word)
+{
+	int64_t ends_ms = clock_mono_ms() + DEADLINE_MS;
+	for (;;) {
+		scoped(free_text) char *log = bench_log(bench);
+		if (strstr(log, word))
+			return;
+		cr_assert(still_waiting(ends_ms), "no '%s' in the log:\n%s", word, log);
+	}
+}
+
+void bench_expect_gone(const struct bench *bench, const char *word)
+{
+	int64_t ends_ms = clock_mono_ms() + DEADLINE_MS;
+	scoped(free_text) char *log = bench_log(bench);
+	scoped(free_text) char *line = text_format("\n%s ", word);
+	const char *found = strstr(log, line);
+	cr_assert_not_null(found, "no '%s' in the log:\n%s", word, log);
+	pid_t pid = (pid_t)strtol(found + strlen(line), NULL, 10);
+	cr_assert_gt(pid, 1);
+	while (kill(pid, 0) == 0)
+		cr_assert(still_waiting(ends_ms), "process %d lives", (int)pid);
+}

@@ -1,0 +1,46 @@
+/* A place for real supervisors: a state folder, a git repository, one job at a time. */
+#pragma once
+
+#include "proto/message.h"
+
+#include <sys/types.h>
+
+struct bench {
+	char *state; /* of a worker that is not there; removed at the end */
+	char *repository;
+	char *folder; /* of the job that ran last */
+	char commit[COMMIT_SIZE + 1];
+	pid_t pid;  /* of the supervisor */
+	int socket; /* to it */
+};
+
+/* A repository with the file `greeting` in one commit. */
+void bench_begin(struct bench *bench);
+void bench_end(struct bench *bench);
+
+/* An offer of these steps on the bench's commit. The spec is shared by all: change it before the
+ * job starts. */
+struct msg_offer bench_offer(const struct bench *bench, const char *const *steps, size_t count,
+                             struct rec_spec *ret_spec);
+
+/* Start a supervisor as an agent does, in the folder of job 1, attempt 1. */
+void bench_start(struct bench *bench, const struct msg_offer *offer, const char *grace_ms);
+
+/* Wait until it ended (a deadline fails the test); its exit code. */
+int bench_wait(struct bench *bench);
+
+/* Wait until the log holds `word`. */
+void bench_wait_for_log(const struct bench *bench, const char *word);
+
+/* Start, wait, and read the result; the caller finishes it. */
+struct message bench_run(struct bench *bench, const struct msg_offer *offer);
+struct message bench_result(const struct bench *bench);
+
+/* The log of the last job; the caller frees it. */
+char *bench_log(const struct bench *bench);
+
+/* Run a shell command in the repository; must succeed. */
+void bench_git(struct bench *bench, const char *command);
+
+/* Wait until the process is gone whose number follows `word` on a line of the log. */
+void bench_expect_gone(const struct bench *bench, const char *word);

@@ -1,0 +1,105 @@
+/* Stories of logs and results on a network that loses things. */
+#include "tests/worker/core/story.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(worker_upload);
+
+enum { CHUNK = LOG_CHUNK_MAX };
+
+static void begin_running(struct story *story)
+{
+	story_begin_welcomed(story, 1);
+	story_offer(story, 7, 1);
+	text_clear(&story->seen);
+}
+
+Test(worker_upload, the_log_goes_in_chunks_inside_the_window)
+{
+	struct story story;
+	begin_running(&story);
+	story_log_grew(&story, 7, 6 * CHUNK);
+	story_expect(&story, "log 7.1 0+65536\nlog 7.1 65536+65536\nlog 7.1 131072+65536\n"
+	                     "log 7.1 196608+65536\n");
+	story_log_ok(&story, 7, CHUNK);
+	story_expect(&story, "log 7.1 262144+65536\n");
+	story_end(&story);
+}
+
+Test(worker_upload, small_pieces_wait_for_each_other)
+{
+	struct story story;
+	begin_running(&story);
+	story_log_grew(&story, 7, 1);
+	story_log_grew(&story, 7, 2);
+	story_log_grew(&story, 7, 3);
+	story_expect(&story, "log 7.1 0+1\n");
+	story_log_ok(&story, 7, 1);
+	story_expect(&story, "log 7.1 1+2\n");
+	story_end(&story);
+}
+
+Test(worker_upload, without_progress_for_two_seconds_it_goes_back)
+{
+	struct story story;
+	begin_running(&story);
+	story_log_grew(&story, 7, 2 * CHUNK);
+	story_log_ok(&story, 7, CHUNK);
+	text_clear(&story.seen);
+	story_wait_until(&story, story.now_ms + 1999, true);
+	story_expect(&story, "");
+	story_wait_until(&story, story.now_ms + 1, true);
+	story_expect(&story, "log 7.1 65536+65536\n");
+	story_end(&story);
+}
+
+Test(worker_upload, a_broker_that_lost_bytes_gets_them_again)
+{
+	struct story story;
+	begin_running(&story);
+	story_log_grew(&story, 7, 100);
+	story_log_ok(&story, 7, 100);
+	text_clear(&story.seen);
+	story_log_ok(&story, 7, 40);
+	story_expect(&story, "log 7.1 40+60\n");
+	story_end(&story);
+}
+
+Test(worker_upload, an_acknowledgement_of_more_than_there_is_does_no_harm)
+{
+	struct story story;
+	begin_running(&story);
+	story_log_grew(&story, 7, 100);
+	story_log_ok(&story, 7, LOG_SIZE_MAX);
+	text_clear(&story.seen);
+	story_log_grew(&story, 7, 150);
+	story_expect(&story, "log 7.1 100+50\n");
+	story_end(&story);
+}
+
+Test(worker_upload, the_result_waits_for_the_whole_log)
+{
+	struct story story;
+	begin_running(&story);
+	story_job_ended(&story, 7, OUTCOME_passed, 100);
+	story_expect(&story, "log 7.1 0+100\n");
+	story_log_ok(&story, 7, 99);
+	story_expect(&story, "");
+	story_log_ok(&story, 7, 100);
+	story_expect(&story, "send result job=7 attempt=1 outcome=passed log_size=100\n");
+	story_end(&story);
+}
+
+Test(worker_upload, the_result_is_repeated_every_ten_seconds)
+{
+	struct story story;
+	begin_running(&story);
+	story_job_ended(&story, 7, OUTCOME_passed, 0);
+	story_expect(&story, "send result job=7 attempt=1 outcome=passed\n");
+	story_wait_until(&story, story.now_ms + 9999, true);
+	story_expect(&story, "");
+	story_wait_until(&story, story.now_ms + 10001, true);
+	story_expect(&story, "send result job=7 attempt=1 outcome=passed\n"
+	                     "send result job=7 attempt=1 outcome=passed\n");
+	story_end(&story);
+}

@@ -1,0 +1,82 @@
+/* What a worker finds when it starts again. */
+#include "base/file.h"
+#include "base/scoped.h"
+#include "tests/worker/bench.h"
+#include "worker/spool.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct bench bench;
+static uint64_t found_jobs[8];
+static size_t found_count;
+
+static void setup(void)
+{
+	bench_begin(&bench);
+}
+
+static void teardown(void)
+{
+	bench_end(&bench);
+}
+
+TestSuite(spool, .init = setup, .fini = teardown);
+
+static void found(void *user, const struct msg_result *result, uint64_t log_size)
+{
+	(void)user;
+	cr_expect_eq(log_size, 4);
+	found_jobs[found_count++] = result->job;
+}
+
+static char *make_attempt(uint64_t job, bool finished)
+{
+	struct rec_spec spec;
+	struct msg_offer offer = bench_offer(&bench, NULL, 0, &spec);
+	char *folder = spool_folder(bench.state, job, 1);
+	offer.job = job;
+	cr_assert_eq(spool_begin(folder, &offer), OK);
+	scoped(free_text) char *log = text_format("%s/log", folder);
+	scoped(free_text) char *work = text_format("%s/work", folder);
+	cr_assert_eq(file_write_durable(log, "log\n", 4), OK);
+	cr_assert_eq(file_make_folder(work, 0755), OK);
+	struct msg_result result = { .job = job, .attempt = 1, .outcome = OUTCOME_passed };
+	if (finished)
+		cr_assert_eq(spool_write_result(folder, &result), OK);
+	return folder;
+}
+
+static bool exists(const char *folder, const char *name)
+{
+	scoped(free_text) char *path = text_format("%s/%s", folder, name);
+	return access(path, F_OK) == 0;
+}
+
+Test(spool, finished_attempts_come_back_and_unfinished_ones_go)
+{
+	scoped(free_text) char *finished = make_attempt(7, true);
+	scoped(free_text) char *unfinished = make_attempt(8, false);
+	cr_assert_eq(spool_restore(bench.state, found, NULL), OK);
+	cr_assert_eq(found_count, 1);
+	cr_expect_eq(found_jobs[0], 7);
+	cr_expect(exists(finished, "result") && !exists(finished, "work"));
+	cr_expect(!exists(unfinished, "."));
+}
+
+Test(spool, a_damaged_result_is_moved_aside_and_the_others_are_served)
+{
+	scoped(free_text) char *cut = make_attempt(7, true);
+	scoped(free_text) char *other = make_attempt(8, true);
+	scoped(free_text) char *fine = make_attempt(9, true);
+	scoped(free_text) char *cut_result = text_format("%s/result", cut);
+	struct msg_result result = { .job = 5, .attempt = 1, .outcome = OUTCOME_passed };
+	cr_assert_eq(file_write_durable(cut_result, "\x81", 1), OK);
+	cr_assert_eq(spool_write_result(other, &result), OK);
+	cr_assert_eq(spool_restore(bench.state, found, NULL), OK);
+	cr_assert_eq(found_count, 1);
+	cr_expect_eq(found_jobs[0], 9);
+	cr_expect(!exists(cut, ".") && exists(bench.state, "damaged/7.1/result"));
+	cr_expect(!exists(other, ".") && exists(bench.state, "damaged/8.1/result"));
+	cr_expect(exists(fine, "result"));
+}
