@@ -149,8 +149,16 @@ static enum err list_between(struct history *history, const git_oid *mark, const
 	return error == GIT_ITEROVER ? OK : repository_fail("walk");
 }
 
+static enum err list_tip(struct history *history, const git_oid *tip, struct oid_list *list)
+{
+	list->items = arena_new(history->arena, sizeof *list->items);
+	list->items[list->count++] = *tip;
+	return OK;
+}
+
 /* Which commits the change brings. A first look takes the tip only, and so does a ref whose mark
- * nobody has any more: there is no telling where its old line ended. */
+ * nobody has any more, or that got a line with another root: there is no telling where its old line
+ * ended. Otherwise a rewritten ref brings every commit that its mark does not reach. */
 static enum err list_commits(struct history *history, const struct plan_change *change,
                              struct oid_list *list, bool *ret_forced)
 {
@@ -161,19 +169,16 @@ static enum err list_commits(struct history *history, const struct plan_change *
 	bool known = change->mark && git_oid_fromstr(&mark, change->mark) == 0 &&
 	             has_commit(history, &mark);
 	*ret_forced = change->mark && !known;
-	if (!known) {
-		list->items = arena_new(history->arena, sizeof *list->items);
-		list->items[list->count++] = tip;
-		return OK;
-	}
+	if (!known)
+		return list_tip(history, &tip, list);
 	int forward = git_graph_descendant_of(history->git, &tip, &mark);
 	if (forward < 0)
 		return repository_fail("walk");
 	*ret_forced = !forward;
-	enum err err = list_between(history, &mark, &tip, list);
-	if (!err && *ret_forced && list->count > PLAN_FORCED_MAX)
-		list->count = PLAN_FORCED_MAX; /* newest first: these are the newest */
-	return err;
+	git_oid base;
+	if (!forward && git_merge_base(&base, history->git, &mark, &tip) == GIT_ENOTFOUND)
+		return list_tip(history, &tip, list);
+	return list_between(history, &mark, &tip, list);
 }
 
 enum err history_walk(struct history *history, const struct plan_change *change,

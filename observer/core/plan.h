@@ -7,7 +7,6 @@
 enum {
 	PLAN_COMMITS_MAX = 256,     /* of one update: the bound of messages.def */
 	PLAN_SIZE_MAX = 512 * 1024, /* packed bytes of one update's commits */
-	PLAN_FORCED_MAX = 256,      /* commits a rewritten ref brings at most: the newest */
 };
 
 enum plan_kind {

@@ -184,6 +184,38 @@ Test(scan, a_rewritten_ref_is_forced)
 	cr_assert_str_eq(update(0)->commits[0].subject, "other1");
 }
 
+Test(scan, a_rewritten_ref_brings_every_commit_however_many)
+{
+	git_make("repo");
+	git_commits("repo", 3);
+	look();
+	take();
+	git_sh("repo", "git reset -q --hard HEAD~1");
+	git_commits("repo", 300);
+	look();
+	cr_assert_eq(scan.result.updates, 2);
+	cr_assert(update(0)->forced);
+	cr_assert_not(update(1)->forced);
+	cr_assert_str_eq(update(1)->from, update(0)->to);
+	cr_assert_eq(update(0)->commits_count + update(1)->commits_count, 300);
+}
+
+Test(scan, a_line_with_another_root_brings_its_tip)
+{
+	git_make("repo");
+	git_commits("repo", 3);
+	look();
+	take();
+	git_sh("repo", "git checkout -q --orphan other; git branch -q -D main\n"
+	               "git commit -q --allow-empty -m \"another root\"");
+	git_commits("repo", 5);
+	git_sh("repo", "git branch -q -m other main");
+	look();
+	cr_assert_eq(scan.result.updates, 1);
+	cr_assert(update(0)->forced);
+	cr_assert_eq(update(0)->commits_count, 1);
+}
+
 Test(scan, a_reset_to_an_ancestor_moves_the_mark_back)
 {
 	git_make("repo");
