@@ -38,21 +38,25 @@ static void reply_error(struct server *server, const struct peer *peer, uint64_t
 	send_reply(server, peer, &reply);
 }
 
-/* Pack a result; the caller finishes `body`, which the reply borrows. */
-static struct message make_reply(uint64_t id, enum record_type type, const void *result,
-                                 struct text *body)
+static struct message make_reply(uint64_t id, const struct text *body)
 {
-	record_pack(type, result, body);
 	return (struct message){ .type = MESSAGE_reply,
 		                 .reply = { .id = id, .result = { body->data, body->size } } };
 }
 
-static void reply_result(struct server *server, const struct peer *peer, uint64_t id,
-                         enum record_type type, const void *result)
+static void reply_packed(struct server *server, const struct peer *peer, uint64_t id,
+                         const struct text *body)
 {
-	scoped(text_finish) struct text body = { 0 };
-	struct message reply = make_reply(id, type, result, &body);
+	struct message reply = make_reply(id, body);
 	send_reply(server, peer, &reply);
+}
+
+/* Pack a page into `body`. Is it more than a frame should carry, and can it be cut? */
+static bool is_too_large(enum record_type type, const void *page, size_t rows, struct text *body)
+{
+	text_clear(body);
+	record_pack(type, page, body);
+	return body->size > ANSWER_SIZE_MAX && rows > 1;
 }
 
 /* ---- answered at once ---------------------------------------------------------------------- */
@@ -92,23 +96,46 @@ static void answer_status(const struct question *q)
 		status.disk_free = (uint64_t)disk.f_bavail * disk.f_frsize;
 	core_status(server->core, server->now_ms, q->arena, &status);
 	fill_watched(server, q->arena, &status);
-	reply_result(server, q->peer, q->request->id, RECORD_status_result, &status);
+	/* People choose labels and urls, and observers need the answer to go on. */
+	scoped(text_finish) struct text body = { 0 };
+	while (is_too_large(RECORD_status_result, &status,
+	                    status.depth_count + status.repositories_count, &body)) {
+		status.depth_count /= 2;
+		status.repositories_count /= 2;
+	}
+	reply_packed(server, q->peer, q->request->id, &body);
 }
 
 static void answer_workers(const struct question *q)
 {
 	struct rec_workers_result result;
-	core_workers(q->server->core, q->server->now_ms, q->params, q->arena, &result);
-	reply_result(q->server, q->peer, q->request->id, RECORD_workers_result, &result);
+	const struct rec_page_params *page = q->params;
+	core_workers(q->server->core, q->server->now_ms, page, q->arena, &result);
+	scoped(text_finish) struct text body = { 0 };
+	while (is_too_large(RECORD_workers_result, &result, result.workers_count, &body)) {
+		result.workers_count /= 2;
+		result.next = page->after + result.workers_count;
+	}
+	reply_packed(q->server, q->peer, q->request->id, &body);
 }
 
-/* Marks are promises: they leave after the rows that make them true. */
+/* Marks are promises: they leave after the rows that make them true. On a full disk that may take
+ * hours, and nobody waits that long. */
 static void answer_marks(const struct question *q)
 {
 	struct rec_marks_result result;
 	scoped(text_finish) struct text body = { 0 };
+	if (q->server->stuck) {
+		reply_error(q->server, q->peer, q->request->id, "store_full",
+		            "the broker's disk is full");
+		return;
+	}
 	core_marks(q->server->core, q->params, q->arena, &result);
-	struct message reply = make_reply(q->request->id, RECORD_marks_result, &result, &body);
+	while (is_too_large(RECORD_marks_result, &result, result.marks_count, &body)) {
+		result.marks_count /= 2;
+		result.next = result.marks[result.marks_count - 1].ref;
+	}
+	struct message reply = make_reply(q->request->id, &body);
 	batch_add_reply(q->server->filling, q->peer, &reply);
 }
 
@@ -144,6 +171,7 @@ static void answer_report(const struct question *q)
 {
 	static const struct rec_no_params nothing;
 	const struct rec_report_params *report = q->params;
+	scoped(text_finish) struct text body = { 0 };
 	struct watched_entry *entry, *next;
 	HASH_ITER (hh, q->server->watched, entry, next) {
 		if (strcmp(entry->watched.observer, report->observer) == 0)
@@ -151,7 +179,8 @@ static void answer_report(const struct question *q)
 	}
 	for (size_t i = 0; i < report->repositories_count; i++)
 		remember_watched(q->server, report->observer, &report->repositories[i]);
-	reply_result(q->server, q->peer, q->request->id, RECORD_no_params, &nothing);
+	record_pack(RECORD_no_params, &nothing, &body);
+	reply_packed(q->server, q->peer, q->request->id, &body);
 }
 
 /* ---- answered by the store ----------------------------------------------------------------- */
@@ -168,24 +197,18 @@ static void reply_queue(struct server *server, struct store_task *task, struct t
 			jobs[i].reason =
 				core_wait_reason(server->core, jobs[i].labels, &task->arena);
 	queue->jobs = jobs;
-	record_pack(RECORD_queue_result, queue, body);
-	while (body->size > ANSWER_SIZE_MAX && queue->jobs_count > 1) {
+	while (is_too_large(RECORD_queue_result, queue, queue->jobs_count, body)) {
 		queue->jobs_count /= 2;
 		queue->next = jobs[queue->jobs_count - 1].job;
-		text_clear(body);
-		record_pack(RECORD_queue_result, queue, body);
 	}
 }
 
 static void reply_builds(struct store_task *task, struct text *body)
 {
 	struct rec_builds_result *builds = &task->result.builds;
-	record_pack(RECORD_builds_result, builds, body);
-	while (body->size > ANSWER_SIZE_MAX && builds->builds_count > 1) {
+	while (is_too_large(RECORD_builds_result, builds, builds->builds_count, body)) {
 		builds->builds_count /= 2;
 		builds->next = builds->builds[builds->builds_count - 1].build;
-		text_clear(body);
-		record_pack(RECORD_builds_result, builds, body);
 	}
 }
 
@@ -200,12 +223,8 @@ static void reply_show(struct server *server, struct store_task *task, struct te
 				jobs[j].reason = core_wait_reason(server->core, jobs[j].labels,
 				                                  &task->arena);
 	}
-	record_pack(RECORD_show_result, show, body);
-	while (body->size > ANSWER_SIZE_MAX && show->builds_count > 1) {
+	while (is_too_large(RECORD_show_result, show, show->builds_count, body))
 		show->builds_count /= 2;
-		text_clear(body);
-		record_pack(RECORD_show_result, show, body);
-	}
 }
 
 void admin_answer(struct server *server, struct store_task *task)
@@ -227,9 +246,7 @@ void admin_answer(struct server *server, struct store_task *task)
 		reply_show(server, task, &body);
 	else
 		record_pack(RECORD_log_result, &task->result.log, &body);
-	struct message reply = { .type = MESSAGE_reply,
-		                 .reply = { .id = id, .result = { body.data, body.size } } };
-	send_reply(server, &task->peer, &reply);
+	reply_packed(server, &task->peer, id, &body);
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */

@@ -15,10 +15,11 @@ static char *log_path(const struct store *store, uint64_t job, uint32_t attempt)
 	return text_format("%s/logs/%llu/%u.log", store->folder, (unsigned long long)job, attempt);
 }
 
+/* Peers can use up the descriptors by connecting: like space, they come back. */
 static enum err fail_log(const char *what, const char *path)
 {
-	return fail(errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_STORE, "%s '%s': %s", what,
-	            path, strerror(errno));
+	bool full = errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE;
+	return fail(full ? ERR_FULL : ERR_STORE, "%s '%s': %s", what, path, strerror(errno));
 }
 
 /* Written at its offset, not appended: a batch that is tried again writes the same bytes to the

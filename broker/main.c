@@ -45,7 +45,7 @@ static enum err read_addresses(const struct broker_settings *settings, struct ad
 static enum err choose_state(struct broker_settings *settings)
 {
 	if (!settings->state && !(settings->state = settings_state_folder("broker")))
-		return fail(ERR_USAGE, "no HOME is set; say --state DIR");
+		return ERR_USAGE;
 	enum err err = file_make_folder(settings->state, 0700);
 	if (err)
 		return err;
@@ -119,15 +119,16 @@ static enum err run(struct broker_settings *settings)
 	    !(err = store_load(server.store, server.core, clock_mono_ms())))
 		err = serve(&server, &ipc, tcp.host ? &tcp : NULL);
 	scoped(free_text) char *line = memory_copy_text(error_text());
+	store_destroy(
+		&server.store); /* first: its thread may still work on a batch of the server */
 	server_close(&server);
-	store_destroy(&server.store);
 	core_destroy(&server.core);
 	return err ? fail(err, "%s", line) : OK;
 }
 
 static enum err check_settings(const struct broker_settings *settings)
 {
-	if (!log_start("broker", settings->log_level))
+	if (!log_start("fettle-broker", settings->log_level))
 		return fail(ERR_USAGE, "--log-level is error, warn, info or debug, not '%s'",
 		            settings->log_level);
 	if (settings->heartbeat_ms < 10 || settings->heartbeat_ms > 3600000)
@@ -140,14 +141,13 @@ static enum err check_settings(const struct broker_settings *settings)
 int main(int argc, char **argv)
 {
 	struct broker_settings settings = { 0 };
+	log_start("fettle-broker", "info");
 	scoped(text_list_finish) struct text_list rest = { 0 };
 	bool help;
 	enum err err = settings_load(&broker_settings_table, argc, argv, &settings, &rest, &help);
-	if (!err)
-		err = check_settings(&settings);
-	if (!err)
-		err = run(&settings);
 	if (err && !help)
+		fprintf(stderr, "%s\n", error_text()); /* it names the program */
+	else if (!err && ((err = check_settings(&settings)) || (err = run(&settings))))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 	settings_finish(&broker_settings_table, &settings);
 	return help ? 0 : error_exit_code(err);

@@ -165,8 +165,11 @@ static enum err fill_event(struct store *store, struct batch *batch, struct batc
 	return OK;
 }
 
+/* A batch that is tried again was filled before, from the same rows. */
 static enum err fill_item(struct store *store, struct batch *batch, struct batch_item *item)
 {
+	if (item->body.size)
+		return OK;
 	if (item->effect.kind == EFFECT_OFFER)
 		return fill_offer(store, batch, item);
 	if (item->effect.kind == EFFECT_PUBLISH)

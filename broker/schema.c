@@ -124,12 +124,17 @@ static enum err check_sound(struct store *store)
 	return OK;
 }
 
-static enum err create(struct store *store, const char *created)
+static enum err create(struct store *store)
 {
 	enum err err = run_all(store, tables, "create");
-	if (!err)
-		err = file_sync_folder(store->folder);
-	return err ? err : file_write_durable(created, "", 0);
+	return err ? err : file_sync_folder(store->folder);
+}
+
+/* Also when the start that created the store was killed before it came here. */
+static enum err note_created(const char *created)
+{
+	struct stat status;
+	return stat(created, &status) == 0 ? OK : file_write_durable(created, "", 0);
 }
 
 enum err schema_open(struct store *store)
@@ -145,7 +150,7 @@ enum err schema_open(struct store *store)
 	bool is_new = false;
 	if ((err = run_all(store, settings, "open")) || (err = check_version(store, &is_new)))
 		return err;
-	if ((err = is_new ? create(store, created) : check_sound(store)))
+	if ((err = is_new ? create(store) : check_sound(store)) || (err = note_created(created)))
 		return err;
 	return sql_prepare_all(store);
 }

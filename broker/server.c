@@ -15,6 +15,7 @@
 
 enum {
 	DRAIN_MAX = 256,      /* messages of one socket in one turn */
+	ADMIN_DRAIN_MAX = 32, /* questions, whose answers cost more */
 	FULL_RETRY_MS = 1000, /* between tries to store on a full disk */
 	REFUSAL_LOG_MS = 1000,
 	LOOKUPS_MAX = 256, /* updates that wait for the store; more stay in the socket */
@@ -86,6 +87,17 @@ static void log_event(const struct msg_event *event)
 	log_at(LOG_LEVEL_INFO, "%s%s", event->kind, line.data ? line.data : "");
 }
 
+/* A worker is told; an observer asks for the marks anyway, and its socket goes one way. */
+static void refuse_effect(struct server *server, const struct effect *effect)
+{
+	bool worker = effect->peer.size > 0;
+	server_note_refusal(server, worker ? "workers" : "updates", effect->reason);
+	struct message answer = { .type = MESSAGE_error,
+		                  .error = { .code = "refused", .reason = effect->reason } };
+	if (worker && wire_send(server->workers, &effect->peer, &answer))
+		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+}
+
 static void take_effects(struct server *server)
 {
 	for (size_t i = 0; i < server->effects.count; i++) {
@@ -96,7 +108,7 @@ static void take_effects(struct server *server)
 			if (wire_send(server->workers, &effect->peer, &effect->message))
 				log_at(LOG_LEVEL_DEBUG, "%s", error_text());
 		} else if (effect->kind == EFFECT_REFUSED) {
-			server_note_refusal(server, "workers or updates", effect->reason);
+			refuse_effect(server, effect);
 		} else {
 			batch_add(server->filling, effect);
 		}
@@ -144,23 +156,23 @@ static void flush(struct server *server)
 
 static void disk_is_full(struct server *server, struct store_task *task)
 {
-	if (!server->stuck) {
+	bool first = !server->stuck;
+	server->stuck = task;
+	if (first) {
 		log_at(LOG_LEVEL_ERROR, "disk full, new work is refused: %s", task->error);
-		server->stuck = task;
 		step(server, &(struct event){ .kind = EVENT_STORE_FULL, .now_ms = server->now_ms });
 	}
-	server->stuck = task;
 	server->retry_ms = server->now_ms + FULL_RETRY_MS;
 }
 
 static enum err batch_done(struct server *server, struct store_task *task)
 {
 	if (task->err == ERR_FULL) {
-		free_text(&task->error);
-		task->error = memory_copy_text("no space left for the store");
 		disk_is_full(server, task);
 		return OK;
 	}
+	bool was_full = server->stuck != NULL;
+	server->stuck = NULL;
 	if (task->err) {
 		enum err err = fail(task->err, "%s", task->error);
 		store_task_destroy(&task);
@@ -168,8 +180,6 @@ static enum err batch_done(struct server *server, struct store_task *task)
 	}
 	server->saving = false;
 	release(server, task->batch);
-	bool was_full = server->stuck != NULL;
-	server->stuck = NULL;
 	store_task_destroy(&task);
 	if (was_full) {
 		log_at(LOG_LEVEL_INFO, "disk has space again, going on");
@@ -275,7 +285,7 @@ static void drain_workers(struct server *server)
 
 static void drain_admin(struct server *server)
 {
-	for (int i = 0; i < DRAIN_MAX; i++) {
+	for (int i = 0; i < ADMIN_DRAIN_MAX; i++) {
 		scoped(message_finish) struct message message = { 0 };
 		struct peer peer;
 		enum err refusal;
@@ -351,8 +361,10 @@ enum err server_run(struct server *server)
 	enum err err = OK;
 	while (!err && !server->stopping)
 		err = turn(server);
-	/* What was decided is stored, and told, before we go; a full disk cannot be waited for. */
-	while (!err && server->saving && !server->stuck) {
+	/* What was decided is stored, and told, and what was asked is answered before we go; a full
+	 * disk cannot be waited for. */
+	while (!err &&
+	       (server->lookups || server->questions || (server->saving && !server->stuck))) {
 		zmq_pollitem_t item = { .socket = wire_handle(store_pipe(server->store)),
 			                .events = ZMQ_POLLIN };
 		zmq_poll(&item, 1, -1);

@@ -115,7 +115,9 @@ enum err wire_bind(zsock_t *socket, const char *endpoint)
 	if (zmq_bind(zsock_resolve(socket), endpoint) == 0)
 		return OK;
 	if (errno == EADDRINUSE)
-		return fail(ERR_IN_USE, "listen on %s: another process has it", endpoint);
+		return fail(ERR_IN_USE,
+		            "listen on %s: another process has it; choose another address",
+		            endpoint);
 	return fail(ERR_USAGE, "listen on %s: %s", endpoint, zmq_strerror(errno));
 }
 

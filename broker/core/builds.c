@@ -75,6 +75,7 @@ static void free_job(struct core *core, struct job *job)
 		job->holder->references--;
 		worker_release(core, job->holder);
 	}
+	lane_release(core, job->lane);
 	free(job->losses);
 	free(job);
 }
@@ -147,7 +148,7 @@ static void add_queued(struct core *core, struct build *build, const struct rec_
 	save->job = job->id;
 	save->build = build->id;
 	save->queued.spec = spec;
-	save->queued.labels = labels->text;
+	save->queued.labels = arena_copy_text(&out->arena, labels->text);
 	queue_add(core, job);
 }
 
@@ -187,17 +188,30 @@ static void add_commit(struct core *core, struct ref *ref, const struct rec_comm
 	}
 }
 
-/* Policy `latest`: what waits of older commits of this ref will not be run. */
+/* Does something of it run, or has something ended? */
+static bool has_begun(const struct build *build)
+{
+	if (build->worst != OUTCOME_NONE)
+		return true;
+	for (const struct job *job = build->jobs; job; job = job->build_next)
+		if (job->lease)
+			return true;
+	return false;
+}
+
+/* Policy `latest`: older commits of this ref that wait will not be run. One that was begun goes on:
+ * half of it could be green, and the other half was never tried. */
 static void supersede_queued(struct core *core, struct ref *ref, const char *reason,
                              struct effects *out)
 {
 	struct msg_result result = { .outcome = OUTCOME_skipped, .reason = reason };
 	struct build *build, *next_build;
 	DL_FOREACH_SAFE (ref->builds, build, next_build) {
+		if (has_begun(build))
+			continue;
 		for (struct job *job = build->jobs, *next; job; job = next) {
 			next = job->build_next;
-			if (!job->lease)
-				job_finish(core, job, &result, out);
+			job_finish(core, job, &result, out);
 		}
 	}
 }
@@ -298,6 +312,8 @@ static void free_build(struct core *core, struct build *build)
 		next = job->build_next;
 		if (job->lease)
 			lease_drop(core, job->lease);
+		else
+			queue_remove(core, job);
 		free_job(core, job);
 	}
 	HASH_DEL(core->builds, build);

@@ -23,7 +23,7 @@ enum effect_kind {
 
 	/* What needs no row: heartbeats and greetings pass a slow disk. */
 	EFFECT_SEND_NOW,
-	EFFECT_REFUSED, /* a message had no effect; `reason` is for the log */
+	EFFECT_REFUSED, /* a message had no effect; `reason` is for the log, and for its peer */
 };
 
 /* One effect. Pointers are good until the core's next step. */

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <utlist.h>
 
+enum { CANCELS_MAX = 64 }; /* in answer to one heartbeat */
+
 struct worker *worker_get(struct core *core, const char *name)
 {
 	struct worker *worker;
@@ -73,6 +75,13 @@ void worker_send(struct core *core, struct worker *worker, enum effect_kind kind
 		DL_DELETE2(core->sent, worker, sent_prev, sent_next);
 		DL_APPEND2(core->sent, worker, sent_prev, sent_next);
 	}
+}
+
+void worker_refuse(const struct worker *worker, const char *reason, struct effects *out)
+{
+	struct effect *refused = effects_add(out, EFFECT_REFUSED);
+	refused->peer = worker->peer;
+	refused->reason = reason;
 }
 
 static void end_leases(struct core *core, struct worker *worker, const char *reason,
@@ -203,11 +212,33 @@ static void refuse_hello(const struct event *event, const char *code, const char
 		                            .error = { .code = code, .reason = reason } };
 }
 
+static void mark_seen(struct core *core, struct worker *worker)
+{
+	worker->seen_ms = fleet_now(core);
+	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
+	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
+}
+
+/* A welcome waits for the disk. While that is full each hello would add one to what waits, for
+ * hours maybe: who is not in yet comes back later, who is in was answered already. */
+static void defer_hello(struct core *core, const struct event *event, struct worker *at_peer,
+                        struct effects *out)
+{
+	if (at_peer && strcmp(at_peer->session, event->message->hello.session) == 0)
+		mark_seen(core, at_peer);
+	else
+		refuse_hello(event, "store_full", "the broker's disk is full", out);
+}
+
 static void receive_hello(struct core *core, const struct event *event, struct worker *at_peer,
                           struct effects *out)
 {
 	const struct msg_hello *hello = &event->message->hello;
 	struct worker *worker;
+	if (core->store_full) {
+		defer_hello(core, event, at_peer, out);
+		return;
+	}
 	HASH_FIND_STR(core->workers, hello->name, worker);
 	if (worker && is_here(worker) && strcmp(worker->instance, hello->instance) != 0) {
 		refuse_hello(event, "name_taken", "another worker of this name is connected", out);
@@ -236,16 +267,18 @@ static void set_credit(struct core *core, struct worker *worker, uint32_t slots)
 	worker_update_idle(core, worker);
 }
 
-/* A worker names what it holds; what it should not hold is cancelled. */
+/* A worker names what it holds; what it should not hold is cancelled: some at a time, and none
+ * while the disk is full, for the next heartbeat names the rest again. */
 static void receive_heartbeat(struct core *core, struct worker *worker,
                               const struct msg_heartbeat *heartbeat, struct effects *out)
 {
 	/* Only a change: each update sends the worker to the end of those who wait. */
 	if (worker->ready != heartbeat->slots)
 		set_credit(core, worker, heartbeat->slots);
+	int left = core->store_full ? 0 : CANCELS_MAX;
 	for (size_t i = 0; i < heartbeat->holding_count; i++) {
 		const struct rec_lease *held = &heartbeat->holding[i];
-		if (claim(core, worker, held->job, held->attempt, out))
+		if (claim(core, worker, held->job, held->attempt, out) || left-- <= 0)
 			continue;
 		struct message cancel = { .type = MESSAGE_cancel,
 			                  .cancel = { .job = held->job,
@@ -269,7 +302,7 @@ static void receive_known(struct core *core, const struct event *event, struct w
 	case MESSAGE_log: lease_log(core, worker, &message->log, out); break;
 	case MESSAGE_result: lease_result(core, worker, &message->result, out); break;
 	case MESSAGE_goodbye: worker_leave(core, worker, "the worker said goodbye", out); break;
-	default: effects_add(out, EFFECT_REFUSED)->reason = "not a message of a worker"; break;
+	default: worker_refuse(worker, "not a message of a worker", out); break;
 	}
 }
 
@@ -289,9 +322,7 @@ void fleet_receive(struct core *core, const struct event *event, struct effects 
 		ask->message.type = MESSAGE_who_are_you;
 		return;
 	}
-	worker->seen_ms = fleet_now(core);
-	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
-	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
+	mark_seen(core, worker);
 	receive_known(core, event, worker, out);
 }
 

@@ -4,9 +4,9 @@
 
 #include "base/text.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 static int compare_labels(const void *a, const void *b)
 {
@@ -132,20 +132,44 @@ bool profile_offers(const struct profile *profile, const struct label_set *set)
 	return true;
 }
 
+struct lane *lane_get(struct label_set *set, struct repository *repository)
+{
+	struct lane *lane;
+	HASH_FIND_PTR(set->lanes, &repository, lane);
+	if (!lane) {
+		lane = memory_new(1, sizeof *lane);
+		lane->label_set = set;
+		lane->repository = repository;
+		HASH_ADD_PTR(set->lanes, repository, lane);
+	}
+	lane->references++;
+	return lane;
+}
+
+static void free_label_set(struct core *core, struct label_set *set)
+{
+	HASH_DEL(core->label_sets, set);
+	free_labels(set->labels, set->label_count);
+	free(set->text);
+	free(set);
+}
+
+/* People who may push choose these labels: what no job needs any more is not kept. */
+void lane_release(struct core *core, struct lane *lane)
+{
+	struct label_set *set = lane->label_set;
+	if (--lane->references > 0)
+		return;
+	assert(!lane->jobs);
+	HASH_DEL(set->lanes, lane);
+	free(lane);
+	if (!set->lanes)
+		free_label_set(core, set);
+}
+
 void labels_finish(struct core *core)
 {
-	struct label_set *set, *next_set;
-	HASH_ITER (hh, core->label_sets, set, next_set) {
-		struct lane *lane, *next_lane;
-		HASH_ITER (hh, set->lanes, lane, next_lane) {
-			HASH_DEL(set->lanes, lane);
-			free(lane);
-		}
-		HASH_DEL(core->label_sets, set);
-		free_labels(set->labels, set->label_count);
-		free(set->text);
-		free(set);
-	}
+	assert(!core->label_sets); /* they went with their jobs */
 	struct profile *profile, *next_profile;
 	HASH_ITER (hh, core->profiles, profile, next_profile)
 		free_profile(core, profile);

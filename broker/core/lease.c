@@ -164,14 +164,15 @@ static void send_stale(struct core *core, struct worker *worker, uint64_t job, u
 	worker_send(core, worker, EFFECT_SEND, &message, out);
 }
 
-static void send_log_ok(struct core *core, struct worker *worker, enum effect_kind kind,
-                        const struct job *job, struct effects *out)
+/* Counts bytes that may still be on their way to the disk, so it leaves after them. */
+static void send_log_ok(struct core *core, struct worker *worker, const struct job *job,
+                        struct effects *out)
 {
 	struct message message = {
 		.type = MESSAGE_log_ok,
 		.log_ok = { .job = job->id, .attempt = job->attempt, .offset = job->log_size }
 	};
-	worker_send(core, worker, kind, &message, out);
+	worker_send(core, worker, EFFECT_SEND, &message, out);
 }
 
 /* A result counts while its attempt is the newest, even when the lease ended: nothing else was
@@ -187,11 +188,11 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 		return;
 	}
 	if (result->outcome == OUTCOME_lost || result->outcome == OUTCOME_skipped) {
-		effects_add(out, EFFECT_REFUSED)->reason = "a worker cannot say lost or skipped";
+		worker_refuse(worker, "a worker cannot say lost or skipped", out);
 		return;
 	}
 	if (result->log_size > job->log_size) {
-		send_log_ok(core, worker, EFFECT_SEND, job, out);
+		send_log_ok(core, worker, job, out);
 		return;
 	}
 	struct message ok = { .type = MESSAGE_result_ok,
@@ -212,7 +213,7 @@ void lease_log(struct core *core, struct worker *worker, const struct msg_log *l
 		return;
 	}
 	if (log->offset != job->log_size || log->offset + log->bytes.size > LOG_SIZE_MAX) {
-		send_log_ok(core, worker, EFFECT_SEND_NOW, job, out);
+		send_log_ok(core, worker, job, out);
 		return;
 	}
 	struct effect *save = effects_add(out, EFFECT_SAVE_LOG);
@@ -221,7 +222,7 @@ void lease_log(struct core *core, struct worker *worker, const struct msg_log *l
 	save->log.offset = log->offset;
 	save->log.bytes = log->bytes;
 	job->log_size += (uint32_t)log->bytes.size;
-	send_log_ok(core, worker, EFFECT_SEND, job, out);
+	send_log_ok(core, worker, job, out);
 }
 
 void lease_tick(struct core *core, struct effects *out)

@@ -10,7 +10,8 @@
 struct repository {
 	char *name;
 	char *url;
-	uint64_t served; /* turn in which it was served last */
+	uint64_t served;    /* turn in which it was served last */
+	struct lane *lanes; /* those with jobs */
 	struct ref *refs;
 	UT_hash_handle hh;
 };
@@ -54,17 +55,19 @@ struct lane {
 	struct repository *repository;
 	struct job *jobs;
 	uint64_t count;
-	struct lane *prev, *next; /* in the rotation of its label set, while it has jobs */
+	uint32_t references;              /* jobs that wait in it, or were leased from it */
+	struct lane *prev, *next;         /* in the rotation of its label set, while it has jobs */
+	struct lane *own_prev, *own_next; /* in its repository, while it has jobs */
 	UT_hash_handle hh;
 };
 
-/* A set of labels that jobs need. */
+/* A set of labels that jobs need; it lives as long as they do. */
 struct label_set {
 	char *text; /* "gcc,linux" */
 	char **labels;
 	size_t label_count;
 	struct lane *lanes;            /* of all repositories, by repository */
-	struct lane *rotation;         /* those with jobs; the head is served next */
+	struct lane *rotation;         /* those with jobs, longest not served first */
 	struct label_set *prev, *next; /* in core->waiting, while it has jobs */
 	UT_hash_handle hh;
 };
@@ -146,10 +149,12 @@ struct label_set *label_set_from_text(struct core *core, const char *text);
 struct profile *profile_get(struct core *core, const char *const *labels, size_t count);
 void profile_release(struct core *core, struct profile *profile);
 bool profile_offers(const struct profile *profile, const struct label_set *label_set);
+/* The lane of these two; it takes a reference, which the job gives back. */
+struct lane *lane_get(struct label_set *label_set, struct repository *repository);
+void lane_release(struct core *core, struct lane *lane);
 void labels_finish(struct core *core);
 
 /* ---- queue.c ---- */
-struct lane *lane_get(struct label_set *label_set, struct repository *repository);
 void queue_add(struct core *core, struct job *job);
 void queue_remove(struct core *core, struct job *job);
 /* Give queued jobs to idle workers until one of them runs out. */
@@ -193,6 +198,8 @@ void worker_release(struct core *core, struct worker *worker);
 void worker_update_idle(struct core *core, struct worker *worker);
 void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
                  const struct message *message, struct effects *out);
+/* What it said has no effect, and it is told so. */
+void worker_refuse(const struct worker *worker, const char *reason, struct effects *out);
 /* Its session is over; every lease of it ends for this reason. */
 void worker_leave(struct core *core, struct worker *worker, const char *reason,
                   struct effects *out);

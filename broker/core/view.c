@@ -223,9 +223,19 @@ static void check_worker(const struct core *core, const struct worker *worker)
 	assert(worker->peer.size > 0 || leases == 0 || core->grace_end_ms > 0);
 }
 
+/* A job that an idle worker could take was given to it. */
+static void check_nobody_waits_in_vain(const struct core *core)
+{
+	if (core->dispatch_due || core->store_full)
+		return;
+	for (const struct label_set *set = core->waiting; set; set = set->next)
+		for (const struct profile *p = core->profiles; p; p = p->hh.next)
+			assert(!p->idle || !profile_offers(p, set));
+}
+
 void core_check(const struct core *core)
 {
-	uint64_t queued = 0, leased = 0, waiting = 0;
+	uint64_t queued = 0, leased = 0, waiting = 0, lanes = 0;
 	for (const struct job *job = core->jobs; job; job = job->hh.next) {
 		assert(job->attempt <= ATTEMPTS_MAX);
 		assert((job->attempt == 0) == (job->holder == NULL));
@@ -235,7 +245,10 @@ void core_check(const struct core *core)
 		assert(set->rotation);
 		for (const struct lane *lane = set->rotation; lane; lane = lane->next) {
 			const struct job *job = lane->jobs;
+			const struct lane *after = lane->next;
 			assert(job);
+			assert(!after || lane->repository->served <= after->repository->served);
+			lanes++;
 			for (; job; job = job->next) {
 				assert(!job->lease && job->lane == lane);
 				assert(!job->next || job->id < job->next->id);
@@ -243,9 +256,19 @@ void core_check(const struct core *core)
 			}
 		}
 	}
+	uint64_t jobs = queued + leased;
 	assert(queued == core->queued && leased == core->leased && waiting == core->queued);
 	for (const struct worker *worker = core->workers; worker; worker = worker->hh.next)
 		check_worker(core, worker);
 	for (const struct build *build = core->builds; build; build = build->hh.next)
 		assert(build->jobs);
+	for (const struct repository *r = core->repositories; r; r = r->hh.next)
+		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next, lanes--)
+			assert(lane->jobs && lane->repository == r);
+	assert(lanes == 0);
+	for (const struct label_set *set = core->label_sets; set; set = set->hh.next)
+		for (const struct lane *lane = set->lanes; lane; lane = lane->hh.next)
+			jobs -= lane->references;
+	assert(jobs == 0);
+	check_nobody_waits_in_vain(core);
 }

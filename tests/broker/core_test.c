@@ -74,10 +74,9 @@ Test(core, a_silent_worker_loses_its_job_to_another)
 	story_wait(&story, 2000);
 	welcome("b", "w2", 1, NULL);
 	story_wait(&story, 1000);
-	story_expect(
-		&story,
-		"save lease end job=1 attempt=1 reason=the worker was silent for 3.0s\n" OFFERED(
-			"1", "2", "w2", "b"));
+	story_expect(&story,
+	             "save lease end job=1 attempt=1 reason=the worker was silent for 3s\n" OFFERED(
+			     "1", "2", "w2", "b"));
 }
 
 Test(core, a_busy_worker_that_beats_keeps_its_job)
@@ -301,7 +300,7 @@ Test(core, a_log_has_no_holes)
 	story_receive(&story, "a", &log);
 	story_expect(&story, "save log job=1 attempt=1 offset=0 size=3\n"
 	                     "send log_ok job=1 attempt=1 offset=3 to a\n"
-	                     "send now log_ok job=1 attempt=1 offset=3 to a\n");
+	                     "send log_ok job=1 attempt=1 offset=3 to a\n");
 	struct message result = {
 		.type = MESSAGE_result,
 		.result = { .job = 1, .attempt = 1, .outcome = OUTCOME_passed, .log_size = 6 }
@@ -417,4 +416,117 @@ Test(core, an_update_with_a_commit_twice_is_refused_whole)
 	          &story.effects);
 	cr_assert_eq(story.effects.count, 1);
 	cr_assert_eq(story.effects.items[0].kind, EFFECT_REFUSED);
+}
+
+/* Both jobs came back in one step; the first went to the other worker, the second to nobody. */
+Test(core, a_worker_that_was_passed_over_gets_what_the_other_leaves)
+{
+	welcome("a", "w1", 2, "x");
+	accept(0, 1);
+	accept(1, 2);
+	welcome("b", "w2", 1, "y");
+	for (int i = 0; i < 10; i++) {
+		story_wait(&story, 1000);
+		story_heartbeat(&story, "a", 0, 0);
+		story_heartbeat(&story, "b", 0, 0);
+	}
+	cr_assert_not_null(strstr(story.lines.data, "offer job=1 attempt=2 to b"));
+	cr_assert_not_null(strstr(story.lines.data, "offer job=2 attempt=2 to a"));
+}
+
+/* The burst needs another label; its repository also waits in the lane of the small one. */
+Test(core, a_burst_with_other_labels_delays_anothers_first_job_by_one_too)
+{
+	for (int i = 0; i < 5; i++)
+		story_commit(&story, "big", i, i + 1, "gcc");
+	story_commit(&story, "big", 5, 6, NULL);
+	story_commit(&story, "small", 0, 1, NULL);
+	welcome("a", "w1", 1, "gcc");
+	text_clear(&story.lines);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	cr_assert_not_null(strstr(story.lines.data, "offer job=7 attempt=1"), "%s",
+	                   story.lines.data);
+}
+
+/* Each unanswered hello left a welcome behind: a night with a full disk, and no memory was left. */
+Test(core, a_full_disk_lets_no_hello_pile_up)
+{
+	welcome("a", "w1", 1, NULL);
+	struct effects none = { 0 };
+	core_step(story.core, &(struct event){ .kind = EVENT_STORE_FULL, .now_ms = story.now_ms },
+	          &none);
+	story_hello(&story, "a", "w1", 1, NULL);
+	story_expect(&story, "");
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w2",
+		                            .session = "fedcba9876543210",
+		                            .instance = "w2",
+		                            .version = "1",
+		                            .slots = 1 } };
+	story_receive(&story, "b", &hello);
+	story_expect(&story,
+	             "send now error code=store_full reason=the broker's disk is full to b\n");
+	story_heartbeat(&story, "a", 7, 1);
+	story_expect(&story, "");
+	effects_finish(&none);
+}
+
+Test(core, one_heartbeat_is_answered_with_few_cancels)
+{
+	welcome("a", "w1", 1, NULL);
+	struct rec_lease held[200];
+	for (size_t i = 0; i < 200; i++)
+		held[i] = (struct rec_lease){ .job = i + 1, .attempt = 1 };
+	struct message heartbeat = { .type = MESSAGE_heartbeat,
+		                     .heartbeat = {
+					     .holding = held, .holding_count = 200, .slots = 1 } };
+	story_receive(&story, "a", &heartbeat);
+	size_t cancels = 0;
+	for (const char *at = story.lines.data; (at = strstr(at, "cancel")); at++)
+		cancels++;
+	cr_assert_eq(cancels, 64);
+}
+
+Test(core, a_worker_that_is_refused_is_told)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	story_result(&story, "a", 1, 1, OUTCOME_lost);
+	story_expect(&story, "refused reason=a worker cannot say lost or skipped to a\n");
+}
+
+static void push_latest(int from, int to, size_t jobs_count)
+{
+	static const char *const steps[] = { "make" };
+	const struct rec_spec jobs[] = { { .name = "unit", .steps = steps, .steps_count = 1 },
+		                         { .name = "lint", .steps = steps, .steps_count = 1 } };
+	struct rec_commit commit = { .commit = story_commit_text(to),
+		                     .jobs = jobs,
+		                     .jobs_count = jobs_count };
+	story_update(&story, &(struct msg_update){ .repository = "r",
+	                                           .url = "/r",
+	                                           .ref = "refs/heads/main",
+	                                           .from = story_commit_text(from),
+	                                           .to = commit.commit,
+	                                           .tip = commit.commit,
+	                                           .latest = true,
+	                                           .commits = &commit,
+	                                           .commits_count = 1 });
+}
+
+/* One job had passed and the other was skipped: the verdict said passed. */
+Test(core, latest_lets_a_build_that_was_begun_go_on)
+{
+	welcome("a", "w1", 1, NULL);
+	push_latest(0, 1, 2);
+	text_clear(&story.lines);
+	push_latest(1, 2, 1);
+	cr_assert_null(strstr(story.lines.data, "skipped"), "%s", story.lines.data);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	push_latest(2, 3, 1);
+	cr_assert_not_null(strstr(story.lines.data, "save verdict build=2 outcome=skipped"));
+	cr_assert_null(strstr(story.lines.data, "save verdict build=1"));
+	story_result(&story, "a", 2, 1, OUTCOME_failed);
+	cr_assert_not_null(strstr(story.lines.data, "save verdict build=1 outcome=failed"));
 }

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static char folder[64];
 
@@ -252,4 +253,99 @@ Test(store, garbage_is_refused)
 	cr_assert_eq(file_write_durable(path, garbage, sizeof garbage), OK);
 	cr_assert_eq(store_open(folder, &store), ERR_STORE);
 	cr_assert_not_null(strstr(error_text(), "not a database"));
+}
+
+Test(store, a_start_that_was_killed_before_its_mark_is_made_good)
+{
+	struct store *store = open_store();
+	store_destroy(&store);
+	scoped(free_text) char *created = text_format("%s/store-created", folder);
+	cr_assert_eq(unlink(created), 0);
+	store = open_store();
+	store_destroy(&store);
+	cr_assert_eq(access(created, F_OK), 0);
+}
+
+static void limit_pages(struct store *store, const char *pragma)
+{
+	cr_assert_eq(sqlite3_exec(store->db, pragma, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* Each try filled in every offer and event anew, and kept the old ones: a leak of hours. */
+Test(store, a_batch_that_is_tried_again_on_a_full_disk_takes_no_more_memory)
+{
+	static char step[60000];
+	memset(step, 'x', sizeof step - 1);
+	const char *const large_steps[] = { step };
+	struct rec_spec large = { .name = "large", .steps = large_steps, .steps_count = 1 };
+	struct effect effects[] = {
+		ACCEPT,
+		LEASE(1),
+		{ .kind = EFFECT_OFFER, .job = 1, .attempt = 1 },
+		{ .kind = EFFECT_SAVE_JOB,
+		  .build = 1,
+		  .job = 2,
+		  .queued = { .spec = &large, .labels = "" } },
+	};
+	struct store *store = open_store();
+	scoped(batch_destroy) struct batch *batch = batch_new();
+	for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
+		batch_add(batch, &effects[i]);
+	limit_pages(store, "PRAGMA max_page_count = 1");
+	cr_assert_eq(save_batch(store, batch), ERR_FULL, "%s", error_text());
+	const void *filled = batch->items[4].body.data;
+	const struct arena_block *newest = batch->arena.blocks;
+	cr_assert_not_null(filled);
+	for (int i = 0; i < 100; i++)
+		cr_assert_eq(save_batch(store, batch), ERR_FULL);
+	cr_assert_eq(batch->items[4].body.data, filled);
+	cr_assert_eq(batch->arena.blocks, newest);
+	limit_pages(store, "PRAGMA max_page_count = 1000000");
+	cr_assert_eq(save_batch(store, batch), OK, "%s", error_text());
+	store_destroy(&store);
+}
+
+/* Whole tables are read at the start only, and of these only what is small or unfinished. */
+Test(store, no_statement_reads_a_whole_table)
+{
+	static const char *const allowed[] = { "SCAN CONSTANT ROW",
+		                               "SCAN (subquery",
+		                               "SCAN b USING INDEX builds_unfinished",
+		                               "SCAN j USING INDEX jobs_unfinished",
+		                               "SCAN r",
+		                               "SCAN unwritten" };
+	struct store *store = open_store();
+	for (int i = 0; i < SQL_COUNT; i++) {
+		const char *sql = sqlite3_sql(store->statements[i]);
+		scoped(free_text) char *question = text_format("EXPLAIN QUERY PLAN %s", sql);
+		sqlite3_stmt *plan = NULL;
+		cr_assert_eq(sqlite3_prepare_v2(store->db, question, -1, &plan, NULL), SQLITE_OK);
+		while (sqlite3_step(plan) == SQLITE_ROW) {
+			const char *step = (const char *)sqlite3_column_text(plan, 3);
+			bool fine = strncmp(step, "SCAN", 4) != 0;
+			for (size_t j = 0; j < sizeof allowed / sizeof *allowed; j++)
+				fine |= strncmp(step, allowed[j], strlen(allowed[j])) == 0;
+			cr_assert(fine, "%s: %s", step, sql);
+		}
+		sqlite3_finalize(plan);
+	}
+	store_destroy(&store);
+}
+
+/* Whoever can connect can use up the descriptors: that ended the broker. */
+Test(store, without_a_free_descriptor_a_log_waits_like_on_a_full_disk)
+{
+	struct store *store = open_store();
+	struct bytes bytes = { "hello\n", 6 };
+	struct rlimit before, none;
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	cr_assert_eq(log_append(store, 1, 1, 0, &bytes), OK); /* makes its folder */
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	enum err err = log_append(store, 1, 2, 0, &bytes);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_assert_eq(err, ERR_FULL, "%s", error_text());
+	cr_assert_eq(log_append(store, 1, 2, 0, &bytes), OK);
+	store_destroy(&store);
 }

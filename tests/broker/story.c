@@ -61,6 +61,12 @@ void story_wait(struct story *story, int64_t ms)
 	story->now_ms = end;
 }
 
+void story_update(struct story *story, const struct msg_update *update)
+{
+	struct message message = { .type = MESSAGE_update, .update = *update };
+	step(story, &(struct event){ .kind = EVENT_UPDATE, .message = &message });
+}
+
 void story_receive(struct story *story, const char *peer, const struct message *message)
 {
 	struct event event = { .kind = EVENT_RECEIVED, .message = message };
@@ -124,16 +130,14 @@ void story_commit(struct story *story, const char *repository, int from, int to,
 	struct rec_commit commit = { .commit = story_commit_text(to),
 		                     .jobs = &job,
 		                     .jobs_count = 1 };
-	struct message update = { .type = MESSAGE_update,
-		                  .update = { .repository = repository,
-		                              .url = "/r",
-		                              .ref = "refs/heads/main",
-		                              .from = story_commit_text(from),
-		                              .to = commit.commit,
-		                              .tip = commit.commit,
-		                              .commits = &commit,
-		                              .commits_count = 1 } };
-	step(story, &(struct event){ .kind = EVENT_UPDATE, .message = &update });
+	story_update(story, &(struct msg_update){ .repository = repository,
+	                                          .url = "/r",
+	                                          .ref = "refs/heads/main",
+	                                          .from = story_commit_text(from),
+	                                          .to = commit.commit,
+	                                          .tip = commit.commit,
+	                                          .commits = &commit,
+	                                          .commits_count = 1 });
 }
 
 void story_expect(struct story *story, const char *lines)

@@ -25,6 +25,8 @@ void story_heartbeat(struct story *story, const char *peer, uint64_t job, uint32
 void story_result(struct story *story, const char *peer, uint64_t job, uint32_t attempt,
                   enum outcome outcome);
 
+void story_update(struct story *story, const struct msg_update *update);
+
 /* One commit with one job that needs `label` (NULL: none) arrives on a ref of a repository. */
 void story_commit(struct story *story, const char *repository, int from, int to, const char *label);
 const char *story_commit_text(int number);

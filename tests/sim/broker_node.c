@@ -15,8 +15,10 @@ static void send_bytes(struct sim *sim, const struct peer *peer, const struct by
                        bool admin)
 {
 	if (admin) {
-		sim_deliver(sim, DO_OBSERVER_RECEIVE, 0, sim->observer.generation, DOOR_ADMIN, peer,
-		            body);
+		struct observer_node *observer = observer_at(sim, peer);
+		if (observer)
+			sim_deliver(sim, DO_OBSERVER_RECEIVE, (int)(observer - sim->observers),
+			            observer->generation, DOOR_ADMIN, peer, body);
 		return;
 	}
 	struct worker_node *worker = worker_at(sim, peer);
@@ -50,6 +52,11 @@ static void take_effects(struct sim *sim)
 		}
 		if (effect->kind == EFFECT_SEND_NOW) {
 			struct text body = { 0 };
+			enum message_type type = effect->message.type;
+			/* Anything else is a promise about what is stored. */
+			SIM_CHECK(type == MESSAGE_heartbeat || type == MESSAGE_who_are_you ||
+			                  type == MESSAGE_error,
+			          "%s does not wait for the disk", message_type_text(type));
 			message_pack(&effect->message, &body);
 			send_bytes(sim, &effect->peer, &(struct bytes){ body.data, body.size },
 			           false);
@@ -121,6 +128,11 @@ static void check_told(struct sim *sim, const struct bytes *body)
 		SIM_CHECK(job->attempt >= message.offer.attempt,
 		          "job %llu: offered before it was stored",
 		          (unsigned long long)message.offer.job);
+	} else if (message.type == MESSAGE_log_ok) {
+		const struct disk_job *job = disk_job(sim, message.log_ok.job);
+		SIM_CHECK(job->log_size[message.log_ok.attempt] >= message.log_ok.offset,
+		          "job %llu: log_ok before it was stored",
+		          (unsigned long long)message.log_ok.job);
 	} else if (message.type == MESSAGE_stale) {
 		const struct disk_job *job = disk_job(sim, message.stale.job);
 		SIM_CHECK(job->state == DISK_FINAL || job->attempt > message.stale.attempt,

@@ -126,6 +126,7 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 {
 	struct disk_build *build = &sim->disk.builds[e->build];
 	enum outcome worst = OUTCOME_NONE;
+	bool skipped = false;
 	SIM_CHECK(build->outcome == OUTCOME_NONE, "build %llu: a second verdict",
 	          (unsigned long long)e->build);
 	for (uint64_t i = 1; i <= sim->disk.last_job; i++) {
@@ -136,8 +137,11 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 		          (unsigned long long)e->build);
 		if (job->outcome > worst)
 			worst = job->outcome;
+		skipped |= job->outcome == OUTCOME_skipped;
 	}
 	SIM_CHECK(worst == e->final.outcome, "build %llu: wrong verdict",
+	          (unsigned long long)e->build);
+	SIM_CHECK(!skipped || !outcome_is_green(worst), "build %llu: green, but a job never ran",
 	          (unsigned long long)e->build);
 	build->outcome = e->final.outcome;
 }

@@ -35,7 +35,7 @@ static void restart_later(struct sim *sim, enum what what, int node)
 	struct occurrence *start = sim_add(sim, after, what);
 	start->node = node;
 	start->generation = what == DO_BROKER_START     ? sim->broker.generation
-	                    : what == DO_OBSERVER_START ? sim->observer.generation
+	                    : what == DO_OBSERVER_START ? sim->observers[node].generation
 	                                                : sim->workers[node].generation;
 }
 
@@ -55,8 +55,10 @@ static void fault(struct sim *sim)
 {
 	int index = (int)sim_between(sim, 0, SIM_WORKERS - 1);
 	struct worker_node *worker = &sim->workers[index];
-	if (!sim_is_faulty(sim))
+	if (!sim_is_faulty(sim)) {
+		worker_crash(sim, SIM_TWIN);
 		return;
+	}
 	sim->faults++;
 	sim_add(sim, sim_between(sim, 100, 4000), DO_FAULT);
 	switch (sim_between(sim, 0, 6)) {
@@ -76,15 +78,16 @@ static void fault(struct sim *sim)
 		}
 		break;
 	case 3:
-		if (sim->observer.up) {
-			sim_print(sim, "fault: observer killed");
-			observer_crash(sim);
-			restart_later(sim, DO_OBSERVER_START, 0);
+		index %= SIM_OBSERVERS;
+		if (sim->observers[index].up) {
+			sim_print(sim, "fault: observer %d killed", index);
+			observer_crash(sim, index);
+			restart_later(sim, DO_OBSERVER_START, index);
 		}
 		break;
 	case 4: cut_link(sim, worker); break;
 	case 5:
-		index = (int)sim_between(sim, 0, SIM_WORKERS + 1);
+		index = (int)sim_between(sim, 0, SIM_OBSERVERS + SIM_WORKERS);
 		sim->paused_until_ms[index] = sim->now_ms + sim_between(sim, 100, 10000);
 		sim_print(sim, "fault: node %d paused until %lld", index,
 		          (long long)sim->paused_until_ms[index]);
@@ -108,13 +111,15 @@ static int place_of(const struct sim *sim, const struct occurrence *next, bool *
 	case DO_OBSERVER_START:
 	case DO_OBSERVER_TIME:
 	case DO_OBSERVER_RECEIVE:
-	case DO_POLL_DONE: *ret_void = next->generation != sim->observer.generation; return 1;
+	case DO_POLL_DONE:
+		*ret_void = next->generation != sim->observers[next->node].generation;
+		return 1 + next->node;
 	case DO_WORKER_START:
 	case DO_WORKER_TIME:
 	case DO_WORKER_RECEIVE:
 	case DO_JOB_STEP:
 		*ret_void = next->generation != sim->workers[next->node].generation;
-		return 2 + next->node;
+		return 1 + SIM_OBSERVERS + next->node;
 	case DO_REPOSITORY:
 	case DO_FAULT: break;
 	}
@@ -153,7 +158,7 @@ static void handle(struct sim *sim, struct occurrence *next)
 			fault(sim);
 		else if (place == 0)
 			broker_handle(sim, next);
-		else if (place == 1)
+		else if (place <= SIM_OBSERVERS)
 			observer_handle(sim, next);
 		else
 			worker_handle(sim, next);
@@ -189,7 +194,8 @@ static void start_all(struct sim *sim)
 {
 	history_start(sim);
 	sim_add(sim, 0, DO_BROKER_START);
-	sim_add(sim, 5, DO_OBSERVER_START);
+	for (int i = 0; i < SIM_OBSERVERS; i++)
+		sim_add(sim, 5 + i, DO_OBSERVER_START)->node = i;
 	for (int i = 0; i < SIM_WORKERS; i++)
 		sim_add(sim, 10 + i, DO_WORKER_START)->node = i;
 	sim_add(sim, SIM_CALM_START_MS, DO_REPOSITORY);
@@ -204,7 +210,7 @@ static void check_end(struct sim *sim)
 		          (int)sim->disk.jobs[i].state, sim->disk.jobs[i].attempt);
 	SIM_CHECK(is_all_ended(sim), "a build never got its verdict");
 	history_check_fed(sim);
-	for (int i = 0; i < SIM_WORKERS; i++)
+	for (int i = 0; i < SIM_TWIN; i++) /* who left for good keeps what it has */
 		for (int j = 0; j < PROCESSES_MAX; j++)
 			SIM_CHECK(!sim->workers[i].processes[j].used,
 			          "w%d still keeps job %llu after it ended", i,
@@ -219,8 +225,10 @@ static void finish(struct sim *sim)
 	free(sim->heap);
 	broker_crash(sim);
 	effects_finish(&sim->broker.effects);
-	observer_crash(sim);
-	observer_effects_finish(&sim->observer.effects);
+	for (int i = 0; i < SIM_OBSERVERS; i++) {
+		observer_crash(sim, i);
+		observer_effects_finish(&sim->observers[i].effects);
+	}
 	for (int i = 0; i < SIM_WORKERS; i++) {
 		worker_crash(sim, i);
 		worker_effects_finish(&sim->workers[i].effects);

@@ -14,7 +14,9 @@
 #include "worker/core/core.h"
 
 enum {
-	SIM_WORKERS = 4,
+	SIM_WORKERS = 5,
+	SIM_TWIN = 4,      /* a second machine with the name of worker 0, while there are faults */
+	SIM_OBSERVERS = 2, /* of the same repository: each update meets a rival */
 	SIM_REFS = 3,
 	SIM_JOBS_MAX = 20000,
 	SIM_COMMITS_MAX = 4000,
@@ -48,7 +50,7 @@ struct occurrence {
 	int64_t at_ms;
 	uint64_t order; /* of equal times */
 	enum what what;
-	int node;            /* worker, or 0 */
+	int node;            /* worker or observer, or 0 */
 	uint32_t generation; /* of the node; older ones are void */
 	enum door door;
 	struct peer peer;
@@ -165,12 +167,12 @@ struct sim {
 	bool trace;
 	struct occurrence *heap;
 	size_t heap_count, heap_capacity;
-	int64_t paused_until_ms[SIM_WORKERS + 2]; /* broker, observer, workers */
+	int64_t paused_until_ms[1 + SIM_OBSERVERS + SIM_WORKERS]; /* broker, observers, workers */
 	struct disk disk;
 	struct history history;
 	struct broker_node broker;
 	struct worker_node workers[SIM_WORKERS];
-	struct observer_node observer;
+	struct observer_node observers[SIM_OBSERVERS];
 	enum outcome truth[SIM_JOBS_MAX][ATTEMPTS_MAX + 1]; /* what each attempt really gave */
 	uint64_t faults, occurrences, finals, adopted, lost;
 };
@@ -229,4 +231,5 @@ struct worker_node *worker_at(struct sim *sim, const struct peer *peer);
 
 /* ---- observer_node.c ---- */
 void observer_handle(struct sim *sim, struct occurrence *next);
-void observer_crash(struct sim *sim);
+void observer_crash(struct sim *sim, int index);
+struct observer_node *observer_at(struct sim *sim, const struct peer *peer);

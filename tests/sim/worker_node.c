@@ -199,7 +199,7 @@ static void start(struct sim *sim, struct worker_node *node)
 {
 	static const char *const labels[] = { "linux", "gpu" };
 	int index = (int)(node - sim->workers);
-	snprintf(node->name, sizeof node->name, "w%d", index);
+	snprintf(node->name, sizeof node->name, "w%d", index == SIM_TWIN ? 0 : index);
 	draw_text(sim, node->session, sizeof node->session);
 	if (!node->instance[0])
 		draw_text(sim, node->instance, sizeof node->instance);
