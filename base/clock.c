@@ -33,19 +33,24 @@ const char *clock_text(int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE])
 	return ret_text;
 }
 
+/* "4.2s", "3m 20s": two units at most, and none that is zero. */
 const char *clock_duration_text(int64_t duration_ms, char ret_text[CLOCK_TEXT_SIZE])
 {
-	long long ms = duration_ms < 0 ? 0 : duration_ms;
-	long long s = ms / 1000;
+	static const struct {
+		long long s;
+		char unit;
+	} units[] = { { 1, 's' }, { 60, 'm' }, { 3600, 'h' }, { 86400, 'd' } };
+	long long ms = duration_ms < 0 ? 0 : duration_ms, s = ms / 1000;
+	size_t i = s < 60 ? 0 : s < 3600 ? 1 : s < 86400 ? 2 : 3;
+	long long rest = i ? s % units[i].s / units[i - 1].s : 0;
 	if (ms < 1000)
 		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lldms", ms);
-	else if (s < 60)
+	else if (i == 0 && ms % 1000 >= 100)
 		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lld.%llds", s, ms % 1000 / 100);
-	else if (s < 3600)
-		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lldm %llds", s / 60, s % 60);
-	else if (s < 86400)
-		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lldh %lldm", s / 3600, s % 3600 / 60);
+	else if (rest)
+		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lld%c %lld%c", s / units[i].s, units[i].unit,
+		         rest, units[i - 1].unit);
 	else
-		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lldd %lldh", s / 86400, s % 86400 / 3600);
+		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lld%c", s / units[i].s, units[i].unit);
 	return ret_text;
 }

@@ -124,27 +124,55 @@ enum err file_make_folder(const char *path, mode_t mode)
 	return OK;
 }
 
-static int remove_at(int parent, const char *name);
+/* Each level holds a descriptor. What lies deeper than this is moved to the top of the tree, and
+ * its turn comes there. */
+enum { REMOVE_DEPTH_MAX = 64 };
 
-/* Depth is bounded by descriptors: a tree deeper than the limit ends with EMFILE, as an error. */
-static int remove_inside(int fd)
+struct removal {
+	int top;
+	size_t moves; /* so far: the next free name */
+	bool moved;   /* in this pass */
+};
+
+static int remove_at(struct removal *removal, int parent, const char *name, size_t depth);
+
+static int remove_inside(struct removal *removal, int fd, size_t depth)
 {
 	DIR *folder = fdopendir(fd);
 	if (!folder) {
 		close(fd);
 		return -1;
 	}
-	int result = 0;
-	struct dirent *entry;
-	while ((entry = readdir(folder)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-		    remove_at(dirfd(folder), entry->d_name) != 0)
-			result = -1;
+	int result;
+	if (depth == 0)
+		removal->top = fd;
+	do {
+		struct dirent *entry;
+		result = 0;
+		removal->moved = removal->moved && depth > 0;
+		rewinddir(folder);
+		while ((entry = readdir(folder)))
+			if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+			    remove_at(removal, fd, entry->d_name, depth + 1) != 0)
+				result = -1;
+	} while (depth == 0 && removal->moved);
 	closedir(folder);
 	return result;
 }
 
-static int remove_at(int parent, const char *name)
+static int move_up(struct removal *removal, int parent, const char *name)
+{
+	char aside[32];
+	int result;
+	do {
+		snprintf(aside, sizeof aside, "deep-%zu", removal->moves++);
+		result = renameat(parent, name, removal->top, aside);
+	} while (result != 0 && (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR));
+	removal->moved = removal->moved || result == 0;
+	return result;
+}
+
+static int remove_at(struct removal *removal, int parent, const char *name, size_t depth)
 {
 	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
 		return 0;
@@ -155,10 +183,12 @@ static int remove_at(int parent, const char *name)
 		return -1;
 	if ((status.st_mode & 0700) != 0700)
 		fchmodat(parent, name, 0700, AT_SYMLINK_NOFOLLOW);
+	if (depth == REMOVE_DEPTH_MAX)
+		return move_up(removal, parent, name);
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	int result = remove_inside(fd);
+	int result = remove_inside(removal, fd, depth);
 	if (unlinkat(parent, name, AT_REMOVEDIR) != 0)
 		return -1;
 	return result;
@@ -166,7 +196,8 @@ static int remove_at(int parent, const char *name)
 
 enum err file_remove_tree(const char *path)
 {
-	if (remove_at(AT_FDCWD, path) != 0)
+	struct removal removal = { 0 };
+	if (remove_at(&removal, AT_FDCWD, path, 0) != 0)
 		return fail_errno("remove", path);
 	return OK;
 }

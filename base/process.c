@@ -4,11 +4,13 @@
 
 #include "base/memory.h"
 #include "base/scoped.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +71,35 @@ int process_wait(pid_t pid)
 		if (errno != EINTR)
 			return 127 << 8; /* not our child: never looks like success */
 	return status;
+}
+
+/* Our threads start no processes, and orphans come to the first thread: its list is the whole. */
+size_t process_children(pid_t **ret_pids)
+{
+	scoped(free_text) char *path = text_format("/proc/self/task/%d/children", (int)getpid());
+	FILE *file = fopen(path, "re");
+	size_t count = 0, capacity = 0;
+	int pid;
+	*ret_pids = NULL;
+	while (file && fscanf(file, "%d", &pid) == 1) {
+		memory_reserve((void **)ret_pids, &capacity, count + 1, sizeof **ret_pids);
+		(*ret_pids)[count++] = pid;
+	}
+	if (file)
+		fclose(file);
+	return count;
+}
+
+void process_end_children(void)
+{
+	pid_t *left;
+	size_t count;
+	do {
+		count = process_children(&left);
+		for (size_t i = 0; i < count; i++)
+			kill(left[i], SIGKILL);
+		free(left);
+	} while (count > 0 && waitpid(-1, NULL, 0) > 0);
 }
 
 char *process_self(void)

@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct process {
@@ -20,6 +21,13 @@ enum err process_start(const struct process *process, pid_t *ret_pid);
 
 /* Wait for a child whatever signals come; returns its wait status. */
 int process_wait(pid_t pid);
+
+/* Our children; as a subreaper we also have those that our dead descendants left. The caller frees
+ * the list. */
+size_t process_children(pid_t **ret_pids);
+
+/* Kill and collect them all, and whatever they leave to us. */
+void process_end_children(void);
 
 /* The path of the running program, for children of the same program; the caller frees it. */
 char *process_self(void);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void *field_of(const struct setting *setting, void *target)
 {
@@ -41,6 +42,7 @@ static const struct setting *find(const struct settings_table *table, const char
 static enum err fail_unknown(const struct settings_table *table, const char *where,
                              const char *what, const char *name)
 {
+	const char *dashes = strcmp(what, "flag") == 0 ? "--" : "";
 	char flags[64][NAME_SIZE_MAX];
 	const char *names[64];
 	size_t count = table->count < 64 ? table->count : 64;
@@ -50,9 +52,9 @@ static enum err fail_unknown(const struct settings_table *table, const char *whe
 	}
 	const char *near = text_nearest(name, names, count);
 	if (near)
-		return fail(ERR_USAGE, "%s: unknown %s '%s', did you mean '%s'?", where, what, name,
-		            near);
-	return fail(ERR_USAGE, "%s: unknown %s '%s'; see %s --help", where, what, name,
+		return fail(ERR_USAGE, "%s: unknown %s '%s%s', did you mean '%s%s'?", where, what,
+		            dashes, name, dashes, near);
+	return fail(ERR_USAGE, "%s: unknown %s '%s%s'; see %s --help", where, what, dashes, name,
 	            table->program);
 }
 
@@ -80,7 +82,8 @@ static bool flag_set(bool *field, const char *value)
 	return false;
 }
 
-/* `where` names the source for the error line; a list from a new source replaces the old one. */
+/* `where` names the source for the error line, "--" before a flag's name included; a list from a
+ * new source replaces the old one. */
 static enum err set_value(const struct setting *setting, void *target, const char *value,
                           const char *where, bool replace)
 {
@@ -96,15 +99,15 @@ static enum err set_value(const struct setting *setting, void *target, const cha
 	case SETTING_flag:
 		if (flag_set(field, value))
 			return OK;
-		return fail(ERR_USAGE, "%s: %s is on or off, not '%s'", where, flag, value);
+		return fail(ERR_USAGE, "%s%s is on or off, not '%s'", where, flag, value);
 	case SETTING_count:
 		if (text_to_count(value, field))
 			return OK;
-		return fail(ERR_USAGE, "%s: %s needs a whole number, not '%s'", where, flag, value);
+		return fail(ERR_USAGE, "%s%s needs a whole number, not '%s'", where, flag, value);
 	case SETTING_duration:
 		if (text_to_duration(value, field))
 			return OK;
-		return fail(ERR_USAGE, "%s: %s needs a duration such as 200ms, 5s or 10m, not '%s'",
+		return fail(ERR_USAGE, "%s%s needs a duration such as 200ms, 5s or 10m, not '%s'",
 		            where, flag, value);
 	}
 	return OK;
@@ -131,7 +134,8 @@ static int ini_row(void *user, const char *section, const char *key, const char 
 		return 0;
 	}
 	bool *seen = &reading->seen[setting - reading->table->settings];
-	reading->err = set_value(setting, reading->target, value, reading->path, !*seen);
+	scoped(free_text) char *where = text_format("%s: ", reading->path);
+	reading->err = set_value(setting, reading->target, value, where, !*seen);
 	*seen = true;
 	return reading->err == OK;
 }
@@ -194,7 +198,8 @@ static enum err load_environment(const struct settings_table *table, void *targe
 		for (char *c = name; *c; c++)
 			*c = (char)toupper((unsigned char)*c);
 		const char *value = is_job_variable(name) ? NULL : getenv(name);
-		enum err err = value ? set_value(setting, target, value, name, true) : OK;
+		scoped(free_text) char *where = text_format("%s: ", name);
+		enum err err = value ? set_value(setting, target, value, where, true) : OK;
 		if (err)
 			return err;
 	}
@@ -222,7 +227,8 @@ static enum err set_flag(struct flag_reading *r, const struct setting *setting, 
 		value = r->argv[r->next++];
 	}
 	bool *seen = &r->seen[setting - r->table->settings];
-	enum err err = set_value(setting, r->target, value, r->table->program, !*seen);
+	scoped(free_text) char *where = text_format("%s: --", r->table->program);
+	enum err err = set_value(setting, r->target, value, where, !*seen);
 	*seen = true;
 	return err;
 }
@@ -288,7 +294,7 @@ enum err settings_load(const struct settings_table *table, int argc, char *const
 	for (size_t i = 0; i < table->count; i++) {
 		const struct setting *setting = &table->settings[i];
 		if (setting->fallback &&
-		    (err = set_value(setting, target, setting->fallback, "default", true)))
+		    (err = set_value(setting, target, setting->fallback, "default: ", true)))
 			return err;
 	}
 	if ((table->section && (err = load_files(table, target))) ||
@@ -315,11 +321,21 @@ void settings_finish(const struct settings_table *table, void *target)
 char *settings_state_folder(const char *name)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	if (state && *state)
-		return text_format("%s/fettle/%s", state, name);
-	if (home && *home)
-		return text_format("%s/.local/state/fettle/%s", home, name);
-	return NULL;
+	bool xdg = state && *state;
+	if (!xdg && (!home || !*home)) {
+		fail(ERR_USAGE, "--state is needed: HOME is not set");
+		return NULL;
+	}
+	return text_format("%s%s/fettle%s%s", xdg ? state : home, xdg ? "" : "/.local/state",
+	                   name ? "/" : "", name ? name : "");
+}
+
+char *settings_host_name(const char *fallback)
+{
+	char host[256] = "";
+	if (gethostname(host, sizeof host - 1) != 0)
+		host[0] = 0;
+	return text_make_name(host, fallback);
 }
 
 void settings_print_help(const struct settings_table *table)

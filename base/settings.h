@@ -65,8 +65,13 @@ enum err settings_load(const struct settings_table *table, int argc, char *const
 void settings_finish(const struct settings_table *table, void *target);
 
 /* Where a program keeps its state when nobody says: $XDG_STATE_HOME/fettle/NAME, else
- * ~/.local/state/fettle/NAME. The caller frees it; NULL when neither variable is set. */
+ * ~/.local/state/fettle/NAME; without a name, the folder of them all. The caller frees it; NULL,
+ * with fail() said, when neither variable is set. */
 char *settings_state_folder(const char *name);
+
+/* What a program is called when nobody says: the name of this machine as far as it is a name of
+ * ours, else `fallback`. The caller frees it. */
+char *settings_host_name(const char *fallback);
 
 /* The text of --help, written to stdout. */
 void settings_print_help(const struct settings_table *table);

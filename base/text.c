@@ -105,6 +105,23 @@ bool text_is_name(const char *text)
 	return true;
 }
 
+char *text_make_name(const char *text, const char *fallback)
+{
+	char name[NAME_SIZE_MAX + 1];
+	size_t size = 0;
+	for (; *text && size < NAME_SIZE_MAX; text++) {
+		bool keep = is_alnum(*text) || *text == '_' || (size && strchr(".-", *text));
+		if (keep)
+			name[size++] = *text;
+		else if (size && name[size - 1] != '-')
+			name[size++] = '-';
+	}
+	while (size && name[size - 1] == '-')
+		size--;
+	name[size] = 0;
+	return memory_copy_text(size ? name : fallback);
+}
+
 bool text_is_commit(const char *text)
 {
 	return strlen(text) == COMMIT_SIZE && strspn(text, "0123456789abcdef") == COMMIT_SIZE;

@@ -45,6 +45,10 @@ enum { NAME_SIZE_MAX = 64, COMMIT_SIZE = 40, REF_SIZE_MAX = 1024 };
  * '.' or '-', because they become file names. */
 bool text_is_name(const char *text);
 
+/* A name made of what a text has of one, with '-' for the rest; `fallback` when that is nothing.
+ * The caller frees it. */
+char *text_make_name(const char *text, const char *fallback);
+
 /* Exactly 40 lower-case hex digits. */
 bool text_is_commit(const char *text);
 

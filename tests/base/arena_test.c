@@ -118,7 +118,9 @@ Test(clock, durations_are_for_people)
 {
 	duration_reads(-5, "0ms");
 	duration_reads(850, "850ms");
+	duration_reads(3000, "3s");
 	duration_reads(4250, "4.2s");
+	duration_reads(600000, "10m");
 	duration_reads(200000, "3m 20s");
 	duration_reads(7500000, "2h 5m");
 	duration_reads(273600000, "3d 4h");

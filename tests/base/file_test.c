@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -165,7 +166,11 @@ Test(file, a_deep_tree_is_removed)
 	for (int i = 0; i < 400; i++)
 		text_add(&path, "d/");
 	cr_assert_eq(file_make_folder(path.data, 0755), OK, "%s", error_text());
+	struct rlimit few = { 100, 100 }; /* fewer than levels */
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	cr_assert_eq(file_make_folder("d/deep-0/full", 0755), OK);
 	cr_assert_eq(file_remove_tree("d"), OK, "%s", error_text());
+	cr_assert_neq(access("d", F_OK), 0);
 }
 
 Test(file, a_lock_keeps_others_out_until_it_is_closed)

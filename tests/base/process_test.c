@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 static const struct process plain = { .in = -1, .out = -1, .err = -1, .keep = -1 };
@@ -118,7 +119,7 @@ Test(process, a_new_session_is_led_by_the_child)
 {
 	struct process process = plain;
 	process.new_session = true;
-	says("test \"$(ps -o sid= -p $$ | tr -d ' ')\" = $$ && echo leader", process, "leader\n");
+	says("set -- $(cat /proc/$$/stat); test \"$6\" = $$ && echo leader", process, "leader\n");
 }
 
 Test(process, what_cannot_start_is_an_error)
@@ -146,4 +147,20 @@ Test(process, it_knows_its_own_path)
 {
 	scoped(free_text) char *self = process_self();
 	cr_assert(strstr(self, "base_process_test"), "%s", self);
+}
+
+Test(process, children_and_what_they_leave_are_ended)
+{
+	const char *const argv[] = { "sh", "-c", "sleep 1000 & exec sleep 1000", NULL };
+	struct process process = { .argv = argv, .in = -1, .out = -1, .err = -1, .keep = -1 };
+	pid_t pid, *children;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	cr_assert_eq(process_start(&process, &pid), OK, "%s", error_text());
+	cr_assert_eq(process_children(&children), 1);
+	cr_assert_eq(children[0], pid);
+	free(children);
+	process_end_children();
+	cr_assert_eq(process_children(&children), 0);
+	free(children);
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
 }

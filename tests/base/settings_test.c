@@ -157,21 +157,23 @@ Test(settings, a_list_is_replaced_by_a_later_source_and_added_to_within_one)
 
 Test(settings, an_unknown_flag_is_told_with_the_nearest)
 {
-	refuses(FLAGS("--slot", "3"), "fettle-test: unknown flag 'slot', did you mean 'slots'?");
+	refuses(FLAGS("--slot", "3"),
+	        "fettle-test: unknown flag '--slot', did you mean '--slots'?");
 	refuses(FLAGS("--wonderful"),
-	        "fettle-test: unknown flag 'wonderful'; see fettle-test --help");
+	        "fettle-test: unknown flag '--wonderful'; see fettle-test --help");
 	refuses(FLAGS("-x"), "fettle-test: unknown flag '-x'; see fettle-test --help");
-	refuses(FLAGS("--no-slots"), "fettle-test: unknown flag 'no-slots', did you mean 'slots'?");
+	refuses(FLAGS("--no-slots"),
+	        "fettle-test: unknown flag '--no-slots', did you mean '--slots'?");
 }
 
 Test(settings, a_value_of_the_wrong_kind_is_told)
 {
-	refuses(FLAGS("--slots", "many"), "fettle-test: slots needs a whole number, not 'many'");
-	refuses(FLAGS("--slots", "-1"), "fettle-test: slots needs a whole number, not '-1'");
+	refuses(FLAGS("--slots", "many"), "fettle-test: --slots needs a whole number, not 'many'");
+	refuses(FLAGS("--slots", "-1"), "fettle-test: --slots needs a whole number, not '-1'");
 	refuses(FLAGS("--poll-interval", "5"),
-	        "fettle-test: poll-interval needs a duration such as "
+	        "fettle-test: --poll-interval needs a duration such as "
 	        "200ms, 5s or 10m, not '5'");
-	refuses(FLAGS("--json=maybe"), "fettle-test: json is on or off, not 'maybe'");
+	refuses(FLAGS("--json=maybe"), "fettle-test: --json is on or off, not 'maybe'");
 	refuses(FLAGS("--slots"), "fettle-test: --slots needs a value (N)");
 	setenv("FETTLE_SLOTS", "x", 1);
 	refuses(NO_FLAGS, "FETTLE_SLOTS: slots needs a whole number, not 'x'");
@@ -271,4 +273,19 @@ Test(settings, help_shows_every_flag)
 		                              "[test]" };
 	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
 		cr_assert(strstr(shown, wanted[i]), "'%s' in\n%s", wanted[i], shown);
+}
+
+Test(settings, state_lies_where_the_variables_say)
+{
+	setenv("HOME", "/home/ada", 1);
+	unsetenv("XDG_STATE_HOME");
+	scoped(free_text) char *own = settings_state_folder("worker/one");
+	cr_assert_str_eq(own, "/home/ada/.local/state/fettle/worker/one");
+	setenv("XDG_STATE_HOME", "/state", 1);
+	scoped(free_text) char *all = settings_state_folder(NULL);
+	cr_assert_str_eq(all, "/state/fettle");
+	unsetenv("XDG_STATE_HOME");
+	unsetenv("HOME");
+	cr_assert_null(settings_state_folder("broker"));
+	cr_assert_str_eq(error_text(), "--state is needed: HOME is not set");
 }
