@@ -33,7 +33,7 @@ struct agent {
 	bool exited;
 	int signals;
 	enum err err;
-	enum { UNKNOWN, REACHED, AWAY } reach; /* of the broker, as last told in the log */
+	enum { UNKNOWN, REACHED, AWAY, REFUSED } reach; /* the broker, as last told in the log */
 };
 
 /* ---- effects ------------------------------------------------------------------------------- */
@@ -101,7 +101,8 @@ static void show_session(struct agent *agent, enum worker_session_state before)
 	if (state == WORKER_WELCOMED && agent->reach != REACHED) {
 		log_at(LOG_LEVEL_INFO, "connected broker=%s holding=%zu", agent->endpoint, holding);
 		agent->reach = REACHED;
-	} else if (state == WORKER_OFFLINE && before != state && agent->reach != AWAY) {
+	} else if (state == WORKER_OFFLINE && before != state && agent->reach != AWAY &&
+	           agent->reach != REFUSED) {
 		log_at(LOG_LEVEL_WARN, "broker does not answer broker=%s holding=%zu",
 		       agent->endpoint, holding);
 		agent->reach = AWAY;
@@ -124,6 +125,18 @@ static void feed(struct agent *agent, struct worker_event event)
 
 /* ---- events -------------------------------------------------------------------------------- */
 
+/* A refused hello is repeated for as long as it takes, and told once. */
+static void show_refusal(struct agent *agent, const struct msg_error *error)
+{
+	bool greeting = agent->core.session.state == WORKER_GREETING;
+	if (greeting && agent->reach == REFUSED)
+		return;
+	log_at(LOG_LEVEL_WARN, "broker refused code=%s reason=\"%s\"%s", error->code,
+	       error->reason ? error->reason : "", greeting ? "; trying again" : "");
+	if (greeting)
+		agent->reach = REFUSED;
+}
+
 static void receive(struct agent *agent)
 {
 	for (int i = 0; agent->socket && i < DRAIN_MAX; i++) {
@@ -137,9 +150,7 @@ static void receive(struct agent *agent)
 			continue;
 		}
 		if (message.type == MESSAGE_error)
-			log_at(LOG_LEVEL_WARN, "broker refused code=%s reason=\"%s\"",
-			       message.error.code,
-			       message.error.reason ? message.error.reason : "");
+			show_refusal(agent, &message.error);
 		feed(agent, (struct worker_event){ .kind = WORKER_RECEIVED, .message = &message });
 	}
 }

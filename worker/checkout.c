@@ -225,7 +225,7 @@ static enum err fetch_commit(const struct job *job)
 	all = has_commit(job);
 	if (all == OK || all == ERR_STOPPED)
 		return all;
-	return fail(ERR_REPOSITORY, "commit gone: %s is not in %s any more", offer->commit,
+	return fail(ERR_NOT_FOUND, "commit gone: %s is not in %s any more", offer->commit,
 	            offer->url);
 }
 
@@ -234,9 +234,13 @@ static enum err check_out(const struct job *job)
 	enum err err = make_work(job);
 	if (err)
 		return err;
-	return git(job, job->work, false,
-	           (const char *const[]){ "git", "checkout", "--quiet", "--force", "--detach",
-	                                  job->checkout->offer->commit, NULL });
+	err = git(job, job->work, false,
+	          (const char *const[]){ "git", "checkout", "--quiet", "--force", "--detach",
+	                                 job->checkout->offer->commit, NULL });
+	if (err == ERR_REPOSITORY)
+		return fail(err, "checkout of %s failed: see the log",
+		            job->checkout->offer->commit);
+	return err;
 }
 
 /* One job at a time changes a mirror; others wait, and can be stopped meanwhile. */
@@ -263,19 +267,50 @@ static enum err update_mirror(const struct job *job, bool anyway)
 	return fetch_commit(job);
 }
 
+static bool has_mirror(const struct job *job)
+{
+	scoped(free_text) char *head = text_format("%s/HEAD", job->mirror);
+	return access(head, F_OK) == 0;
+}
+
+/* A mirror is a cache, and the power may go in mid-fetch: what is wrong with it must not stay. The
+ * old one goes when the new one has the commit, so that a broken network costs nothing. */
+static enum err replace_mirror(const struct job *job)
+{
+	scoped(close_fd) int lock = -1;
+	scoped(free_text) char *path = text_format("%s.new", job->mirror);
+	struct job aside = *job;
+	enum err err;
+	aside.mirror = path;
+	joblog_line(&job->run->log, "fettle: the mirror may be damaged; fetching into a new one");
+	if ((err = lock_mirror(job, &lock)) || (err = file_remove_tree(path)) ||
+	    (err = make_mirror(path)) || (err = fetch_commit(&aside)) ||
+	    (err = file_remove_tree(job->mirror)))
+		return err;
+	if (rename(path, job->mirror) != 0)
+		return fail(ERR_SYSTEM, "rename '%s': %s", path, strerror(errno));
+	return OK;
+}
+
 /* A commit whose fetch was interrupted may be there without its files: a failed checkout fetches
  * once more. */
-static enum err fetch_and_check_out(const struct job *job)
+static enum err use_mirror(const struct job *job)
 {
 	enum err err = update_mirror(job, false);
 	if (err || (err = check_out(job)) != ERR_REPOSITORY)
 		return err;
-	if ((err = update_mirror(job, true)))
+	err = update_mirror(job, true);
+	return err ? err : check_out(job);
+}
+
+static enum err fetch_and_check_out(const struct job *job)
+{
+	bool known = has_mirror(job);
+	enum err err = use_mirror(job);
+	if (err != ERR_REPOSITORY || !known)
 		return err;
-	if ((err = check_out(job)) == ERR_REPOSITORY)
-		return fail(err, "checkout of %s failed: see the log",
-		            job->checkout->offer->commit);
-	return err;
+	err = replace_mirror(job);
+	return err ? err : check_out(job);
 }
 
 enum err checkout_commit(const struct checkout *checkout, struct run *run)

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -26,6 +27,7 @@ enum { LEAVE_MS = 2000 };
 void jobs_init(struct jobs *jobs, const struct worker_settings *settings)
 {
 	*jobs = (struct jobs){ .settings = settings, .program = process_self() };
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
 struct job *jobs_find(struct jobs *jobs, uint64_t job, uint32_t attempt)
@@ -206,8 +208,8 @@ static bool has_result(const struct job *job)
 	return access(path, F_OK) == 0;
 }
 
-/* A supervisor that was killed took its direct children along; the rest of the group is ours to
- * kill. */
+/* A supervisor that was killed took its group along, but for a group whose leader was stopped: that
+ * is ours to kill. */
 static void bury(struct job *job, int status)
 {
 	job->pid = 0;
@@ -227,6 +229,34 @@ static void bury(struct job *job, int status)
 	write_error(job, reason);
 }
 
+static bool is_supervisor(const struct jobs *jobs, pid_t pid)
+{
+	for (size_t i = 0; i < jobs->count; i++)
+		if (jobs->items[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* All our children are supervisors; the others were left by one that was killed, and may leave some
+ * themselves. */
+static void end_strangers(struct jobs *jobs)
+{
+	bool ended;
+	do {
+		pid_t *children;
+		size_t count = process_children(&children);
+		ended = jobs->strangers = false;
+		for (size_t i = 0; i < count; i++) {
+			if (is_supervisor(jobs, children[i]))
+				continue;
+			kill(children[i], SIGKILL);
+			jobs->strangers = true;
+			ended = waitpid(children[i], NULL, WNOHANG) > 0 || ended;
+		}
+		free(children);
+	} while (ended);
+}
+
 void jobs_reap(struct jobs *jobs)
 {
 	for (size_t i = jobs->count; i-- > 0;) {
@@ -236,9 +266,12 @@ void jobs_reap(struct jobs *jobs)
 			continue;
 		hear(job);
 		bury(job, status);
+		jobs->strangers = jobs->strangers || WIFSIGNALED(status);
 		if (job->forgotten && job->ended)
 			drop(jobs, job);
 	}
+	if (jobs->strangers)
+		end_strangers(jobs);
 }
 
 /* The result in the folder; when even that cannot be read, one that says so. */
@@ -303,8 +336,10 @@ static void wait_for_all(struct jobs *jobs, int64_t until_ms)
 			poll(&end, 1, (int)(until_ms - clock_mono_ms()));
 			hear(job);
 		}
-		if (job->pid && job->socket >= 0)
+		if (job->pid && job->socket >= 0) {
 			kill(job->pid, SIGKILL);
+			jobs->strangers = true;
+		}
 		if (job->pid)
 			bury(job, process_wait(job->pid));
 	}
@@ -316,6 +351,8 @@ void jobs_finish(struct jobs *jobs)
 		if (jobs->items[i].pid)
 			tell(&jobs->items[i], RUN_TELL_STOP, NULL);
 	wait_for_all(jobs, clock_mono_ms() + LEAVE_MS);
+	if (jobs->strangers)
+		process_end_children();
 	while (jobs->count > 0)
 		drop(jobs, &jobs->items[jobs->count - 1]);
 	free(jobs->items);

@@ -26,7 +26,8 @@ struct jobs {
 	struct job *items;
 	size_t count, capacity;
 	const struct worker_settings *settings;
-	char *program; /* our own path, for supervisors */
+	char *program;  /* our own path, for supervisors */
+	bool strangers; /* a supervisor was killed: what left its job's group comes to us */
 };
 
 void jobs_init(struct jobs *jobs, const struct worker_settings *settings);
@@ -55,7 +56,8 @@ size_t jobs_poll_items(const struct jobs *jobs, zmq_pollitem_t *items);
 /* Hear what supervisors say. */
 void jobs_listen(struct jobs *jobs);
 
-/* Collect supervisors that ended; one without a result gets one. */
+/* Collect supervisors that ended; one without a result gets one. What a killed one left is killed.
+ */
 void jobs_reap(struct jobs *jobs);
 
 /* The next job the core must hear of: its log grew (*ret_ended false) or it ended, with its result

@@ -40,9 +40,9 @@ int main(int argc, char **argv)
 	bool help;
 	log_start("fettle-worker", "info");
 	enum err err = settings_load(&worker_settings_table, argc, argv, &settings, &rest, &help);
-	if (!err)
-		err = run(&settings);
 	if (err && !help)
+		fprintf(stderr, "%s\n", error_text()); /* it names the program */
+	else if (!err && (err = run(&settings)))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 	settings_finish(&worker_settings_table, &settings);
 	return help ? 0 : error_exit_code(err);

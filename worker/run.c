@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/scoped.h"
 #include "base/text.h"
 
@@ -74,8 +75,8 @@ static void stop(struct run *run, enum run_stop why)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-/* The supervisor's end is the child's, whatever happens. */
-static void become_child(pid_t parent, pid_t group)
+/* The supervisor's end is the step's, whatever happens. */
+static void become_step(pid_t parent, pid_t group)
 {
 	sigset_t none;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -87,7 +88,23 @@ static void become_child(pid_t parent, pid_t group)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A process that does nothing: while it is unreaped, the group's number is ours. */
+/* The first of the group does nothing but be there: while it is unreaped, the group's number is
+ * ours. Only KILL ends it, and when the supervisor is killed it takes the group along: the kernel
+ * tells a step of that, but not what the step has started. */
+static _Noreturn void lead_group(pid_t parent)
+{
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	close_range(0, ~0U, 0);
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	while (getppid() == parent)
+		sigwaitinfo(&all, NULL);
+	kill(-getpid(), SIGKILL);
+	_exit(127);
+}
+
 static enum err start_group(struct run *run)
 {
 	if (run->group)
@@ -95,12 +112,8 @@ static enum err start_group(struct run *run)
 	pid_t parent = getpid(), pid = fork();
 	if (pid < 0)
 		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
-	if (pid == 0) {
-		close_range(0, ~0U, 0);
-		become_child(parent, 0);
-		for (;;)
-			pause();
-	}
+	if (pid == 0)
+		lead_group(parent);
 	setpgid(pid, pid);
 	run->group = pid;
 	run_tell(run, RUN_TELL_GROUP, &pid, sizeof pid);
@@ -133,7 +146,7 @@ static enum err start_command(struct run *run, const struct run_command *command
 	if (pid < 0)
 		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
 	if (pid == 0) {
-		become_child(parent, run->group);
+		become_step(parent, run->group);
 		exec_command(run, command);
 	}
 	setpgid(pid, run->group);
@@ -274,20 +287,16 @@ static size_t signal_all(const struct run *run, int signal_number)
 {
 	if (run->group && signal_number)
 		kill(-run->group, signal_number);
-	scoped(free_text) char *path = text_format("/proc/self/task/%d/children", (int)getpid());
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return 0;
-	size_t others = 0;
-	int pid;
-	while (fscanf(file, "%d", &pid) == 1) {
-		if (pid == run->group)
+	pid_t *children;
+	size_t count = process_children(&children), others = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (children[i] == run->group)
 			continue;
 		others++;
 		if (signal_number)
-			kill(pid, signal_number);
+			kill(children[i], signal_number);
 	}
-	fclose(file);
+	free(children);
 	return others;
 }
 

@@ -25,19 +25,6 @@ const struct settings_table worker_settings_table = {
 	.count = sizeof rows / sizeof *rows,
 };
 
-static char *host_name(void)
-{
-	char host[NAME_SIZE_MAX + 1] = "";
-	if (gethostname(host, sizeof host - 1) != 0 || !host[0])
-		return memory_copy_text("worker");
-	for (char *c = host; *c; c++) {
-		char one[2] = { *c, 0 };
-		if (!text_is_name(one) && (c == host || !strchr(".-", *c)))
-			*c = '_';
-	}
-	return memory_copy_text(host);
-}
-
 static enum err check_labels(const struct text_list *labels)
 {
 	if (labels->count > NAME_SIZE_MAX)
@@ -53,7 +40,7 @@ enum err worker_settings_complete(struct worker_settings *settings)
 {
 	enum err err;
 	if (!settings->name)
-		settings->name = host_name();
+		settings->name = settings_host_name("worker");
 	if (!text_is_name(settings->name))
 		return fail(ERR_USAGE, "--name: '%s' is not a name of [A-Za-z0-9._-]",
 		            settings->name);
@@ -67,12 +54,9 @@ enum err worker_settings_complete(struct worker_settings *settings)
 		return err;
 	if (settings->job_timeout_ms == 0)
 		return fail(ERR_USAGE, "--job-timeout: a job needs some time");
-	if (!settings->state) {
-		scoped(free_text) char *name = text_format("worker/%s", settings->name);
-		settings->state = settings_state_folder(name);
-	}
-	if (!settings->state)
-		return fail(ERR_USAGE, "--state is needed: HOME is not set");
+	scoped(free_text) char *folder = text_format("worker/%s", settings->name);
+	if (!settings->state && !(settings->state = settings_state_folder(folder)))
+		return ERR_USAGE;
 	if ((err = file_make_folder(settings->state, 0700)))
 		return err;
 	char *absolute = realpath(settings->state, NULL);

@@ -124,26 +124,14 @@ static void end_with(struct supervisor *supervisor, enum outcome outcome, const 
 	supervisor->result.reason = supervisor->reason[0] ? supervisor->reason : NULL;
 }
 
-static void print_duration(int64_t ms, char *text, size_t size)
-{
-	static const struct {
-		int64_t ms;
-		const char *unit;
-	} units[] = { { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
-	size_t i = 0;
-	while (ms % units[i].ms)
-		i++;
-	snprintf(text, size, "%" PRId64 "%s", ms / units[i].ms, units[i].unit);
-}
-
 /* The run stopped before the steps were done. */
 static void end_stopped(struct supervisor *supervisor)
 {
 	struct run *run = &supervisor->run;
 	if (run->stop == RUN_TIMED_OUT) {
-		char after[32];
-		print_duration(supervisor->timeout_ms, after, sizeof after);
-		end_with(supervisor, OUTCOME_timed_out, "timed out after %s", after);
+		char after[CLOCK_TEXT_SIZE];
+		end_with(supervisor, OUTCOME_timed_out, "timed out after %s",
+		         clock_duration_text(supervisor->timeout_ms, after));
 	} else if (run->stop == RUN_CANCELLED) {
 		end_with(supervisor, OUTCOME_cancelled, "%s", run->stop_reason);
 	}

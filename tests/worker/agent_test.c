@@ -9,6 +9,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -48,7 +49,9 @@ static void start_agent(void)
 		                     "--label",
 		                     "linux,x86_64",
 		                     NULL };
-	struct process process = { .argv = argv, .in = -1, .out = -1, .err = 2, .keep = -1 };
+	scoped(free_text) char *log = text_format("%s/agent.log", bench.state);
+	scoped(close_fd) int err = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	struct process process = { .argv = argv, .in = -1, .out = -1, .err = err, .keep = -1 };
 	cr_assert_eq(process_start(&process, &agent), OK, "%s", error_text());
 }
 
@@ -197,11 +200,14 @@ Test(agent, runs_a_job_sends_log_and_result_and_forgets_it)
 
 Test(agent, a_supervisor_that_dies_is_an_error_and_its_job_is_killed)
 {
-	greet_and_offer("sleep 1000 & echo \"sleeps $!\"; kill -9 $(cut -d' ' -f4 /proc/$$/stat);"
-	                "wait");
+	greet_and_offer("sleep 1000 & echo \"sleeps $!\"\n"
+	                "setsid sh -c 'sleep 1000 & wait' & echo \"escapes $!\"\n"
+	                "kill -9 $(cut -d' ' -f4 /proc/$$/stat); wait");
 	scoped(message_finish) struct message result = await(MESSAGE_result);
 	cr_expect_eq(result.result.outcome, OUTCOME_error);
 	cr_expect_str_eq(result.result.reason, "supervisor died (signal 9)");
+	bench_expect_gone(&bench, "sleeps");
+	bench_expect_gone(&bench, "escapes");
 	acknowledge();
 	expect_no_jobs_kept();
 }
@@ -272,4 +278,21 @@ Test(agent, a_killed_agent_takes_its_jobs_along)
 	scoped(message_finish) struct message hello = await(MESSAGE_hello);
 	cr_expect_eq(hello.hello.holding_count, 0);
 	cr_expect_eq(jobs_kept(), 0);
+}
+
+Test(agent, a_refusal_is_said_once)
+{
+	scoped(free_text) char *path = text_format("%s/agent.log", bench.state);
+	scoped(text_finish) struct text log = { 0 };
+	for (int i = 0; i < 3; i++) {
+		pass_over(MESSAGE_hello);
+		send_to_worker((struct message){ .type = MESSAGE_error,
+		                                 .error = { .code = "name_taken" } });
+	}
+	pass_over(MESSAGE_hello);
+	cr_assert_eq(file_read(path, 1 << 20, &log), OK);
+	const char *said = strstr(log.data, "broker refused code=name_taken");
+	cr_assert_not_null(said, "%s", log.data);
+	cr_expect_null(strstr(said + 1, "broker refused"), "%s", log.data);
+	cr_expect_null(strstr(log.data, "does not answer"), "%s", log.data);
 }

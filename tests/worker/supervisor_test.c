@@ -173,6 +173,24 @@ Test(supervisor, the_next_commit_comes_through_the_mirror_to_a_clean_folder)
 	expect(&second, OUTCOME_passed, "");
 }
 
+Test(supervisor, a_damaged_mirror_is_made_anew)
+{
+	struct msg_offer offer = offer_of("cat greeting");
+	scoped(message_finish) struct message first = bench_run(&bench, &offer);
+	expect(&first, OUTCOME_passed, "");
+	bench_git(&bench, "find ../mirrors -path '*/objects/[0-9a-f]*/*' -exec truncate -s 0 {} +;"
+	                  "for ref in ../mirrors/*/refs/fettle/*; do touch $ref.lock; done;"
+	                  "echo two > greeting && git commit -qam second");
+	offer = offer_of("grep two greeting");
+	scoped(message_finish) struct message second = bench_run(&bench, &offer);
+	expect(&second, OUTCOME_passed, "");
+	expect_in_log("fettle: the mirror may be damaged; fetching into a new one\n");
+	scoped(message_finish) struct message third = bench_run(&bench, &offer);
+	expect(&third, OUTCOME_passed, "");
+	scoped(free_text) char *log = bench_log(&bench);
+	cr_expect_str_eq(log, "$ grep two greeting\ntwo\n");
+}
+
 Test(supervisor, a_repository_of_another_user_can_be_read)
 {
 	if (getuid() != 0)
@@ -288,6 +306,16 @@ Test(supervisor, a_cancelled_job_ends_with_the_reason)
 	expect(&result, OUTCOME_cancelled, "not wanted");
 	bench_expect_gone(&bench, "sleeps");
 	expect_in_log("fettle: not wanted\n");
+}
+
+Test(supervisor, its_sudden_death_ends_what_the_steps_started)
+{
+	struct msg_offer offer = offer_of("(trap '' TERM; sleep 1000) & echo \"sleeps $!\"; wait");
+	bench_start(&bench, &offer, "500");
+	bench_wait_for_log(&bench, "\nsleeps ");
+	kill(bench.pid, SIGKILL);
+	cr_expect_eq(bench_wait(&bench), 128 + SIGKILL);
+	bench_expect_gone(&bench, "sleeps");
 }
 
 Test(supervisor, without_its_agent_it_ends_the_job_and_leaves_no_result)
