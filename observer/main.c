@@ -27,15 +27,14 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], POLL_FLAG) == 0)
 		return poll_main();
-	log_start("observer", "info");
+	log_start("fettle-observer", "info");
 	struct fettle_observer_settings settings = { 0 };
 	enum err err = observer_settings_load(argc, argv, &settings);
 	bool help = err == ERR_STOPPED;
-	if (!err)
-		err = run(&settings);
+	if (err && !help)
+		fprintf(stderr, "%s\n", error_text()); /* it names the program */
+	else if (!err && (err = run(&settings)))
+		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 	observer_settings_finish(&settings);
-	if (!err || help)
-		return 0;
-	log_at(LOG_LEVEL_ERROR, "%s", error_text());
-	return error_exit_code(err);
+	return help ? 0 : error_exit_code(err);
 }

@@ -64,9 +64,23 @@ enum err repository_fail(const char *what)
 	return fail(ERR_REPOSITORY, "%s: %s", what, why);
 }
 
+/* What the user and the machine tell git is not meant for us: a broken ~/.gitconfig must not stop a
+ * poll, nor one rewrite a url that workers fetch as it is. */
+static void ignore_settings(void)
+{
+	static const int levels[] = { GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
+		                      GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL };
+	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+		git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "");
+}
+
 void repository_library_start(void)
 {
+	/* What libgit2 1.5 does not know and a reader need not: sparse checkouts have the first. */
+	static const char *extensions[] = { "worktreeconfig", "preciousobjects" };
 	git_libgit2_init();
+	ignore_settings();
+	git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, extensions, (size_t)2);
 	git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
 	git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_SIZE_MAX);
 	git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, (size_t)MAPPED_SIZE_MAX);
@@ -311,11 +325,36 @@ static enum err list_wanted(const struct repository *repository, const struct re
 	return OK;
 }
 
-enum err repository_fetch(struct repository *repository, const struct repository_refs *refs)
+/* True when the object is here and something else. */
+static bool is_no_commit(git_odb *odb, const char *id)
+{
+	git_oid oid;
+	git_object_t type;
+	size_t size;
+	return git_oid_fromstr(&oid, id) == 0 &&
+	       git_odb_read_header(&size, &type, odb, &oid) == 0 && type != GIT_OBJECT_COMMIT;
+}
+
+/* As for local refs: one that names no commit is passed over. */
+static enum err drop_others(const struct repository *repository, struct repository_refs *refs)
+{
+	scoped(free_odb) git_odb *odb = NULL;
+	if (git_repository_odb(&odb, repository->git) != 0)
+		return repository_fail("open mirror");
+	size_t kept = 0;
+	for (size_t i = 0; i < refs->count; i++) {
+		if (is_no_commit(odb, refs->marks[i].commit))
+			continue;
+		refs->objects[kept] = refs->objects[i];
+		refs->marks[kept++] = refs->marks[i];
+	}
+	refs->count = kept;
+	return OK;
+}
+
+static enum err fetch(struct repository *repository, const struct repository_refs *refs)
 {
 	scoped(text_list_finish) struct text_list specs = { 0 };
-	if (!repository->remote)
-		return OK;
 	enum err err = list_wanted(repository, refs, &specs);
 	if (err || specs.count == 0)
 		return err;
@@ -329,4 +368,12 @@ enum err repository_fetch(struct repository *repository, const struct repository
 	if (git_remote_fetch(repository->remote, &words, &options, NULL) != 0)
 		return repository_fail("fetch");
 	return OK;
+}
+
+enum err repository_fetch(struct repository *repository, struct repository_refs *refs)
+{
+	if (!repository->remote)
+		return OK;
+	enum err err = fetch(repository, refs);
+	return err ? err : drop_others(repository, refs);
 }

@@ -36,8 +36,9 @@ enum err repository_list_refs(struct repository *repository, const struct rec_po
                               struct arena *arena, struct repository_refs *refs);
 void repository_refs_finish(struct repository_refs *refs);
 
-/* Bring the objects of all refs here; nothing to do for a path. */
-enum err repository_fetch(struct repository *repository, const struct repository_refs *refs);
+/* Bring the objects of all refs here, and drop the refs that turn out to name no commit. Nothing to
+ * do for a path. */
+enum err repository_fetch(struct repository *repository, struct repository_refs *refs);
 
 /* False only when the ref is surely not there, whatever the listing said. */
 bool repository_may_have_ref(const struct repository *repository, const char *ref);

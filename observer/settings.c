@@ -29,32 +29,16 @@ static const struct settings_table table = {
 	.count = sizeof rows / sizeof *rows,
 };
 
-static char *host_name(void)
-{
-	char host[256] = "";
-	if (gethostname(host, sizeof host - 1) != 0)
-		host[0] = 0;
-	return source_make_name(host, "observer");
-}
-
-static char *state_folder(void)
-{
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	if (state && *state)
-		return text_format("%s/fettle/observer", state);
-	return text_format("%s/.local/state/fettle/observer", home && *home ? home : "/tmp");
-}
-
 static enum err check_words(struct fettle_observer_settings *settings)
 {
 	settings->latest = strcmp(settings->policy, "latest") == 0;
 	if (!settings->latest && strcmp(settings->policy, "every") != 0)
 		return fail(ERR_USAGE, "--policy is every or latest, not '%s'", settings->policy);
-	if (!log_start("observer", settings->log_level))
+	if (!log_start("fettle-observer", settings->log_level))
 		return fail(ERR_USAGE, "--log-level is error, warn, info or debug, not '%s'",
 		            settings->log_level);
 	if (!settings->name)
-		settings->name = host_name();
+		settings->name = settings_host_name("observer");
 	if (!text_is_name(settings->name))
 		return fail(ERR_USAGE, "--name: '%s' is not a name of [A-Za-z0-9._-]",
 		            settings->name);
@@ -81,11 +65,9 @@ static enum err add_sources(struct fettle_observer_settings *settings,
                             const struct text_list *arguments)
 {
 	if (arguments->count == 0)
-		return fail(ERR_USAGE, "%s: no repository given; see %s --help", table.program,
-		            table.program);
+		return fail(ERR_USAGE, "no repository given; see %s --help", table.program);
 	if (arguments->count > OBSERVER_REPOSITORIES_MAX)
-		return fail(ERR_USAGE, "%s: at most %d repositories", table.program,
-		            OBSERVER_REPOSITORIES_MAX);
+		return fail(ERR_USAGE, "at most %d repositories", OBSERVER_REPOSITORIES_MAX);
 	for (size_t i = 0; i < arguments->count; i++) {
 		enum err err = source_add(&settings->sources, arguments->items[i]);
 		if (err)
@@ -96,8 +78,8 @@ static enum err add_sources(struct fettle_observer_settings *settings,
 
 static enum err make_state(struct fettle_observer_settings *settings)
 {
-	if (!settings->state)
-		settings->state = state_folder();
+	if (!settings->state && !(settings->state = settings_state_folder("observer")))
+		return ERR_USAGE;
 	enum err err = file_make_folder(settings->state, 0700);
 	if (err)
 		return err;
@@ -117,11 +99,13 @@ enum err observer_settings_load(int argc, char *const *argv,
 	scoped(text_list_finish) struct text_list arguments = { 0 };
 	bool help = false;
 	enum err err = settings_load(&table, argc, argv, settings, &arguments, &help);
-	if (err || (err = check_words(settings)) || (err = check_patterns(&settings->ref)) ||
-	    (err = address_parse(settings->broker, &settings->address)) ||
-	    (err = add_sources(settings, &arguments)))
+	if (err)
 		return err;
-	return make_state(settings);
+	if ((err = check_words(settings)) || (err = check_patterns(&settings->ref)) ||
+	    (err = address_parse(settings->broker, &settings->address)) ||
+	    (err = add_sources(settings, &arguments)) || (err = make_state(settings)))
+		return fail(err, "%s: %s", table.program, error_text());
+	return OK;
 }
 
 void observer_settings_finish(struct fettle_observer_settings *settings)

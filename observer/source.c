@@ -20,24 +20,6 @@ bool source_is_path(const char *url)
 	return !colon || (slash && slash < colon); /* host:path is ssh, as in git */
 }
 
-char *source_make_name(const char *text, const char *fallback)
-{
-	char name[NAME_SIZE_MAX + 1];
-	size_t size = 0;
-	for (; *text && size < NAME_SIZE_MAX; text++) {
-		char one[2] = { *text, 0 };
-		bool keep = text_is_name(one) || (size && (*text == '.' || *text == '-'));
-		if (keep)
-			name[size++] = *text;
-		else if (size && name[size - 1] != '-')
-			name[size++] = '-';
-	}
-	while (size && name[size - 1] == '-')
-		size--;
-	name[size] = 0;
-	return memory_copy_text(size ? name : fallback);
-}
-
 /* The last component of a path or url, without ".git". */
 static char *last_component(const char *url)
 {
@@ -68,10 +50,10 @@ static bool is_known(const struct source_list *list, const char *name)
 static char *unique_name(const struct source_list *list, const char *url)
 {
 	scoped(free_text) char *component = last_component(url);
-	char *name = source_make_name(component, "repository");
+	char *name = text_make_name(component, "repository");
 	for (int i = 2; is_known(list, name); i++) {
 		free(name);
-		scoped(free_text) char *base = source_make_name(component, "repository");
+		scoped(free_text) char *base = text_make_name(component, "repository");
 		name = text_format("%.*s-%d", NAME_SIZE_MAX - 8, base, i);
 	}
 	return name;

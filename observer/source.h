@@ -25,7 +25,3 @@ void source_list_finish(struct source_list *list);
 
 /* Paths are read in place, urls through a mirror. */
 bool source_is_path(const char *url);
-
-/* A name (text_is_name) made from any text; `fallback` when nothing of it can be kept. The caller
- * frees it. */
-char *source_make_name(const char *text, const char *fallback);

@@ -236,12 +236,14 @@ static void push_all(struct observer_core *core, struct observer_watch *watch,
 void watch_receive_poll(struct observer_core *core, struct observer_watch *watch,
                         const struct observer_poll *poll, struct observer_effects *out)
 {
-	if (poll->error) {
+	bool failed = poll->error && !poll->refs;
+	if (failed) {
 		fail_poll(core, watch, poll->error, out);
-	} else {
+	} else { /* one damaged ref must not slow the others down */
 		watch->failures = 0;
-		watch->next_ms = poll->more ? core->now_ms : watch->round_ms + core->interval_ms;
-		set_health(core, watch, NULL, out);
+		watch->next_ms = poll->more && !poll->error ? core->now_ms
+		                                            : watch->round_ms + core->interval_ms;
+		set_health(core, watch, poll->error, out);
 		if (!watch->polled_wall_ms || (watch->refs == 0) != (poll->refs == 0))
 			core->report_ms = core->now_ms;
 		watch->polled_wall_ms = core->wall_ms;
@@ -249,7 +251,7 @@ void watch_receive_poll(struct observer_core *core, struct observer_watch *watch
 	}
 	if (core->away) { /* nobody to push to: when the broker is back, the round starts anew */
 		watch_restart_round(core, watch);
-		if (poll->error)
+		if (failed)
 			watch->due_ms = watch->next_ms;
 		return;
 	}
@@ -353,7 +355,7 @@ struct rec_watched watch_health(const struct observer_core *core,
 	                    : watch->polled_wall_ms && watch->refs ? "ok"
 	                                                           : "waiting";
 	const char *why = watch->error                            ? watch->error
-	                  : watch->polled_wall_ms && !watch->refs ? "no commits yet"
+	                  : watch->polled_wall_ms && !watch->refs ? "no commit on a watched ref yet"
 	                                                          : "";
 	return (struct rec_watched){
 		.repository = watch->repository,

@@ -41,8 +41,8 @@ struct observer_settings {
 
 /* What a poll of a repository found. */
 struct observer_poll {
-	const char *error;           /* NULL: it worked. There may be updates all the same. */
-	size_t refs;                 /* watched refs that are there */
+	const char *error;           /* NULL: it worked. With refs: not for all of them. */
+	size_t refs;                 /* watched refs that are there; 0 as well when it failed */
 	bool more;                   /* the walk was cut: poll again at once */
 	const struct rec_mark *gone; /* marks whose ref is not there */
 	size_t gone_count;

@@ -316,7 +316,8 @@ Test(scan, an_annotated_tag_means_its_commit)
 	               "git tag blob $(echo x | git hash-object -w --stdin)");
 	for (int remote = 0; remote < 2; remote++) {
 		look_at(remote ? keep_url() : git_path("repo"));
-		cr_assert_geq(scan.result.updates, 2);
+		cr_assert_null(scan.result.error, "%s", scan.result.error);
+		cr_assert_eq(scan.result.updates, 2);
 		cr_assert_str_eq(update(scan.result.updates - 1)->ref, "refs/tags/v1");
 		cr_assert_str_eq(update(scan.result.updates - 1)->to, tip);
 	}
@@ -335,6 +336,16 @@ Test(scan, repositories_of_others_and_linked_work_trees_are_read_too)
 	cr_assert_null(scan.result.error, "%s", scan.result.error);
 	cr_assert_eq(scan.result.refs, 2);
 	cr_assert_str_eq(update(0)->to, tip);
+}
+
+Test(scan, a_sparse_checkout_is_read_too)
+{
+	git_make("repo");
+	git_commits("repo", 1);
+	git_sh("repo", "git sparse-checkout set tests\n"
+	               "git config core.repositoryFormatVersion 1"); /* as in a partial clone */
+	look();
+	cr_assert_eq(scan.result.updates, 1);
 }
 
 Test(scan, what_is_no_repository_says_so)
@@ -491,5 +502,22 @@ Test(scan, a_child_that_dies_is_an_error)
 	poll_finish(&child, &answer);
 	cr_assert_str_eq(answer.poll.error, "the poll ended without an answer");
 	cr_assert_eq(child.pid, 0);
+	poll_answer_finish(&answer);
+}
+
+Test(scan, what_the_user_tells_git_is_not_for_the_child)
+{
+	struct poll child = { 0 };
+	struct poll_answer answer = { 0 };
+	git_make("repo");
+	git_commits("repo", 1);
+	git_sh(".", "echo '[broken' >.gitconfig");
+	cr_assert_eq(poll_start(&child, getenv("FETTLE_OBSERVER"), request_for(git_path("repo")),
+	                        NULL, 0),
+	             OK, "%s", error_text());
+	cr_assert(wait_for_child(&child, 20000));
+	poll_finish(&child, &answer);
+	cr_assert_null(answer.poll.error, "%s", answer.poll.error);
+	cr_assert_eq(answer.poll.update_count, 1);
 	poll_answer_finish(&answer);
 }

@@ -367,6 +367,27 @@ Test(watch, a_failing_repository_backs_off_alone)
 	cr_assert_eq(said, 1);
 }
 
+Test(watch, a_damaged_ref_does_not_slow_the_others_down)
+{
+	reach_poll(C1);
+	answer_report();
+	polled(0, (struct observer_poll){ .error = "ref bad", .refs = 2 });
+	answer_report();
+	expect("[100] say repository failing repository=one error=\"ref bad\"\n"
+	       "[100] report one:failing\n");
+	for (int64_t round_ms = 5100; round_ms < 60000; round_ms += 5000) {
+		pass_time(round_ms);
+		cr_assert_not_null(strstr(trace.data, "status?"), "%s", trace.data);
+		answer_status("ok");
+		answer_marks(0, C1);
+		if (strstr(trace.data, "report"))
+			answer_report();
+		text_clear(&trace);
+		polled(0, (struct observer_poll){ .error = "ref bad", .refs = 2 });
+		expect("");
+	}
+}
+
 Test(watch, a_repository_that_works_again_is_said_once)
 {
 	reach_poll(C1);
@@ -467,7 +488,7 @@ Test(watch, an_empty_repository_waits)
 	polled(0, (struct observer_poll){ .refs = 0 });
 	const struct rec_report_params *report = effects.items[effects.count - 1].report;
 	cr_assert_str_eq(report->repositories[0].state, "waiting");
-	cr_assert_str_eq(report->repositories[0].error, "no commits yet");
+	cr_assert_str_eq(report->repositories[0].error, "no commit on a watched ref yet");
 	cr_assert_str_eq(report->repositories[0].observer, "eye");
 	cr_assert_eq(report->repositories[0].polled_at, 1000100);
 }
