@@ -148,23 +148,16 @@ void child_stop(struct child *children, size_t count, size_t first, size_t end)
 	}
 }
 
-/* As a subreaper we get the children of our dead children; they may have children, too. */
-void child_sweep(void)
+/* "TIME PROGRAM LEVEL: " is how log_at() begins a line. */
+static const char *skip_stamp(const char *line)
 {
-	scoped(free_text) char *path = text_format("/proc/self/task/%d/children", (int)getpid());
-	for (;;) {
-		int pid;
-		FILE *list = fopen(path, "re");
-		bool any = false;
-		while (list && fscanf(list, "%d", &pid) == 1) {
-			kill(pid, SIGKILL);
-			any = true;
-		}
-		if (list)
-			fclose(list);
-		if (!any || waitpid(-1, NULL, 0) < 0)
-			return;
+	static const char *const levels[] = { " error: ", " warn: ", " info: ", " debug: " };
+	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+		const char *level = strstr(line, levels[i]), *colon = strstr(line, ": ");
+		if (level && colon == level + strlen(levels[i]) - 2)
+			return level + strlen(levels[i]);
 	}
+	return line;
 }
 
 char *child_last_line(const struct child *child)
@@ -181,6 +174,7 @@ char *child_last_line(const struct child *child)
 	tail[got > 0 ? got : 0] = 0;
 	const char *start = strrchr(tail, '\n');
 	start = start ? start + 1 : tail;
+	start = skip_stamp(start);
 	text_add_printable(&line, start, strlen(start));
 	return text_take(&line);
 }

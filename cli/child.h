@@ -41,10 +41,8 @@ void child_plan_restart(struct child *child);
  * gone. All `count` children are named, because ends come in any order. */
 void child_stop(struct child *children, size_t count, size_t first, size_t end);
 
-/* End whatever our children left behind and we inherited. */
-void child_sweep(void);
-
-/* The last line that it logged; the caller frees it. "" when there is none. */
+/* The last line that it logged, without time and level; the caller frees it. "" when there is none.
+ */
 char *child_last_line(const struct child *child);
 
 void child_finish(struct child *child);

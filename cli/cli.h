@@ -27,10 +27,6 @@ struct session {
 #include "cli/commands.def"
 #undef COMMAND
 
-/* Where state lives when nobody says so: $XDG_STATE_HOME/fettle or ~/.local/state/fettle. The
- * caller frees it. */
-char *session_state_folder(void);
-
 /* client_call() for records of memory that lasts as long as the session. */
 enum err session_ask(struct session *session, const char *method, enum record_type params_type,
                      const void *params, enum record_type result_type, void *result);

@@ -115,9 +115,12 @@ static enum err wait_for_broker(struct session *session, struct reading *reading
 static void say_no_log(const struct reading *reading, const struct rec_log_result *part)
 {
 	scoped(text_finish) struct text line = { 0 };
-	text_addf(&line, "fettle: %s never ran", reading->name);
 	if (part->outcome)
-		text_addf(&line, ", it is %s", outcome_text(part->outcome));
+		text_addf(&line, "fettle: %s never ran, it is %s", reading->name,
+		          outcome_text(part->outcome));
+	else
+		text_addf(&line, "fettle: %s has not run yet; fettle queue says why",
+		          reading->name);
 	if (part->reason) {
 		text_add(&line, ": ");
 		output_add(&line, TINT_NONE, part->reason);

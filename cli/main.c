@@ -1,5 +1,6 @@
 /* The fettle command: from the table of verbs to the verb's function and its exit code. */
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/scoped.h"
 #include "cli/child.h"
 #include "cli/cli.h"
@@ -99,9 +100,11 @@ static enum err find_broker(const struct options *options, struct address *ret_a
 {
 	if (options->broker)
 		return address_parse(options->broker, ret_address);
-	scoped(free_text) char *fallback = session_state_folder();
-	scoped(free_text) char *folder =
-		text_format("ipc:%s/broker", options->state ? options->state : fallback);
+	scoped(free_text) char *state =
+		options->state ? memory_copy_text(options->state) : settings_state_folder(NULL);
+	if (!state)
+		return ERR_USAGE;
+	scoped(free_text) char *folder = text_format("ipc:%s/broker", state);
 	return address_parse(folder, ret_address);
 }
 

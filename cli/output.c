@@ -137,21 +137,20 @@ static size_t width_of(const char *text)
 }
 
 /* Keep `width` characters, the last of them an ellipsis when something was cut. */
-static void cut(char *text, size_t width)
+static void cut(struct cell *cell, size_t width)
 {
-	if (width_of(text) <= width)
+	if (width_of(cell->text) <= width)
 		return;
 	size_t seen = 0;
-	char *at = text;
+	char *at = cell->text;
 	for (; *at; at++) {
 		bool starts = ((unsigned char)*at & 0xc0) != 0x80;
 		if (starts && ++seen == width)
 			break;
 	}
-	if (strlen(at) >= sizeof "…" - 1)
-		memcpy(at, "…", sizeof "…");
-	else
-		*at = 0;
+	char *shorter = text_format("%.*s…", (int)(at - cell->text), cell->text);
+	free(cell->text);
+	cell->text = shorter;
 }
 
 static void add_row(const struct columns *table, size_t first, const size_t *widths,
@@ -160,10 +159,10 @@ static void add_row(const struct columns *table, size_t first, const size_t *wid
 	size_t used = strlen(indent);
 	text_add(line, indent);
 	for (size_t column = 0; column < table->columns; column++) {
-		const struct cell *cell = &table->cells[first + column];
+		struct cell *cell = &table->cells[first + column];
 		bool last = column + 1 == table->columns;
 		if (last && output.width)
-			cut(cell->text, output.width > used + 8 ? output.width - used : 8);
+			cut(cell, output.width > used + 8 ? output.width - used : 8);
 		output_add(line, cell->tint, cell->text);
 		if (!last)
 			text_addf(line, "%*s", (int)(widths[column] - width_of(cell->text)) + 2,

@@ -4,8 +4,16 @@
 
 #include <string.h>
 
-static const char *const titles[] = { "JOB", "NAME",   "COMMIT", "REPOSITORY", "STATE",
-	                              "AGE", "LABELS", "WORKER", "REASON" };
+static const char *const titles[] = { "JOB",   "NAME", "COMMIT", "REPOSITORY",
+	                              "STATE", "AGE",  "LABELS", "WORKER OR REASON" };
+
+/* The state column says "waiting" already. */
+static const char *without_state(const char *reason)
+{
+	static const char state[] = "waiting: ";
+	bool known = reason && strncmp(reason, state, sizeof state - 1) == 0;
+	return known ? reason + sizeof state - 1 : reason;
+}
 
 static void add(struct columns *table, const void *row)
 {
@@ -19,14 +27,13 @@ static void add(struct columns *table, const void *row)
 	columns_add(table, leased ? TINT_YELLOW : TINT_NONE, leased ? "running" : "waiting");
 	columns_add(table, TINT_NONE, output_age(leased ? job->started_at : job->queued_at, text));
 	columns_add(table, TINT_NONE, job->labels);
-	columns_add(table, TINT_NONE, leased ? job->worker : NULL);
-	columns_add(table, TINT_NONE, job->reason);
+	columns_add(table, TINT_NONE, leased ? job->worker : without_state(job->reason));
 }
 
 enum err verb_queue(struct session *session)
 {
 	static const struct listing listing = { "queue", RECORD_queue_result,
-		                                9,       titles,
+		                                8,       titles,
 		                                add,     "Nothing waits and nothing runs." };
 	return listing_print(session, &listing);
 }

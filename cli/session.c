@@ -1,16 +1,8 @@
-/* What the verbs share: asking the broker, and where it is by default. */
+/* What the verbs share: asking the broker, and waiting for it. */
 #include "base/scoped.h"
 #include "cli/cli.h"
 
 #include <string.h>
-
-char *session_state_folder(void)
-{
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	if (state && *state)
-		return text_format("%s/fettle", state);
-	return text_format("%s/.local/state/fettle", home && *home ? home : "/var/tmp");
-}
 
 enum err session_ask(struct session *session, const char *method, enum record_type params_type,
                      const void *params, enum record_type result_type, void *result)

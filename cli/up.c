@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/scoped.h"
 #include "cli/child.h"
 #include "cli/cli.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -20,6 +22,7 @@ enum {
 	START_MS = 30000, /* for the broker to answer */
 	TURN_MS = 250,    /* children are looked at this often */
 	HEALTH_MS = 2000, /* repositories are looked at this often */
+	ORPHAN_MS = 5000, /* for what a killed worker left to end by itself */
 	WORKERS_MAX = 64,
 	CHILDREN_MAX = WORKERS_MAX + 2,
 	EXIT_USAGE = 2,
@@ -35,6 +38,7 @@ struct house {
 	struct child children[CHILDREN_MAX];
 	size_t count;
 	int64_t health_ms;         /* when repositories are looked at again */
+	int64_t orphans_end_ms;    /* when orphans are killed; 0: there are none */
 	struct text_list troubles; /* "name: error" of repositories that have one */
 };
 
@@ -55,17 +59,22 @@ static void add_list_flag(struct child *child, const char *flag, const struct te
 		add_flag(child, flag, values->items[i]);
 }
 
-/* A child with its program, state folder and log; the caller adds the rest. */
+/* A child with its program, state folder and log; the caller adds the rest. `folder` is its place
+ * in ours: "worker/local-1" is, for people, the worker local-1. */
 static enum err add_child(struct house *house, const char *program, const char *folder,
-                          const char *name, struct child **ret_child)
+                          struct child **ret_child)
 {
 	scoped(free_text) char *path = child_program(program);
 	scoped(free_text) char *state = text_format("%s/%s", house->folder, folder);
 	if (!path)
 		return ERR_SYSTEM;
 	struct child *child = &house->children[house->count++];
-	child->name = memory_copy_text(name);
-	child->log_path = text_format("%s/%s.log", house->folder, name);
+	const char *slash = strchr(folder, '/');
+	int size = slash ? (int)(slash - folder) : (int)strlen(folder);
+	const char *own = slash ? slash + 1 : "";
+	child->name = text_format("%.*s%s%s", size, folder, slash ? " " : "", own);
+	child->log_path =
+		text_format("%s/%.*s%s%s.log", house->folder, size, folder, slash ? "-" : "", own);
 	text_list_add(&child->argv, path);
 	add_flag(child, "--state", state);
 	*ret_child = child;
@@ -77,7 +86,7 @@ static enum err add_observer(struct house *house, const char *broker,
 {
 	const struct options *options = house->session->options;
 	struct child *child;
-	enum err err = add_child(house, "fettle-observer", "observer", "observer", &child);
+	enum err err = add_child(house, "fettle-observer", "observer", &child);
 	if (err)
 		return err;
 	add_flag(child, "--broker", broker);
@@ -100,9 +109,8 @@ static enum err add_worker(struct house *house, const char *broker, int64_t numb
 	const struct options *options = house->session->options;
 	scoped(free_text) char *name = text_format("local-%lld", (long long)number);
 	scoped(free_text) char *folder = text_format("worker/%s", name);
-	scoped(free_text) char *title = text_format("worker-%lld", (long long)number);
 	struct child *child;
-	enum err err = add_child(house, "fettle-worker", folder, title, &child);
+	enum err err = add_child(house, "fettle-worker", folder, &child);
 	if (err)
 		return err;
 	add_flag(child, "--broker", broker);
@@ -127,7 +135,7 @@ static enum err add_children(struct house *house, const struct text_list *reposi
 	for (int64_t i = 1; i <= options->workers && !err; i++)
 		err = add_worker(house, broker, i);
 	if (!err)
-		err = add_child(house, "fettle-broker", "broker", "broker", &child);
+		err = add_child(house, "fettle-broker", "broker", &child);
 	if (!err)
 		add_flag(child, "--listen", options->listen);
 	return err;
@@ -176,19 +184,52 @@ static enum err start_others(struct house *house)
 
 static void say_ended(const struct child *child)
 {
+	char delay[CLOCK_TEXT_SIZE];
 	scoped(free_text) char *line = child_last_line(child);
 	scoped(free_text) char *how =
 		WIFSIGNALED(child->status)
-			? text_format("was killed (%s)", strsignal(WTERMSIG(child->status)))
-			: text_format("ended with exit code %d", WEXITSTATUS(child->status));
-	fprintf(stderr, "fettle: the %s %s; it starts again in %lld ms; its last words: %s\n",
-	        child->name, how, (long long)child->delay_ms, line);
+			? text_format("was killed (signal %d)", WTERMSIG(child->status))
+			: text_format("ended with exit code %d (%s)", WEXITSTATUS(child->status),
+	                              line);
+	fprintf(stderr, "fettle: the %s %s; it starts again in %s; its log: %s\n", child->name, how,
+	        clock_duration_text(child->delay_ms, delay), child->log_path);
+}
+
+static bool is_ours(const struct house *house, pid_t pid)
+{
+	for (size_t i = 0; i < house->count; i++)
+		if (house->children[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* What a killed worker leaves comes to us: supervisors, which end their jobs in order and then
+ * themselves, and what escaped from those that were killed as well. */
+static void end_orphans(struct house *house)
+{
+	pid_t *pids;
+	size_t count = process_children(&pids), orphans = 0;
+	int64_t now_ms = clock_mono_ms();
+	bool late = house->orphans_end_ms && now_ms >= house->orphans_end_ms;
+	for (size_t i = 0; i < count; i++) {
+		if (is_ours(house, pids[i]))
+			continue;
+		orphans++;
+		if (late)
+			kill(pids[i], SIGKILL);
+	}
+	free(pids);
+	if (!orphans)
+		house->orphans_end_ms = 0;
+	else if (!house->orphans_end_ms)
+		house->orphans_end_ms = now_ms + ORPHAN_MS;
 }
 
 /* Ended children get a time to start again; exit code 2 means that it would only end again. */
 static enum err tend_children(struct house *house)
 {
 	child_reap(house->children, house->count);
+	end_orphans(house);
 	for (size_t i = 0; i < house->count; i++) {
 		struct child *child = &house->children[i];
 		enum err err = OK;
@@ -209,35 +250,34 @@ static enum err tend_children(struct house *house)
 	return OK;
 }
 
-static bool list_has(const struct text_list *list, const char *item)
+/* Where the list says "repository: ..."; its count when it does not. */
+static size_t find_trouble(const struct text_list *troubles, const char *repository)
 {
-	for (size_t i = 0; i < list->count; i++)
-		if (strcmp(list->items[i], item) == 0)
-			return true;
-	return false;
+	size_t size = strlen(repository), i = 0;
+	while (i < troubles->count && (strncmp(troubles->items[i], repository, size) != 0 ||
+	                               troubles->items[i][size] != ':'))
+		i++;
+	return i;
 }
 
 /* Say each new trouble of a repository, and its end, once. */
-static void compare_troubles(struct house *house, const struct rec_status_result *status)
+static void say_trouble(struct text_list *troubles, const struct rec_watched *watched)
 {
-	struct text_list now = { 0 };
-	for (size_t i = 0; i < status->repositories_count; i++) {
-		const struct rec_watched *watched = &status->repositories[i];
-		if (!watched->error)
-			continue;
-		scoped(text_finish) struct text line = { 0 };
-		output_add(&line, TINT_NONE, watched->repository);
-		text_add(&line, ": ");
-		output_add(&line, TINT_NONE, watched->error);
-		text_list_add(&now, line.data);
+	scoped(text_finish) struct text line = { 0 };
+	size_t at = find_trouble(troubles, watched->repository);
+	bool known = at < troubles->count;
+	output_add(&line, TINT_NONE, watched->repository);
+	text_add(&line, ": ");
+	output_add(&line, TINT_NONE, watched->error ? watched->error : "fine again");
+	if (known ? strcmp(troubles->items[at], line.data) == 0 : !watched->error)
+		return;
+	fprintf(stderr, "fettle: %s\n", line.data);
+	if (known) {
+		free(troubles->items[at]);
+		troubles->items[at] = troubles->items[--troubles->count];
 	}
-	for (size_t i = 0; i < now.count; i++)
-		if (!list_has(&house->troubles, now.items[i]))
-			fprintf(stderr, "fettle: %s\n", now.items[i]);
-	for (size_t i = 0; i < house->troubles.count && now.count == 0; i++)
-		fprintf(stderr, "fettle: no more: %s\n", house->troubles.items[i]);
-	text_list_finish(&house->troubles);
-	house->troubles = now;
+	if (watched->error)
+		text_list_add(troubles, line.data);
 }
 
 static enum err look_at_repositories(struct house *house)
@@ -248,8 +288,8 @@ static enum err look_at_repositories(struct house *house)
 		return OK;
 	enum err err = session_ask(session, "status", RECORD_no_params, NULL, RECORD_status_result,
 	                           &status);
-	if (!err)
-		compare_troubles(house, &status);
+	for (size_t i = 0; !err && i < status.repositories_count; i++)
+		say_trouble(&house->troubles, &status.repositories[i]);
 	arena_reset(&session->arena);
 	house->health_ms = clock_mono_ms() + HEALTH_MS;
 	return err == ERR_STOPPED ? err : OK; /* a broker that is away comes back */
@@ -295,8 +335,9 @@ static enum err find_folder(struct house *house)
 {
 	char path[PATH_MAX];
 	const char *state = house->session->options->state;
-	scoped(free_text) char *folder = state ? memory_copy_text(state) : session_state_folder();
-	enum err err = file_make_folder(folder, 0750);
+	scoped(free_text) char *folder =
+		state ? memory_copy_text(state) : settings_state_folder(NULL);
+	enum err err = folder ? file_make_folder(folder, 0750) : ERR_USAGE;
 	if (err)
 		return err;
 	if (!realpath(folder, path))
@@ -354,7 +395,7 @@ static void stop(struct house *house)
 	child_stop(house->children, house->count, 0, workers);
 	child_stop(house->children, house->count, workers, broker);
 	child_stop(house->children, house->count, broker, house->count);
-	child_sweep();
+	process_end_children();
 }
 
 enum err verb_up(struct session *session)

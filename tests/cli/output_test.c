@@ -5,6 +5,10 @@
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <pty.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 Test(output, refs_lose_their_prefix)
 {
@@ -54,4 +58,30 @@ Test(output, columns_are_as_wide_as_their_widest_cell, .init = cr_redirect_stdou
 	cr_assert_stdout_eq_str("  A     LONGER  LAST\n"
 	                        "  x     -       end\n"
 	                        "  gr\xc3\xbc\xc3\x9f  7       more\n");
+}
+
+Test(output, the_last_column_is_cut_to_the_terminal)
+{
+	static const char *const titles[] = { "A", "LAST" };
+	const struct winsize size = { .ws_row = 24, .ws_col = 14 };
+	char shown[200];
+	int ends[2], real = dup(STDOUT_FILENO);
+	cr_assert_eq(openpty(&ends[0], &ends[1], NULL, NULL, &size), 0);
+	setenv("NO_COLOR", "1", 1);
+	dup2(ends[1], STDOUT_FILENO);
+	output_start();
+	struct columns table = columns_start(2, titles);
+	columns_add(&table, TINT_NONE, "x");
+	columns_add(&table, TINT_NONE, "123456789012"); /* one character too many */
+	columns_add(&table, TINT_NONE, "y");
+	columns_add(&table, TINT_NONE, "12345678901");
+	columns_print(&table, "");
+	columns_finish(&table);
+	fflush(stdout);
+	dup2(real, STDOUT_FILENO);
+	ssize_t got = read(ends[0], shown, sizeof shown - 1);
+	shown[got > 0 ? got : 0] = 0;
+	cr_assert_str_eq(shown, "A  LAST\r\n"
+	                        "x  1234567890…\r\n"
+	                        "y  12345678901\r\n");
 }

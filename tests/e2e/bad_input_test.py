@@ -43,7 +43,7 @@ class BadInput(Case):
         for name in ("broker", "observer", "worker"):
             code, words = self.end_of([program(name), "--lissten", "x"])
             self.assertEqual(code, 2, words)
-            self.assertRegex(words, "unknown flag 'lissten'")
+            self.assertRegex(words, "unknown flag '--lissten'")
             with open(config, "w", encoding="utf-8") as file:
                 file.write(f"[{name}]\nlog-levl = info\n")
             done = self.house.run([program(name)], 30, {"FETTLE_CONFIG": config})
@@ -99,7 +99,8 @@ class BadInput(Case):
         wait_until(lambda: self.state_of("plain") == "failing", "no repository is failing")
         wait_until(lambda: self.state_of("nowhere") == "failing", "a missing one is failing")
         wait_until(lambda: self.state_of("gone") == "ok", "a good one is ok")
-        wait_until(lambda: self.row_of("empty")["error"] == "no commits yet", "an empty one waits")
+        wait_until(lambda: self.state_of("empty") == "waiting", "an empty one waits")
+        self.assertEqual(self.row_of("empty")["error"], "no commit on a watched ref yet")
         shutil.rmtree(gone.path)
         wait_until(lambda: self.state_of("gone") == "failing", "a deleted one is failing")
         self.assertTrue(self.row_of("gone")["error"])

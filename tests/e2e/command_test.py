@@ -46,7 +46,7 @@ class Command(Case):
         rows = [
             (["stauts"], "unknown command 'stauts', did you mean 'status'"),
             (["xyzzyx"], "unknown command 'xyzzyx'"),
-            (["builds", "--limt", "3"], "unknown flag 'limt', did you mean 'limit'"),
+            (["builds", "--limt", "3"], "unknown flag '--limt', did you mean '--limit'"),
             (["builds", "--limit", "many"], "whole number"),
             (["status", "extra"], "no arguments"),
             (["show"], "needs COMMIT"),

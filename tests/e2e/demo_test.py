@@ -50,6 +50,11 @@ class Demo(Case):
         repository.git("reset", "-q", "--hard", "HEAD~1")
         after = repository.git("for-each-ref") + repository.git("status", "--porcelain")
         self.assertEqual(before, after)
+        repository.steps("true")
+        repository.git("checkout", "-q", "--detach", "HEAD~1")
+        done = self.demo(repository.path, "--once")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assert_line(done.stderr, "^demo: HEAD of .* is not the newest commit of a branch")
 
     def test_what_it_cannot_read(self):
         for words, text in (

@@ -93,13 +93,26 @@ class Up(Case):
         for word in ("broker", "worker", "observer"):
             pid = wait_until(lambda word=word: self.child(process, word), f"{word} runs")
             os.kill(pid, signal.SIGKILL)
-            self.says(rf"the {word}[^ ]* was killed")
+            self.says(rf"the {word}( local-1)? was killed \(signal 9\); it starts again in 1s")
             wait_until(
                 lambda word=word, pid=pid: self.child(process, word) not in (None, pid),
                 f"{word} runs again",
             )
             commit = repository.steps("true", message=f"after the {word} was killed")
             self.assertEqual(self.house.verdict(commit), "passed")
+        self.assertEqual(self.house.stop(process), 130)
+
+    def test_what_a_killed_worker_left_is_ended(self):
+        repository = Repository(self.house)
+        commit = repository.steps("setsid sh -c 'sleep 1000 & wait' & echo working; wait")
+        process = self.up(repository.path)
+        self.house.wait_running(commit)
+        worker = self.child(process, "worker")
+        family = descendants_of(worker)
+        self.assertGreaterEqual(len(family), 5)
+        for pid in [worker] + children_of(worker):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not [pid for pid in family if is_alive(pid)], "all are gone", 15)
         self.assertEqual(self.house.stop(process), 130)
 
     def test_a_restart_remembers(self):
@@ -126,6 +139,8 @@ class Up(Case):
     def test_a_repository_in_trouble_is_said(self):
         process = self.up(self.house.path("nowhere"))
         self.says(r"^fettle: nowhere: .+")
+        Repository(self.house, "nowhere").steps("true")
+        self.says(r"^fettle: nowhere: fine again$")
         self.assertEqual(self.house.stop(process), 130)
 
     def test_events_as_json(self):

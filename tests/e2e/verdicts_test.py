@@ -172,6 +172,10 @@ class Verdicts(Case):
         self.assertIn("arm64", wait_until(reason, "the job says why it waits"))
         depth = self.house.json("status")["depth"][0]
         self.assertEqual((depth["labels"], depth["queued"]), ("arm64", 1))
+        self.assertRegex(self.house.cli("queue").stdout, r" arm64 +no worker offers arm64")
+        done = self.house.cli("log", commit)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assert_line(done.stderr, "has not run yet; fettle queue says why")
         self.house.worker("two", labels=["arm64", "linux"])
         self.assertEqual(self.house.verdict(commit), "passed")
         self.assertEqual(self.house.only_job(commit)["worker"], "two")
