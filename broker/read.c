@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000, BUILDS_MAX = 64, ATTEMPTS_SHOWN = 8 };
+enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000, BUILDS_MAX = 64, JOBS_MAX = 64, ATTEMPTS_SHOWN = 8 };
 
-static int64_t page_limit(uint32_t wanted)
+static size_t page_limit(uint32_t wanted)
 {
 	return wanted == 0 ? PAGE_DEFAULT : wanted > PAGE_MAX ? PAGE_MAX : wanted;
 }
@@ -36,10 +36,38 @@ enum err read_known(struct store *store, struct store_task *task)
 	return OK;
 }
 
-/* Columns of the statements `queue` and `jobs_of_build`. */
-static struct rec_job_row job_from_row(sqlite3_stmt *row, struct arena *arena)
+typedef void read_row(sqlite3_stmt *row, struct arena *arena, void *ret_row);
+
+struct rows {
+	void *items; /* in the arena */
+	size_t count;
+	bool more; /* the statement has rows beyond these */
+};
+
+/* At most `limit` rows of a bound statement, as items of `size` bytes. */
+static enum err read_rows(struct store *store, sqlite3_stmt *found, size_t limit, size_t size,
+                          read_row *read, struct arena *arena, struct rows *ret_rows)
 {
-	return (struct rec_job_row){
+	char *items = arena_new(arena, limit * size);
+	bool row = true;
+	*ret_rows = (struct rows){ .items = items };
+	for (;;) {
+		enum err err = sql_step(store, found, &row);
+		if (err || !row)
+			return err;
+		if (ret_rows->count == limit)
+			break;
+		read(found, arena, items + ret_rows->count++ * size);
+	}
+	ret_rows->more = true;
+	sqlite3_reset(found);
+	return OK;
+}
+
+/* Columns of the statements `queue` and `jobs_of_build`. */
+static void job_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
+{
+	*(struct rec_job_row *)ret_row = (struct rec_job_row){
 		.job = sql_number(row, 0),
 		.name = sql_text(row, 1, arena),
 		.state = sql_text(row, 2, arena),
@@ -60,50 +88,29 @@ static struct rec_job_row job_from_row(sqlite3_stmt *row, struct arena *arena)
 	};
 }
 
-/* Rows of a bound job statement; at most `limit` of them. */
-static enum err read_jobs(struct store *store, sqlite3_stmt *found, size_t limit,
-                          struct arena *arena, struct rec_job_row **ret_jobs, size_t *ret_count)
-{
-	struct rec_job_row *jobs = arena_new(arena, limit * sizeof *jobs);
-	size_t count = 0;
-	bool row = true;
-	while (count < limit) {
-		enum err err = sql_step(store, found, &row);
-		if (err)
-			return err;
-		if (!row)
-			break;
-		jobs[count++] = job_from_row(found, arena);
-	}
-	sqlite3_reset(found);
-	*ret_jobs = jobs;
-	*ret_count = count;
-	return OK;
-}
-
 enum err read_queue(struct store *store, struct store_task *task)
 {
 	const struct rec_page_params *page = &task->params.page;
-	struct rec_queue_result *result = &task->result.queue;
-	size_t limit = (size_t)page_limit(page->limit), count;
-	struct rec_job_row *jobs;
+	size_t limit = page_limit(page->limit);
+	struct rows rows;
 	/* One row more than asked tells whether there is a next page. */
 	sqlite3_stmt *found = sql_bind(store, SQL_queue, "iis", (int64_t)page->after,
 	                               (int64_t)limit + 1, or_null(page->repository));
-	enum err err = read_jobs(store, found, limit + 1, &task->arena, &jobs, &count);
-	if (err)
-		return err;
-	*result = (struct rec_queue_result){ .jobs = jobs,
-		                             .jobs_count = count > limit ? limit : count };
-	if (count > limit)
-		result->next = jobs[limit - 1].job;
-	return OK;
+	enum err err = read_rows(store, found, limit, sizeof(struct rec_job_row), job_from_row,
+	                         &task->arena, &rows);
+	const struct rec_job_row *jobs = rows.items;
+	task->result.queue = (struct rec_queue_result){
+		.jobs = jobs,
+		.jobs_count = rows.count,
+		.next = rows.more ? jobs[rows.count - 1].job : 0,
+	};
+	return err;
 }
 
 /* Columns of the statements `builds` and `builds_of_commit`. */
-static struct rec_build_row build_from_row(sqlite3_stmt *row, struct arena *arena)
+static void build_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
 {
-	return (struct rec_build_row){
+	*(struct rec_build_row *)ret_row = (struct rec_build_row){
 		.build = sql_number(row, 0),
 		.repository = sql_text(row, 1, arena),
 		.ref = sql_text(row, 2, arena),
@@ -120,85 +127,62 @@ static struct rec_build_row build_from_row(sqlite3_stmt *row, struct arena *aren
 	};
 }
 
-static enum err read_build_rows(struct store *store, sqlite3_stmt *found, size_t limit,
-                                struct arena *arena, struct rec_build_row **ret_builds,
-                                size_t *ret_count)
-{
-	struct rec_build_row *builds = arena_new(arena, limit * sizeof *builds);
-	size_t count = 0;
-	bool row = true;
-	while (count < limit) {
-		enum err err = sql_step(store, found, &row);
-		if (err)
-			return err;
-		if (!row)
-			break;
-		builds[count++] = build_from_row(found, arena);
-	}
-	sqlite3_reset(found);
-	*ret_builds = builds;
-	*ret_count = count;
-	return OK;
-}
-
 enum err read_builds(struct store *store, struct store_task *task)
 {
 	const struct rec_page_params *page = &task->params.page;
-	struct rec_builds_result *result = &task->result.builds;
-	size_t limit = (size_t)page_limit(page->limit), count;
-	struct rec_build_row *builds;
+	size_t limit = page_limit(page->limit);
+	struct rows rows;
 	sqlite3_stmt *found =
 		sql_bind(store, SQL_builds, "iis", page->after ? (int64_t)page->after : INT64_MAX,
 	                 (int64_t)limit + 1, or_null(page->repository));
-	enum err err = read_build_rows(store, found, limit + 1, &task->arena, &builds, &count);
-	if (err)
-		return err;
-	*result = (struct rec_builds_result){ .builds = builds,
-		                              .builds_count = count > limit ? limit : count };
-	if (count > limit)
-		result->next = builds[limit - 1].build;
-	return OK;
+	enum err err = read_rows(store, found, limit, sizeof(struct rec_build_row), build_from_row,
+	                         &task->arena, &rows);
+	const struct rec_build_row *builds = rows.items;
+	task->result.builds = (struct rec_builds_result){
+		.builds = builds,
+		.builds_count = rows.count,
+		.next = rows.more ? builds[rows.count - 1].build : 0,
+	};
+	return err;
+}
+
+static void attempt_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
+{
+	*(struct rec_attempt_row *)ret_row = (struct rec_attempt_row){
+		.attempt = (uint32_t)sql_number(row, 0),
+		.worker = sql_text(row, 1, arena),
+		.offered_at = (int64_t)sql_number(row, 2),
+		.ended_at = (int64_t)sql_number(row, 3),
+		.end = sql_text(row, 4, arena),
+	};
 }
 
 static enum err read_attempts(struct store *store, struct rec_job_row *job, struct arena *arena)
 {
-	struct rec_attempt_row *attempts = arena_new(arena, ATTEMPTS_SHOWN * sizeof *attempts);
+	struct rows rows;
 	sqlite3_stmt *found = sql_bind(store, SQL_attempts_of_job, "i", (int64_t)job->job);
-	size_t count = 0;
-	bool row = true;
-	while (count < ATTEMPTS_SHOWN) {
-		enum err err = sql_step(store, found, &row);
-		if (err)
-			return err;
-		if (!row)
-			break;
-		attempts[count] = (struct rec_attempt_row){
-			.attempt = (uint32_t)sql_number(found, 0),
-			.worker = sql_text(found, 1, arena),
-			.offered_at = (int64_t)sql_number(found, 2),
-			.ended_at = (int64_t)sql_number(found, 3),
-			.end = sql_text(found, 4, arena),
-		};
-		attempts[count].log_size = log_size(store, job->job, attempts[count].attempt);
-		count++;
-	}
-	sqlite3_reset(found);
+	enum err err = read_rows(store, found, ATTEMPTS_SHOWN, sizeof(struct rec_attempt_row),
+	                         attempt_from_row, arena, &rows);
+	struct rec_attempt_row *attempts = rows.items;
+	for (size_t i = 0; !err && i < rows.count; i++)
+		attempts[i].log_size = log_size(store, job->job, attempts[i].attempt);
 	job->attempts = attempts;
-	job->attempts_count = count;
-	return OK;
+	job->attempts_count = rows.count;
+	return err;
 }
 
 static enum err read_detail(struct store *store, const struct rec_build_row *build,
                             struct arena *arena, struct rec_build_detail *ret_detail)
 {
-	struct rec_job_row *jobs = NULL;
-	size_t count = 0;
+	struct rows rows;
 	sqlite3_stmt *found = sql_bind(store, SQL_jobs_of_build, "i", (int64_t)build->build);
-	enum err err = read_jobs(store, found, BUILDS_MAX, arena, &jobs, &count);
-	for (size_t i = 0; !err && i < count; i++)
+	enum err err = read_rows(store, found, JOBS_MAX, sizeof(struct rec_job_row), job_from_row,
+	                         arena, &rows);
+	struct rec_job_row *jobs = rows.items;
+	for (size_t i = 0; !err && i < rows.count; i++)
 		err = read_attempts(store, &jobs[i], arena);
 	*ret_detail =
-		(struct rec_build_detail){ .build = build, .jobs = jobs, .jobs_count = count };
+		(struct rec_build_detail){ .build = build, .jobs = jobs, .jobs_count = rows.count };
 	return err;
 }
 
@@ -220,21 +204,23 @@ static enum err fail_no_commit(const char *prefix)
 enum err read_show(struct store *store, struct store_task *task)
 {
 	const char *prefix = task->params.show.commit;
-	struct rec_build_row *builds;
-	size_t count;
+	struct rows rows;
 	enum err err = check_prefix(prefix);
 	if (err)
 		return err;
 	sqlite3_stmt *found =
 		sql_bind(store, SQL_builds_of_commit, "si", prefix, (int64_t)BUILDS_MAX);
-	if ((err = read_build_rows(store, found, BUILDS_MAX, &task->arena, &builds, &count)))
+	if ((err = read_rows(store, found, BUILDS_MAX, sizeof(struct rec_build_row), build_from_row,
+	                     &task->arena, &rows)))
 		return err;
-	if (count == 0)
+	if (rows.count == 0)
 		return fail_no_commit(prefix);
-	struct rec_build_detail *details = arena_new(&task->arena, count * sizeof *details);
-	for (size_t i = 0; !err && i < count; i++)
+	const struct rec_build_row *builds = rows.items;
+	struct rec_build_detail *details = arena_new(&task->arena, rows.count * sizeof *details);
+	for (size_t i = 0; !err && i < rows.count; i++)
 		err = read_detail(store, &builds[i], &task->arena, &details[i]);
-	task->result.show = (struct rec_show_result){ .builds = details, .builds_count = count };
+	task->result.show =
+		(struct rec_show_result){ .builds = details, .builds_count = rows.count };
 	return err;
 }
 

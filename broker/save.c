@@ -142,8 +142,7 @@ static enum err fill_event(struct store *store, struct batch *batch, struct batc
 {
 	bool row;
 	enum err err = OK;
-	struct message message = item->effect.message;
-	struct msg_event *event = &message.event;
+	struct msg_event *event = &item->effect.message.event; /* the loop logs it too */
 	event->time = batch->wall_ms;
 	if (event->build) {
 		sqlite3_stmt *found = sql_bind(store, SQL_event_build, "i", (int64_t)event->build);
@@ -161,7 +160,7 @@ static enum err fill_event(struct store *store, struct batch *batch, struct batc
 		event->name = sql_text(found, 0, &batch->arena);
 		sqlite3_reset(found);
 	}
-	item->body = batch_pack(batch, &message);
+	item->body = batch_pack(batch, &item->effect.message);
 	return OK;
 }
 

@@ -80,6 +80,11 @@ static void log_event(const struct msg_event *event)
 		text_addf(&line, " attempt=%u", event->attempt);
 	if (event->worker)
 		text_addf(&line, " worker=%s", event->worker);
+	if (event->commit)
+		text_addf(&line, " repository=%s ref=%s commit=%.12s", event->repository,
+		          event->ref, event->commit);
+	if (event->name)
+		text_addf(&line, " name=%s", event->name);
 	if (event->outcome)
 		text_addf(&line, " outcome=%s", outcome_text(event->outcome));
 	if (event->reason)

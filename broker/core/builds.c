@@ -148,7 +148,7 @@ static void add_queued(struct core *core, struct build *build, const struct rec_
 	save->job = job->id;
 	save->build = build->id;
 	save->queued.spec = spec;
-	save->queued.labels = arena_copy_text(&out->arena, labels->text);
+	save->queued.labels = arena_copy_text(&out->arena, labels->needed.text);
 	queue_add(core, job);
 }
 

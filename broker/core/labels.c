@@ -13,59 +13,48 @@ static int compare_labels(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* A sorted copy without doubles; the caller frees it and its items. */
-static char **sorted_copy(const char *const *labels, size_t count, size_t *ret_count)
+/* Own copies of the given ones; labels_free() gives them back. */
+static struct labels labels_make(const char *const *given, size_t count)
 {
-	char **copy = memory_new(count, sizeof *copy);
-	size_t kept = 0;
-	for (size_t i = 0; i < count; i++)
-		copy[i] = memory_copy_text(labels[i]);
-	if (count)
-		qsort(copy, count, sizeof *copy, compare_labels);
-	for (size_t i = 0; i < count; i++) {
-		if (kept && strcmp(copy[kept - 1], copy[i]) == 0)
-			free(copy[i]);
-		else
-			copy[kept++] = copy[i];
-	}
-	*ret_count = kept;
-	return copy;
-}
-
-static char *joined(char *const *labels, size_t count)
-{
+	struct labels labels = { .items = memory_new(count, sizeof *labels.items) };
 	struct text text = { 0 };
-	for (size_t i = 0; i < count; i++) {
-		text_add(&text, i ? "," : "");
-		text_add(&text, labels[i]);
+	const char **sorted = memory_new(count, sizeof *sorted);
+	if (count) {
+		memcpy(sorted, given, count * sizeof *sorted);
+		qsort(sorted, count, sizeof *sorted, compare_labels);
 	}
-	return text_take(&text);
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0 && strcmp(sorted[i - 1], sorted[i]) == 0)
+			continue;
+		text_add(&text, labels.count ? "," : "");
+		text_add(&text, sorted[i]);
+		labels.items[labels.count++] = memory_copy_text(sorted[i]);
+	}
+	free(sorted);
+	labels.text = text_take(&text);
+	return labels;
 }
 
-static void free_labels(char **labels, size_t count)
+static void labels_free(struct labels *labels)
 {
-	for (size_t i = 0; i < count; i++)
-		free(labels[i]);
-	free(labels);
+	for (size_t i = 0; i < labels->count; i++)
+		free(labels->items[i]);
+	free(labels->items);
+	free(labels->text);
 }
 
 struct label_set *label_set_get(struct core *core, const char *const *labels, size_t count)
 {
-	size_t kept;
-	char **sorted = sorted_copy(labels, count, &kept);
-	char *text = joined(sorted, kept);
+	struct labels needed = labels_make(labels, count);
 	struct label_set *set;
-	HASH_FIND_STR(core->label_sets, text, set);
+	HASH_FIND_STR(core->label_sets, needed.text, set);
 	if (set) {
-		free_labels(sorted, kept);
-		free(text);
+		labels_free(&needed);
 		return set;
 	}
 	set = memory_new(1, sizeof *set);
-	set->text = text;
-	set->labels = sorted;
-	set->label_count = kept;
-	HASH_ADD_KEYPTR(hh, core->label_sets, set->text, strlen(set->text), set);
+	set->needed = needed;
+	HASH_ADD_KEYPTR(hh, core->label_sets, needed.text, strlen(needed.text), set);
 	return set;
 }
 
@@ -84,29 +73,23 @@ struct label_set *label_set_from_text(struct core *core, const char *text)
 
 struct profile *profile_get(struct core *core, const char *const *labels, size_t count)
 {
-	size_t kept;
-	char **sorted = sorted_copy(labels, count, &kept);
-	char *text = joined(sorted, kept);
+	struct labels offered = labels_make(labels, count);
 	struct profile *profile;
-	HASH_FIND_STR(core->profiles, text, profile);
+	HASH_FIND_STR(core->profiles, offered.text, profile);
 	if (profile) {
-		free_labels(sorted, kept);
-		free(text);
+		labels_free(&offered);
 		return profile;
 	}
 	profile = memory_new(1, sizeof *profile);
-	profile->text = text;
-	profile->labels = sorted;
-	profile->label_count = kept;
-	HASH_ADD_KEYPTR(hh, core->profiles, profile->text, strlen(profile->text), profile);
+	profile->offered = offered;
+	HASH_ADD_KEYPTR(hh, core->profiles, offered.text, strlen(offered.text), profile);
 	return profile;
 }
 
 static void free_profile(struct core *core, struct profile *profile)
 {
 	HASH_DEL(core->profiles, profile);
-	free_labels(profile->labels, profile->label_count);
-	free(profile->text);
+	labels_free(&profile->offered);
 	free(profile);
 }
 
@@ -120,13 +103,12 @@ void profile_release(struct core *core, struct profile *profile)
 /* Both are sorted, so one walk tells whether every label that is needed is offered. */
 bool profile_offers(const struct profile *profile, const struct label_set *set)
 {
-	size_t offered = 0;
-	for (size_t i = 0; i < set->label_count; i++) {
-		while (offered < profile->label_count &&
-		       strcmp(profile->labels[offered], set->labels[i]) < 0)
-			offered++;
-		if (offered == profile->label_count ||
-		    strcmp(profile->labels[offered], set->labels[i]) != 0)
+	const struct labels *offered = &profile->offered, *needed = &set->needed;
+	size_t at = 0;
+	for (size_t i = 0; i < needed->count; i++) {
+		while (at < offered->count && strcmp(offered->items[at], needed->items[i]) < 0)
+			at++;
+		if (at == offered->count || strcmp(offered->items[at], needed->items[i]) != 0)
 			return false;
 	}
 	return true;
@@ -149,8 +131,7 @@ struct lane *lane_get(struct label_set *set, struct repository *repository)
 static void free_label_set(struct core *core, struct label_set *set)
 {
 	HASH_DEL(core->label_sets, set);
-	free_labels(set->labels, set->label_count);
-	free(set->text);
+	labels_free(&set->needed);
 	free(set);
 }
 

@@ -62,10 +62,15 @@ struct lane {
 };
 
 /* A set of labels that jobs need; it lives as long as they do. */
+/* Labels, sorted and without doubles. */
+struct labels {
+	char *text; /* "gcc,linux": their name in tables */
+	char **items;
+	size_t count;
+};
+
 struct label_set {
-	char *text; /* "gcc,linux" */
-	char **labels;
-	size_t label_count;
+	struct labels needed;
 	struct lane *lanes;            /* of all repositories, by repository */
 	struct lane *rotation;         /* those with jobs, longest not served first */
 	struct label_set *prev, *next; /* in core->waiting, while it has jobs */
@@ -74,9 +79,7 @@ struct label_set {
 
 /* A set of labels that workers offer. */
 struct profile {
-	char *text;
-	char **labels;
-	size_t label_count;
+	struct labels offered;
 	uint32_t workers;    /* here, with this profile */
 	struct worker *idle; /* workers with a free slot; the head waited longest */
 	UT_hash_handle hh;

@@ -43,10 +43,10 @@ static const char *wait_reason(const struct core *core, const struct label_set *
 		return "waiting: the broker's disk is full";
 	if (is_offered(core, set))
 		return "waiting for a free slot";
-	if (!*set->text)
+	if (!*set->needed.text)
 		return "waiting: no worker is connected";
 	struct text reason = { 0 };
-	text_addf(&reason, "waiting: no worker offers %s", set->text);
+	text_addf(&reason, "waiting: no worker offers %s", set->needed.text);
 	char *copy =
 		arena_copy(arena, reason.data, text_cut(reason.data, reason.size, REASON_SIZE_MAX));
 	text_finish(&reason);
@@ -92,7 +92,7 @@ static void fill_depth(const struct core *core, int64_t now_ms, struct arena *ar
 			status->oldest_ms = age;
 		if (i < shown)
 			depth[i] = (struct rec_depth){
-				.labels = lanes[i]->label_set->text,
+				.labels = lanes[i]->label_set->needed.text,
 				.repository = lanes[i]->repository->name,
 				.queued = lanes[i]->count,
 				.oldest_ms = age,
@@ -167,8 +167,8 @@ void core_workers(const struct core *core, int64_t now_ms, const struct rec_page
 		if (!worker->profile)
 			continue;
 		rows[i].silent_ms = now_ms - core->lag_ms - worker->seen_ms;
-		rows[i].labels = (const char *const *)(const void *)worker->profile->labels;
-		rows[i].labels_count = worker->profile->label_count;
+		rows[i].labels = (const char *const *)(const void *)worker->profile->offered.items;
+		rows[i].labels_count = worker->profile->offered.count;
 	}
 	*result = (struct rec_workers_result){ .workers = rows, .workers_count = shown };
 	if (first + shown < count)
