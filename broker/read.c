@@ -6,12 +6,7 @@
 
 #include <string.h>
 
-enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000, BUILDS_MAX = 64, JOBS_MAX = 64, ATTEMPTS_SHOWN = 8 };
-
-static size_t page_limit(uint32_t wanted)
-{
-	return wanted == 0 ? PAGE_DEFAULT : wanted > PAGE_MAX ? PAGE_MAX : wanted;
-}
+enum { BUILDS_MAX = 64, JOBS_MAX = 64, ATTEMPTS_SHOWN = 8 };
 
 /* Without a filter a text parameter is NULL. */
 static const char *or_null(const char *text)
@@ -91,7 +86,7 @@ static void job_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
 enum err read_queue(struct store *store, struct store_task *task)
 {
 	const struct rec_page_params *page = &task->params.page;
-	size_t limit = page_limit(page->limit);
+	size_t limit = core_page_rows(page->limit);
 	struct rows rows;
 	/* One row more than asked tells whether there is a next page. */
 	sqlite3_stmt *found = sql_bind(store, SQL_queue, "iis", (int64_t)page->after,
@@ -130,7 +125,7 @@ static void build_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row
 enum err read_builds(struct store *store, struct store_task *task)
 {
 	const struct rec_page_params *page = &task->params.page;
-	size_t limit = page_limit(page->limit);
+	size_t limit = core_page_rows(page->limit);
 	struct rows rows;
 	sqlite3_stmt *found =
 		sql_bind(store, SQL_builds, "iis", page->after ? (int64_t)page->after : INT64_MAX,

@@ -18,6 +18,8 @@
 
 enum {
 	ATTEMPTS_MAX = 3,         /* hand-outs of a job before it is lost */
+	PAGE_DEFAULT = 100,       /* rows of an answer, when nobody says */
+	PAGE_MAX = 1000,          /* and at most */
 	WORKERS_MAX = 20000,      /* known at once; more are refused */
 	OFFER_TIMEOUT_MS = 10000, /* a lease its worker does not name by then is ended */
 };
@@ -92,6 +94,9 @@ const char *core_state(const struct core *core);
  * core does not know stay as they are. */
 void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
                  struct rec_status_result *status);
+
+/* How many rows a page that asks for `wanted` gets; 0 is the default. */
+size_t core_page_rows(uint32_t wanted);
 
 /* Workers by name, after row number `after`. */
 void core_workers(const struct core *core, int64_t now_ms, const struct rec_page_params *page,

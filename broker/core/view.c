@@ -8,8 +8,6 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
-
 const char *core_state(const struct core *core)
 {
 	return core->store_full                           ? "store_full"
@@ -135,7 +133,7 @@ static const char *worker_state(const struct worker *worker)
 	return worker->is_idle ? "busy" : "full";
 }
 
-static uint64_t page_limit(uint32_t wanted)
+size_t core_page_rows(uint32_t wanted)
 {
 	return wanted == 0 ? PAGE_DEFAULT : wanted > PAGE_MAX ? PAGE_MAX : wanted;
 }
@@ -150,7 +148,7 @@ void core_workers(const struct core *core, int64_t now_ms, const struct rec_page
 	if (count)
 		qsort(sorted, count, sizeof *sorted, by_worker_name);
 	uint64_t first = page->after < count ? page->after : count;
-	uint64_t shown = page_limit(page->limit);
+	uint64_t shown = core_page_rows(page->limit);
 	if (shown > count - first)
 		shown = count - first;
 	struct rec_worker_row *rows = arena_new(arena, shown * sizeof *rows);
