@@ -16,6 +16,7 @@ enum {
 	EVENT_FRAMES = 1000,
 	ZMTP_HEARTBEAT_MS = 30000,
 	ZMTP_TIMEOUT_MS = 60000,
+	TRACED_ID_BYTES = 8,
 };
 
 extern char **environ;
@@ -128,6 +129,25 @@ enum err wire_connect(zsock_t *socket, const char *endpoint)
 	return fail(ERR_USAGE, "connect to %s: %s", endpoint, zmq_strerror(errno));
 }
 
+/* At debug level every message is a line: who it went to or came from, and all it says. */
+static void trace(const char *what, const struct peer *peer, const struct message *message)
+{
+	scoped(text_finish) struct text line = { 0 };
+	text_add(&line, what);
+	for (size_t i = 0; peer && i < peer->size && i < TRACED_ID_BYTES; i++)
+		text_addf(&line, i ? "%02x" : " peer=%02x", peer->id[i]);
+	text_add(&line, " ");
+	message_print(message, &line);
+	log_at(LOG_LEVEL_DEBUG, "%s", line.data);
+}
+
+static void trace_packed(const char *what, const struct peer *peer, const struct bytes *body)
+{
+	scoped(message_finish) struct message message = { 0 };
+	if (log_shows(LOG_LEVEL_DEBUG) && message_unpack(body->data, body->size, &message) == OK)
+		trace(what, peer, &message);
+}
+
 static bool send_frame(void *handle, const void *data, size_t size, int flags)
 {
 	int sent;
@@ -145,8 +165,12 @@ enum err wire_send_packed(zsock_t *socket, const struct peer *to, const struct b
 		            MESSAGE_SIZE_MAX);
 	if ((to && !send_frame(handle, to->id, to->size, ZMQ_SNDMORE)) ||
 	    !send_frame(handle, MESSAGE_PROTOCOL, sizeof MESSAGE_PROTOCOL - 1, ZMQ_SNDMORE) ||
-	    !send_frame(handle, body->data, body->size, 0))
-		return fail(ERR_UNREACHABLE, "send: %s", zmq_strerror(errno));
+	    !send_frame(handle, body->data, body->size, 0)) {
+		int reason = errno;
+		trace_packed("unsent", to, body);
+		return fail(ERR_UNREACHABLE, "send: %s", zmq_strerror(reason));
+	}
+	trace_packed("sent", to, body);
 	return OK;
 }
 
@@ -229,6 +253,8 @@ enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct mes
 	zmq_msg_close(&id);
 	zmq_msg_close(&protocol);
 	zmq_msg_close(&body);
+	if (got && !*ret_refusal && log_shows(LOG_LEVEL_DEBUG))
+		trace("received", ret_from, ret_message);
 	return !got ? WIRE_NOTHING : *ret_refusal ? WIRE_REFUSED : WIRE_MESSAGE;
 }
 

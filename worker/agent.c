@@ -40,11 +40,6 @@ struct agent {
 
 static void send_message(struct agent *agent, const struct message *message)
 {
-	if (log_shows(LOG_LEVEL_DEBUG)) {
-		scoped(text_finish) struct text line = { 0 };
-		message_print(message, &line);
-		log_at(LOG_LEVEL_DEBUG, "send %s", line.data);
-	}
 	/* What cannot be sent now is lost; the core repeats what matters. */
 	if (agent->socket && wire_send(agent->socket, NULL, message) != OK)
 		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
