@@ -20,8 +20,9 @@ zsock_t *wire_socket(int type);
 enum err wire_bind(zsock_t *socket, const char *endpoint);
 enum err wire_connect(zsock_t *socket, const char *endpoint);
 
-/* What is sent and received is traced at debug level: "sent peer=0a1b2c3d4e5f6071 log_ok job=7 ...",
- * "received ...", "unsent ..." for what found nobody or no room. A test reads histories from it. */
+/* What is sent and received is traced at debug level: "sent peer=0a1b2c3d4e5f6071 log_ok job=7
+ * ...", "received ...", "unsent ..." for what found nobody or no room. A test reads histories from
+ * it. */
 
 /* Send without waiting. `to` is NULL except on a ROUTER. ERR_UNREACHABLE when nobody is there or
  * the queue is full; the message is then gone. */

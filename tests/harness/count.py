@@ -1,5 +1,6 @@
 """Count the test cases of one `meson test` run. Usage: count.py LOG.json
-Prints "passed failed skipped"; what failed goes to stderr. A program that speaks TAP counts as its
+Prints "passed failed skipped"; what failed, and the figures that harnesses give (lines that begin
+with "figures:"), go to stderr. A program that speaks TAP counts as its
 cases, another one as one."""
 
 import json
@@ -27,12 +28,20 @@ def explain(entry):
     print(f"---- {entry['name']}: {entry['result']}", *said[:100], sep="\n", file=sys.stderr)
 
 
+def show_figures(entry):
+    for line in (entry.get("stdout") or "").split("\n"):
+        match = re.match(r"\s*(?:#\s*)?figures: (.*)", line)
+        if match:
+            print(match[1], file=sys.stderr)
+
+
 totals = [0, 0, 0]
 with open(sys.argv[1], encoding="utf-8") as log:
     for line in log:
         entry = json.loads(line)
         numbers = count(entry)
         totals = [total + more for total, more in zip(totals, numbers)]
+        show_figures(entry)
         if numbers[1]:
             explain(entry)
 print(*totals)

@@ -2,7 +2,6 @@
 #include "tests/sim/sim.h"
 
 #include "base/memory.h"
-#include "base/plant.h"
 #include "base/table.h"
 
 #include <signal.h>
@@ -263,48 +262,9 @@ static uint64_t run_seed(uint64_t seed, bool trace, struct totals *totals)
 	return hash;
 }
 
-#ifdef FETTLE_PLANTS
-enum plant the_plant;
-
-static const char *const plants[] = {
-	[PLANT_none] = "none",
-#define PLANT(name, doc) [PLANT_##name] = #name,
-#include "base/plants.def"
-#undef PLANT
-};
-
-static bool set_plant(const char *name)
-{
-	for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
-		if (strcmp(plants[i], name) == 0) {
-			the_plant = (enum plant)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-static void list_plants(void)
-{
-	for (size_t i = PLANT_none + 1; i < sizeof plants / sizeof *plants; i++)
-		printf("%s\n", plants[i]);
-}
-#else
-static bool set_plant(const char *name)
-{
-	(void)name;
-	return false;
-}
-
-static void list_plants(void)
-{
-}
-#endif
-
 static void usage(void)
 {
 	printf("Usage: fettle-sim [--seeds COUNT] [--first SEED] | --seed SEED [--trace]\n"
-	       "       fettle-sim-planted --plants | --plant NAME [flags as above]\n"
 	       "Simulate broker, workers and observer with faults, one history per seed.\n"
 	       "FETTLE_SIM_SEEDS is the default count.\n");
 }
@@ -323,13 +283,7 @@ static int read_options(int argc, char **argv, struct options *options)
 			options->trace = true;
 			continue;
 		}
-		if (strcmp(argv[i], "--plants") == 0) {
-			list_plants();
-			return 0;
-		}
-		if (strcmp(argv[i], "--plant") == 0 && value && set_plant(value)) {
-			i++;
-		} else if (strcmp(argv[i], "--seeds") == 0 && value) {
+		if (strcmp(argv[i], "--seeds") == 0 && value) {
 			options->count = strtoull(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--first") == 0 && value) {
 			options->first = strtoull(argv[++i], NULL, 10);
@@ -346,7 +300,8 @@ static int read_options(int argc, char **argv, struct options *options)
 
 static void print_totals(uint64_t seeds, const struct totals *totals)
 {
-	printf("sim: %llu seeds, %.1f simulated hours, %llu faults, %llu occurrences, %llu "
+	printf("figures: sim: %llu seeds, %.1f simulated hours, %llu faults, %llu occurrences, "
+	       "%llu "
 	       "verdicts, "
 	       "%llu leases adopted, %llu jobs lost\n",
 	       (unsigned long long)seeds, (double)totals->simulated_ms / 3600e3,
