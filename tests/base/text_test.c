@@ -101,6 +101,15 @@ Test(text, utf8_is_well_formed_and_without_nul)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		cr_assert_not(text_is_utf8(bad[i], strlen(bad[i])), "%zu", i);
 	cr_assert_not(text_is_utf8("a\0b", 3));
+	/* Wherever it stands among bytes that are looked at eight at a time. */
+	for (size_t i = 0; i < 24; i++) {
+		char text[] = "twenty-four plain bytes.";
+		cr_assert(text_is_utf8(text, 24));
+		text[i] = 0;
+		cr_assert_not(text_is_utf8(text, 24), "NUL at %zu", i);
+		text[i] = (char)0x80;
+		cr_assert_not(text_is_utf8(text, 24), "0x80 at %zu", i);
+	}
 }
 
 Test(text, the_nearest_word)
