@@ -158,7 +158,8 @@ static enum err list_tip(struct history *history, const git_oid *tip, struct oid
 
 /* Which commits the change brings. A first look takes the tip only, and so does a ref whose mark
  * nobody has any more, or that got a line with another root: there is no telling where its old line
- * ended. Otherwise a rewritten ref brings every commit that its mark does not reach. */
+ * ended. Otherwise a rewritten ref brings every commit that its mark does not reach; one that was
+ * reset to an ancestor brings that, which may be older than the first look: the broker knows. */
 static enum err list_commits(struct history *history, const struct plan_change *change,
                              struct oid_list *list, bool *ret_forced)
 {
@@ -178,7 +179,8 @@ static enum err list_commits(struct history *history, const struct plan_change *
 	git_oid base;
 	if (!forward && git_merge_base(&base, history->git, &mark, &tip) == GIT_ENOTFOUND)
 		return list_tip(history, &tip, list);
-	return list_between(history, &mark, &tip, list);
+	enum err err = list_between(history, &mark, &tip, list);
+	return err || list->count ? err : list_tip(history, &tip, list);
 }
 
 enum err history_walk(struct history *history, const struct plan_change *change,

@@ -41,7 +41,7 @@ struct plan_walk {
 	bool forced;      /* the tip does not descend from the mark */
 	bool latest;      /* policy */
 	/* First-parent line, oldest first. The last is the tip, or the walk was cut short there and
-	 * goes on in the next round. None: the ref was deleted, or reset to an ancestor. */
+	 * goes on in the next round. None: the ref was deleted. */
 	const struct rec_commit *commits;
 	size_t count;
 };

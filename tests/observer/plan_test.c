@@ -144,7 +144,7 @@ Test(plan, only_the_first_update_of_a_rewritten_ref_is_forced)
 	cr_assert_not(updates[1].update.forced);
 }
 
-Test(plan, a_reset_to_an_ancestor_brings_no_commit)
+Test(plan, a_walk_without_commits_moves_the_mark)
 {
 	plan((struct plan_walk){ .mark = id(9), .tip = id(5), .forced = true });
 	cr_assert_eq(update_count, 1);
