@@ -93,6 +93,7 @@ static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms
 			.age_ms = age > 0 ? age : 0,
 			.worker = sql_text(found, 6, &arena),
 			.losses = sql_text(found, 7, &arena),
+			.session = sql_text(found, 8, &arena),
 		};
 		if (job.attempt)
 			job.log_size = (uint32_t)log_size(store, job.job, job.attempt);

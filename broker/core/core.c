@@ -37,13 +37,20 @@ void publish(struct core *core, struct effects *out, const struct msg_event *eve
 	effect->message.event.worker = arena_copy_text(&out->arena, event->worker);
 }
 
-/* We were stopped, or the turn before took long: that silence was ours, so every deadline moves. */
+/* We were stopped, or the turn before took long: that silence was ours, so every deadline moves.
+ * Whoever heard nothing from us for its liveness has hung up, and comes back when its back-off is
+ * over: the same grace as after a restart. */
 static void advance_clock(struct core *core, int64_t now_ms)
 {
 	assert(now_ms >= core->now_ms);
 	core->now_ms = now_ms;
-	if (core->wakeup_ms != INT64_MAX && now_ms > core->wakeup_ms + core->settings.heartbeat_ms)
-		core->lag_ms += now_ms - core->wakeup_ms;
+	if (core->wakeup_ms == INT64_MAX || now_ms <= core->wakeup_ms + core->settings.heartbeat_ms)
+		return;
+	int64_t lag_ms = now_ms - core->wakeup_ms;
+	core->lag_ms += lag_ms;
+	if (lag_ms >= silence_ms(core) - core->settings.heartbeat_ms)
+		core->patience_end_ms =
+			fleet_now(core) + silence_ms(core) + core->settings.restart_grace_ms;
 }
 
 static int64_t next_wakeup(const struct core *core)
@@ -120,8 +127,7 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 		queue_add(core, job);
 		return;
 	}
-	lease_restore(core, job);
-	core->grace_end_ms = fleet_now(core) + core->settings.restart_grace_ms +
-	                     core->settings.heartbeat_ms * core->settings.liveness;
+	lease_restore(core, job, stored->session);
+	core->grace_end_ms = fleet_now(core) + silence_ms(core) + core->settings.restart_grace_ms;
 	core->wakeup_ms = next_wakeup(core);
 }

@@ -27,7 +27,7 @@ enum {
 struct core_settings {
 	int64_t heartbeat_ms;
 	uint32_t liveness;        /* silent heartbeats that end a session */
-	int64_t restart_grace_ms; /* what stored leases get on top after a restart: longer than the
+	int64_t restart_grace_ms; /* what leases get on top after we were away: longer than the
 	                           * longest back-off of a worker */
 	uint64_t queue_max;       /* jobs that wait; more are refused until some are done */
 };
@@ -66,10 +66,11 @@ struct stored_job {
 	const char *labels; /* comma separated, sorted */
 	bool leased;
 	uint32_t attempt;
-	const char *worker; /* of the newest attempt; NULL when there is none */
-	const char *losses; /* workers that lost it, comma separated; NULL when none did */
-	uint32_t log_size;  /* bytes stored of the newest attempt */
-	int64_t age_ms;     /* since it was accepted */
+	const char *worker;  /* of the newest attempt; NULL when there is none */
+	const char *session; /* of that worker then; NULL likewise */
+	const char *losses;  /* workers that lost it, comma separated; NULL when none did */
+	uint32_t log_size;   /* bytes stored of the newest attempt */
+	int64_t age_ms;      /* since it was accepted */
 };
 
 void core_restore_ids(struct core *core, uint64_t last_build, uint64_t last_job);

@@ -164,13 +164,17 @@ static bool is_holding(const struct msg_hello *hello, const struct job *job)
 	return false;
 }
 
-/* What the worker does not hold it will never finish. */
-static void end_forgotten(struct core *core, struct worker *worker, const struct msg_hello *hello,
-                          struct effects *out)
+/* What the worker does not hold it will never finish; what it never heard of it is told again. */
+static void settle_forgotten(struct core *core, struct worker *worker,
+                             const struct msg_hello *hello, struct effects *out)
 {
 	for (struct lease *lease = worker->leases, *next; lease; lease = next) {
 		next = lease->next;
-		if (!is_holding(hello, lease->job))
+		if (is_holding(hello, lease->job))
+			continue;
+		if (lease_is_unheard(lease, hello->session))
+			lease_repeat(core, lease, out);
+		else
 			lease_end(core, lease, "the worker came back without it", out);
 	}
 }
@@ -255,8 +259,8 @@ static void receive_hello(struct core *core, const struct event *event, struct w
 	if (is_here(worker))
 		disconnect(core, worker);
 	connect(core, worker, &event->peer, hello);
-	end_forgotten(core, worker, hello, out);
 	welcome(core, worker, hello, out);
+	settle_forgotten(core, worker, hello, out);
 	if (!known)
 		publish(core, out, &(struct msg_event){ .kind = "joined", .worker = worker->name });
 }
@@ -265,6 +269,17 @@ static void set_credit(struct core *core, struct worker *worker, uint32_t slots)
 {
 	worker->ready = slots;
 	worker_update_idle(core, worker);
+}
+
+/* An offer that found no room on its way is lost, and the worker has no way to know: what no
+ * heartbeat names for two of them is sent again, until the offer's time is over. */
+static void repeat_offers(struct core *core, struct worker *worker, struct effects *out)
+{
+	int64_t patience_ms = 2 * core->settings.heartbeat_ms;
+	for (struct lease *lease = worker->leases; lease && !core->store_full; lease = lease->next)
+		if (lease->state == LEASE_OFFERED &&
+		    lease->offered_ms + patience_ms <= fleet_now(core))
+			lease_repeat(core, lease, out);
 }
 
 /* A worker names what it holds; what it should not hold is cancelled: some at a time, and none
@@ -287,6 +302,7 @@ static void receive_heartbeat(struct core *core, struct worker *worker,
 			                                      "this attempt is not the newest" } };
 		worker_send(core, worker, EFFECT_SEND, &cancel, out);
 	}
+	repeat_offers(core, worker, out);
 }
 
 static void receive_known(struct core *core, const struct event *event, struct worker *worker,
@@ -326,9 +342,13 @@ void fleet_receive(struct core *core, const struct event *event, struct effects 
 	receive_known(core, event, worker, out);
 }
 
-static int64_t silence_ms(const struct core *core)
+/* When the longest silent session ends; INT64_MAX: there is none. */
+static int64_t silence_ends_ms(const struct core *core)
 {
-	return core->settings.heartbeat_ms * core->settings.liveness;
+	if (!core->seen)
+		return INT64_MAX;
+	int64_t ends_ms = core->seen->seen_ms + silence_ms(core);
+	return ends_ms > core->patience_end_ms ? ends_ms : core->patience_end_ms;
 }
 
 /* Leases of workers that did not come back after our restart. */
@@ -349,7 +369,7 @@ static void end_grace(struct core *core, struct effects *out)
 void fleet_tick(struct core *core, struct effects *out)
 {
 	int64_t now = fleet_now(core);
-	while (core->seen && core->seen->seen_ms + silence_ms(core) <= now) {
+	while (silence_ends_ms(core) <= now) {
 		char reason[64], silence[CLOCK_TEXT_SIZE];
 		snprintf(reason, sizeof reason, "the worker was silent for %s",
 		         clock_duration_text(now - core->seen->seen_ms, silence));
@@ -364,9 +384,7 @@ void fleet_tick(struct core *core, struct effects *out)
 
 int64_t fleet_wakeup_ms(const struct core *core)
 {
-	int64_t wakeup = INT64_MAX;
-	if (core->seen)
-		wakeup = core->seen->seen_ms + silence_ms(core);
+	int64_t wakeup = silence_ends_ms(core);
 	if (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms < wakeup)
 		wakeup = core->sent->sent_ms + core->settings.heartbeat_ms;
 	if (core->grace_end_ms && core->grace_end_ms < wakeup)

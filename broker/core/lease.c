@@ -11,16 +11,30 @@
 #include <string.h>
 #include <utlist.h>
 
+/* Only leases on offer have an end of their own: they stand in a list by age. */
+static void set_state(struct core *core, struct lease *lease, enum lease_state state)
+{
+	if (lease->state == LEASE_OFFERED)
+		DL_DELETE2(core->offers, lease, offer_prev, offer_next);
+	lease->state = state;
+	if (state != LEASE_OFFERED)
+		return;
+	lease->offered_ms = fleet_now(core);
+	DL_APPEND2(core->offers, lease, offer_prev, offer_next);
+}
+
 /* Make the lease itself; the job is in no lane. */
-static struct lease *lease_new(struct core *core, struct job *job)
+static struct lease *lease_new(struct core *core, struct job *job, enum lease_state state,
+                               const char *session)
 {
 	struct lease *lease = memory_new(1, sizeof *lease);
 	struct worker *worker = job->holder;
 	lease->job = job;
-	lease->offered_ms = fleet_now(core);
+	lease->session = memory_copy_text(session);
+	lease->state = LEASE_CONFIRMED;
+	set_state(core, lease, state);
 	job->lease = lease;
 	DL_APPEND(worker->leases, lease);
-	DL_APPEND2(core->offers, lease, offer_prev, offer_next);
 	worker->lease_count++;
 	core->leased++;
 	worker_update_idle(core, worker);
@@ -29,10 +43,7 @@ static struct lease *lease_new(struct core *core, struct job *job)
 
 void lease_confirm(struct core *core, struct lease *lease)
 {
-	if (lease->confirmed)
-		return;
-	lease->confirmed = true;
-	DL_DELETE2(core->offers, lease, offer_prev, offer_next);
+	set_state(core, lease, LEASE_CONFIRMED);
 }
 
 void lease_drop(struct core *core, struct lease *lease)
@@ -43,6 +54,7 @@ void lease_drop(struct core *core, struct lease *lease)
 	job->holder->lease_count--;
 	core->leased--;
 	job->lease = NULL;
+	free(lease->session);
 	free(lease);
 	worker_update_idle(core, job->holder);
 }
@@ -58,28 +70,49 @@ static void set_holder(struct core *core, struct job *job, struct worker *worker
 	}
 }
 
+/* After what was saved before it: the lease. */
+static void send_offer(const struct job *job, struct effects *out)
+{
+	struct effect *offer = effects_add(out, EFFECT_OFFER);
+	offer->peer = job->holder->peer;
+	offer->job = job->id;
+	offer->attempt = job->attempt;
+}
+
 void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out)
 {
 	set_holder(core, job, worker);
 	job->attempt++;
 	job->log_size = 0;
-	lease_new(core, job);
+	lease_new(core, job, LEASE_OFFERED, worker->session);
 	struct effect *save = effects_add(out, EFFECT_SAVE_LEASE);
 	save->job = job->id;
 	save->build = job->build->id;
 	save->attempt = job->attempt;
 	save->lease.worker = worker->name;
 	save->lease.session = worker->session;
-	struct effect *offer = effects_add(out, EFFECT_OFFER);
-	offer->peer = worker->peer;
-	offer->job = job->id;
-	offer->attempt = job->attempt;
+	send_offer(job, out);
 	publish(core, out,
 	        &(struct msg_event){ .kind = "leased",
 	                             .build = job->build->id,
 	                             .job = job->id,
 	                             .attempt = job->attempt,
 	                             .worker = worker->name });
+}
+
+bool lease_is_unheard(const struct lease *lease, const char *session)
+{
+	return lease->state != LEASE_CONFIRMED && lease->session &&
+	       strcmp(lease->session, session) == 0;
+}
+
+/* An offer that was repeated still has to be named in time: a worker that cannot take it may not
+ * keep the job for ever. */
+void lease_repeat(struct core *core, struct lease *lease, struct effects *out)
+{
+	if (lease->state == LEASE_RESTORED)
+		set_state(core, lease, LEASE_OFFERED);
+	send_offer(lease->job, out);
 }
 
 static void add_loss(struct job *job)
@@ -134,15 +167,15 @@ void lease_adopt(struct core *core, struct job *job, struct effects *out)
 	assert(!job->lease && job->holder);
 	remove_last_loss(job);
 	queue_remove(core, job);
-	lease_confirm(core, lease_new(core, job));
+	lease_new(core, job, LEASE_CONFIRMED, job->holder->session);
 	struct effect *save = effects_add(out, EFFECT_SAVE_ADOPTED);
 	save->job = job->id;
 	save->attempt = job->attempt;
 }
 
-void lease_restore(struct core *core, struct job *job)
+void lease_restore(struct core *core, struct job *job, const char *session)
 {
-	lease_confirm(core, lease_new(core, job));
+	lease_new(core, job, LEASE_RESTORED, session);
 }
 
 /* The job, when this worker holds its newest attempt; else NULL. Everything a worker says about an

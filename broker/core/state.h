@@ -85,12 +85,19 @@ struct profile {
 	UT_hash_handle hh;
 };
 
+enum lease_state {
+	LEASE_OFFERED,   /* its worker has not named it yet */
+	LEASE_RESTORED,  /* stored before our start; its worker is not back yet */
+	LEASE_CONFIRMED, /* its worker has named it */
+};
+
 struct lease {
 	struct job *job;
+	enum lease_state state;
+	char *session;                         /* of the worker it was granted to */
 	int64_t offered_ms;                    /* fleet time */
-	bool confirmed;                        /* its worker has named it */
 	struct lease *prev, *next;             /* in its worker */
-	struct lease *offer_prev, *offer_next; /* in core->offers, while not confirmed */
+	struct lease *offer_prev, *offer_next; /* in core->offers, while LEASE_OFFERED */
 };
 
 struct worker {
@@ -121,7 +128,8 @@ struct core {
 	int64_t now_ms;
 	int64_t lag_ms;    /* time we were stopped or late: nobody's silence is held against them */
 	int64_t wakeup_ms; /* promised at the end of the last step */
-	int64_t grace_end_ms; /* when leases of workers that never came back end; 0: none */
+	int64_t grace_end_ms;    /* when leases of workers that never came back end; 0: none */
+	int64_t patience_end_ms; /* fleet time before which no session ends for its silence */
 	bool store_full;
 	bool dispatch_due; /* a job or a slot became free */
 	uint64_t last_build, last_job, last_event, turn;
@@ -137,13 +145,19 @@ struct core {
 	struct worker *workers;
 	struct worker *workers_by_peer;
 	struct worker *seen, *sent;
-	struct lease *offers; /* not confirmed, oldest first */
+	struct lease *offers; /* LEASE_OFFERED, oldest first */
 };
 
 /* Time that stands still while we were stopped. All silence is measured on it. */
 static inline int64_t fleet_now(const struct core *core)
 {
 	return core->now_ms - core->lag_ms;
+}
+
+/* The silence that ends a session. */
+static inline int64_t silence_ms(const struct core *core)
+{
+	return core->settings.heartbeat_ms * core->settings.liveness;
 }
 
 /* ---- labels.c ---- */
@@ -177,6 +191,11 @@ void builds_finish(struct core *core);
 
 /* ---- lease.c ---- */
 void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out);
+/* Did its worker never get the offer, rather than lose the attempt? A session that was granted a
+ * lease and does not know of it was never told, for it forgets nothing that is the newest. */
+bool lease_is_unheard(const struct lease *lease, const char *session);
+/* Send the offer of such a lease once more: the same attempt. */
+void lease_repeat(struct core *core, struct lease *lease, struct effects *out);
 /* The worker never got it, lost it, or left: back to the queue, or lost for good. */
 void lease_end(struct core *core, struct lease *lease, const char *reason, struct effects *out);
 /* Forget a lease without saying so: its job ends, or goes back. */
@@ -184,7 +203,7 @@ void lease_drop(struct core *core, struct lease *lease);
 /* Queued -> leased: the worker of the newest attempt still has it. */
 void lease_adopt(struct core *core, struct job *job, struct effects *out);
 void lease_confirm(struct core *core, struct lease *lease);
-void lease_restore(struct core *core, struct job *job);
+void lease_restore(struct core *core, struct job *job, const char *session);
 void lease_result(struct core *core, struct worker *worker, const struct msg_result *result,
                   struct effects *out);
 void lease_log(struct core *core, struct worker *worker, const struct msg_log *log,

@@ -156,6 +156,7 @@ Test(core, an_offer_that_is_never_taken_is_given_to_another)
 	accept(0, 1);
 	welcome("b", "w2", 1, NULL);
 	for (int i = 0; i < 10; i++) {
+		text_clear(&story.lines); /* of offers that are repeated */
 		story_wait(&story, 1000);
 		story_heartbeat(&story, "a", 0, 0);
 		story_heartbeat(&story, "b", 0, 0);
@@ -269,6 +270,27 @@ Test(core, a_stopped_broker_holds_nobodys_silence_against_them)
 	story_expect(&story, "");
 }
 
+Test(core, who_hung_up_on_a_stopped_broker_has_time_to_come_back)
+{
+	welcome("a", "w1", 1, NULL);
+	welcome("b", "w2", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	text_clear(&story.lines);
+	story.now_ms += 10000; /* longer than the liveness: the worker is in its back-off */
+	for (int i = 0; i < 11; i++) {
+		story_heartbeat(&story, "b", 0, 0);
+		story_wait(&story, 1000);
+	}
+	story_expect(&story, "");
+	story_heartbeat(&story, "b", 0, 0);
+	story_wait(&story, 1000);
+	story_expect(
+		&story,
+		"save lease end job=1 attempt=1 reason=the worker was silent for 13s\n" OFFERED(
+			"1", "2", "w2", "b"));
+}
+
 Test(core, a_full_disk_refuses_work_and_keeps_results_with_the_workers)
 {
 	welcome("a", "w1", 1, NULL);
@@ -320,8 +342,58 @@ static void restore_leased(void)
 		                  .leased = true,
 		                  .attempt = 1,
 		                  .worker = "w1",
+		                  .session = "0123456789abcdef",
 		                  .log_size = 5 };
 	core_restore_job(story.core, &job, story.now_ms);
+}
+
+Test(core, an_offer_that_was_lost_with_the_broker_costs_no_attempt)
+{
+	restore_leased();
+	story_hello(&story, "a", "w1", 1, NULL);
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to a\n"
+	                     "offer job=1 attempt=1 to a\n");
+}
+
+Test(core, a_worker_that_was_started_anew_has_lost_what_it_does_not_name)
+{
+	restore_leased();
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w1",
+		                            .session = "another session!",
+		                            .instance = "w1",
+		                            .version = "1",
+		                            .slots = 1 } };
+	story_receive(&story, "a", &hello);
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to a\n"
+	                     "save lease end job=1 attempt=1 reason=the worker came back without "
+	                     "it\n");
+}
+
+Test(core, an_offer_that_no_heartbeat_names_is_sent_again)
+{
+	welcome("a", "w1", 2, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	story_heartbeat(&story, "a", 0, 0);
+	story_expect(&story, ""); /* it may be on its way */
+	story_wait(&story, 2000);
+	story_heartbeat(&story, "a", 0, 0);
+	story_expect(&story, "offer job=1 attempt=1 to a\n");
+	story_heartbeat(&story, "a", 1, 1);
+	story_wait(&story, 2000);
+	story_heartbeat(&story, "a", 1, 1);
+	story_expect(&story, "");
+}
+
+Test(core, an_offer_that_was_lost_with_a_connection_costs_no_attempt)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	story_hello(&story, "b", "w1", 1, NULL); /* the same run of the agent */
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to b\n"
+	                     "offer job=1 attempt=1 to b\n");
 }
 
 Test(core, a_restart_ends_no_lease_before_its_grace)
