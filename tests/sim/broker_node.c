@@ -7,24 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct core_settings settings = {
-	.heartbeat_ms = 1000, .liveness = 3, .restart_grace_ms = 9000, .queue_max = 1000000
-};
+/* ---- the store ----------------------------------------------------------------------------- */
 
-static void send_bytes(struct sim *sim, const struct peer *peer, const struct bytes *body,
-                       bool admin)
+static void plan_store(struct sim *sim)
 {
-	if (admin) {
-		struct observer_node *observer = observer_at(sim, peer);
-		if (observer)
-			sim_deliver(sim, DO_OBSERVER_RECEIVE, (int)(observer - sim->observers),
-			            observer->generation, DOOR_ADMIN, peer, body);
-		return;
-	}
-	struct worker_node *worker = worker_at(sim, peer);
-	if (worker && worker->cut_in_until_ms <= sim->now_ms)
-		sim_deliver(sim, DO_WORKER_RECEIVE, (int)(worker - sim->workers),
-		            worker->generation, DOOR_WORKERS, peer, body);
+	bool slow = sim->disk.slow_until_ms > sim->now_ms;
+	sim_add(sim, slow ? sim_between(sim, 50, 4000) : sim_between(sim, 1, 15), DO_STORE,
+	        sim->broker.place);
 }
 
 static void start_work(struct sim *sim, struct store_work *work)
@@ -35,48 +24,23 @@ static void start_work(struct sim *sim, struct store_work *work)
 		end = &(*end)->next;
 	*end = work;
 	if (first)
-		sim_add(sim, sim_between(sim, 1, 15), DO_STORE_DONE)->generation =
-			sim->broker.generation;
+		plan_store(sim);
 }
 
-static void take_effects(struct sim *sim)
+static void finish_work(struct store_work *work)
 {
-	struct broker_node *broker = &sim->broker;
-	for (size_t i = 0; i < broker->effects.count; i++) {
-		const struct effect *effect = &broker->effects.items[i];
-		if (sim->trace) {
-			struct text line = { 0 };
-			effect_print(effect, &line);
-			sim_print(sim, "  broker: %s", line.data);
-			text_finish(&line);
-		}
-		if (effect->kind == EFFECT_SEND_NOW) {
-			struct text body = { 0 };
-			enum message_type type = effect->message.type;
-			/* Anything else is a promise about what is stored. */
-			SIM_CHECK(type == MESSAGE_heartbeat || type == MESSAGE_who_are_you ||
-			                  type == MESSAGE_error,
-			          "%s does not wait for the disk", message_type_text(type));
-			message_pack(&effect->message, &body);
-			send_bytes(sim, &effect->peer, &(struct bytes){ body.data, body.size },
-			           false);
-			text_finish(&body);
-		} else if (effect->kind == EFFECT_REFUSED) {
-			/* Observers and workers of ours never send what is refused. */
-			sim_fail("the broker refused: %s", effect->reason);
-		} else {
-			batch_add(broker->filling, effect);
-		}
-	}
-	effects_reset(&broker->effects);
+	batch_destroy(&work->batch);
+	free((void *)(uintptr_t)work->update.data);
+	free(work);
 }
 
-static void step(struct sim *sim, struct event *event)
+static void next_work(struct sim *sim)
 {
-	event->now_ms = sim->now_ms;
-	core_step(sim->broker.core, event, &sim->broker.effects);
-	core_check(sim->broker.core);
-	take_effects(sim);
+	struct store_work *done = sim->broker.work;
+	sim->broker.work = done->next;
+	finish_work(done);
+	if (sim->broker.work)
+		plan_store(sim);
 }
 
 static void flush(struct sim *sim)
@@ -91,29 +55,115 @@ static void flush(struct sim *sim)
 	start_work(sim, work);
 }
 
-/* What the store fills in: offers. Events go nowhere. */
+/* ---- what the core wants ------------------------------------------------------------------- */
+
+static void send_now(struct sim *sim, const struct effect *effect)
+{
+	struct text body = { 0 };
+	enum message_type type = effect->message.type;
+	/* Anything else is a promise about what is stored. */
+	SIM_CHECK(type == MESSAGE_heartbeat || type == MESSAGE_who_are_you || type == MESSAGE_error,
+	          "%s does not wait for the disk", message_type_text(type));
+	if (type == MESSAGE_error && strcmp(effect->message.error.code, "name_taken") == 0)
+		sometimes(sim, SOMETIMES_name_taken);
+	message_pack(&effect->message, &body);
+	net_from_broker(sim, DOOR_WORKERS, &effect->peer, &(struct bytes){ body.data, body.size });
+	text_finish(&body);
+}
+
+static void take_effects(struct sim *sim)
+{
+	struct broker_node *broker = &sim->broker;
+	for (size_t i = 0; i < broker->effects.count; i++) {
+		const struct effect *effect = &broker->effects.items[i];
+		if (sim->trace) {
+			struct text line = { 0 };
+			effect_print(effect, &line);
+			sim_print(sim, "  broker: %s", line.data);
+			text_finish(&line);
+		}
+		if (effect->kind == EFFECT_SEND_NOW)
+			send_now(sim, effect);
+		else if (effect->kind == EFFECT_REFUSED) /* ours never say what is refused */
+			SIM_CHECK(is_rogue(&effect->peer), "the broker refused: %s",
+			          effect->reason);
+		else
+			batch_add(broker->filling, effect);
+	}
+	effects_reset(&broker->effects);
+}
+
+static void step(struct sim *sim, struct event *event)
+{
+	event->now_ms = place_now(sim, sim->broker.place);
+	core_step(sim->broker.core, event, &sim->broker.effects);
+	core_check(sim->broker.core);
+	take_effects(sim);
+}
+
+/* ---- what leaves when a batch is stored ---------------------------------------------------- */
+
 static void fill_offer(struct sim *sim, struct batch *batch, struct batch_item *item)
 {
 	const struct disk_job *job = disk_job(sim, item->effect.job);
-	const struct disk_build *build = &sim->disk.builds[job->build];
+	const struct disk_build *build = disk_build(sim, job->build);
 	struct rec_spec spec;
-	struct message offer = { .type = MESSAGE_offer };
+	char commit[COMMIT_SIZE + 1];
+	commit_print(build->commit, commit);
 	SIM_CHECK(record_unpack(RECORD_spec, job->spec.data, job->spec.size, &batch->arena,
 	                        &spec) == OK,
 	          "a stored spec does not unpack: %s", error_text());
-	offer.offer = (struct msg_offer){ .job = item->effect.job,
-		                          .attempt = item->effect.attempt,
-		                          .build = job->build,
-		                          .repository = "sample",
-		                          .url = "/sample",
-		                          .ref = ref_name(build->ref),
-		                          .commit = build->commit,
-		                          .spec = &spec };
+	struct message offer = { .type = MESSAGE_offer,
+		                 .offer = { .job = item->effect.job,
+		                            .attempt = item->effect.attempt,
+		                            .build = job->build,
+		                            .repository = repository_name(build->ref / SIM_REFS),
+		                            .url = "/somewhere",
+		                            .ref = ref_name(build->ref),
+		                            .commit = commit,
+		                            .spec = &spec } };
 	item->body = batch_pack(batch, &offer);
 }
 
+static void check_stale(struct sim *sim, const struct peer *peer, const struct msg_stale *stale)
+{
+	if (is_rogue(peer))
+		return; /* it asks for jobs that never were */
+	const struct disk_job *job = disk_job(sim, stale->job);
+	SIM_CHECK(job->state == DISK_FINAL || job->attempt > stale->attempt,
+	          "job %llu: stale, but attempt %u is the newest", (unsigned long long)stale->job,
+	          stale->attempt);
+	sometimes(sim, job->state == DISK_FINAL && job->attempt == stale->attempt
+	                       ? SOMETIMES_repeated_result
+	                       : SOMETIMES_stale_result);
+}
+
+static void check_welcome(struct sim *sim, const struct msg_welcome *welcome)
+{
+	for (size_t i = 0; i < welcome->keep_count; i++) {
+		struct disk_job *job = disk_job(sim, welcome->keep[i].job);
+		SIM_CHECK(job->attempt == welcome->keep[i].attempt || job->state == DISK_FINAL,
+		          "job %llu: told to go on with attempt %u, newest is %u",
+		          (unsigned long long)welcome->keep[i].job, welcome->keep[i].attempt,
+		          job->attempt);
+		if (job->leased_by == sim->broker.starts)
+			continue;
+		job->leased_by = sim->broker.starts;
+		sometimes(sim, SOMETIMES_adopted_after_restart);
+		if (welcome->keep[i].log_offset > 0)
+			sometimes(sim, SOMETIMES_log_goes_on);
+	}
+	for (size_t i = 0; i < welcome->drop_count; i++) {
+		const struct disk_job *job = disk_job(sim, welcome->drop[i].job);
+		SIM_CHECK(job->state == DISK_FINAL || job->attempt > welcome->drop[i].attempt,
+		          "job %llu: told to drop attempt %u, the newest",
+		          (unsigned long long)welcome->drop[i].job, welcome->drop[i].attempt);
+		sometimes(sim, SOMETIMES_dropped);
+	}
+}
+
 /* P8: what is told was recorded before. */
-static void check_told(struct sim *sim, const struct bytes *body)
+static void check_told(struct sim *sim, const struct peer *peer, const struct bytes *body)
 {
 	struct message message;
 	SIM_CHECK(message_unpack(body->data, body->size, &message) == OK, "own message: %s",
@@ -130,19 +180,22 @@ static void check_told(struct sim *sim, const struct bytes *body)
 		          (unsigned long long)message.offer.job);
 	} else if (message.type == MESSAGE_log_ok) {
 		const struct disk_job *job = disk_job(sim, message.log_ok.job);
-		SIM_CHECK(job->log_size[message.log_ok.attempt] >= message.log_ok.offset,
+		SIM_CHECK(job->log_good[message.log_ok.attempt] >= message.log_ok.offset,
 		          "job %llu: log_ok before it was stored",
 		          (unsigned long long)message.log_ok.job);
 	} else if (message.type == MESSAGE_stale) {
-		const struct disk_job *job = disk_job(sim, message.stale.job);
-		SIM_CHECK(job->state == DISK_FINAL || job->attempt > message.stale.attempt,
-		          "job %llu: stale, but attempt %u is the newest",
-		          (unsigned long long)message.stale.job, message.stale.attempt);
+		check_stale(sim, peer, &message.stale);
+	} else if (message.type == MESSAGE_welcome && !is_rogue(peer)) {
+		check_welcome(sim, &message.welcome);
+	} else if (message.type == MESSAGE_cancel) {
+		sometimes(sim, is_rogue(peer) ? SOMETIMES_rogue_cancelled
+		                              : SOMETIMES_cancelled_old_attempt);
 	}
 	message_finish(&message);
 }
 
-static void check_marks(struct sim *sim, const struct bytes *body)
+/* P1: a mark that is told was stored, with all that it passed. */
+static void check_marks(struct sim *sim, const struct observer_node *node, const struct bytes *body)
 {
 	struct message message;
 	struct arena arena = { 0 };
@@ -151,43 +204,66 @@ static void check_marks(struct sim *sim, const struct bytes *body)
 	                  record_unpack(RECORD_marks_result, message.reply.result.data,
 	                                message.reply.result.size, &arena, &marks) == OK,
 	          "own marks: %s", error_text());
-	for (size_t i = 0; i < marks.marks_count; i++)
-		SIM_CHECK(sim->disk.refs[ref_index(marks.marks[i].ref)]
-		                  .told[commit_index(marks.marks[i].commit) + 1],
-		          "mark %s was told, not stored", marks.marks[i].commit);
+	const char *repository = repository_name(node ? node->asked_repository : 0);
+	for (size_t i = 0; node && message.reply.id == node->question && i < marks.marks_count;
+	     i++) {
+		int ref = ref_index(repository, marks.marks[i].ref);
+		int commit = commit_index(marks.marks[i].commit);
+		SIM_CHECK(set_has(&sim->disk.refs[ref].told, commit),
+		          "mark %d was told, not stored", commit);
+	}
 	arena_finish(&arena);
 	message_finish(&message);
 }
 
-static void release(struct sim *sim, struct batch *batch)
+/* P8: an event says what is recorded. */
+static void check_event(struct sim *sim, const struct msg_event *event)
+{
+	if (strcmp(event->kind, "finished") == 0)
+		SIM_CHECK(disk_job(sim, event->job)->outcome == event->outcome,
+		          "job %llu: an event says %s", (unsigned long long)event->job,
+		          outcome_text(event->outcome));
+	else if (strcmp(event->kind, "verdict") == 0)
+		SIM_CHECK(disk_build(sim, event->build)->outcome == event->outcome,
+		          "build %llu: an event says %s", (unsigned long long)event->build,
+		          outcome_text(event->outcome));
+}
+
+static bool is_sent(const struct batch_item *item)
+{
+	return item->effect.kind == EFFECT_OFFER || item->effect.kind == EFFECT_SEND;
+}
+
+/* What is told is looked at where it stands among the rows: later ones of the same batch may have
+ * gone on from there. */
+static void store(struct sim *sim, struct batch *batch)
 {
 	for (size_t i = 0; i < batch->count; i++) {
 		struct batch_item *item = &batch->items[i];
-		if (item->effect.kind == EFFECT_OFFER)
+		const struct peer *peer = &item->effect.peer;
+		disk_apply(sim, item);
+		if (item->effect.kind == EFFECT_PUBLISH)
+			check_event(sim, &item->effect.message.event);
+		if (item->effect.kind == EFFECT_OFFER) {
 			fill_offer(sim, batch, item);
-		if (item->effect.kind != EFFECT_OFFER && item->effect.kind != EFFECT_SEND)
-			continue;
-		item->to_admin ? check_marks(sim, &item->body) : check_told(sim, &item->body);
-		send_bytes(sim, &item->effect.peer, &item->body, item->to_admin);
+			if (i == 0 || item[-1].effect.kind != EFFECT_SAVE_LEASE)
+				sometimes(sim, SOMETIMES_offer_repeated);
+		}
+		if (is_sent(item) && item->to_admin)
+			check_marks(sim, observer_at(sim, peer), &item->body);
+		else if (is_sent(item))
+			check_told(sim, peer, &item->body);
 	}
 }
 
-static void finish_work(struct store_work *work)
+static void release(struct sim *sim, const struct batch *batch)
 {
-	batch_destroy(&work->batch);
-	free((void *)(uintptr_t)work->update.data);
-	free(work);
-}
-
-static void next_work(struct sim *sim)
-{
-	struct broker_node *broker = &sim->broker;
-	struct store_work *done = broker->work;
-	broker->work = done->next;
-	finish_work(done);
-	if (broker->work)
-		sim_add(sim, sim_between(sim, 1, 15), DO_STORE_DONE)->generation =
-			broker->generation;
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct batch_item *item = &batch->items[i];
+		if (is_sent(item))
+			net_from_broker(sim, item->to_admin ? DOOR_ADMIN : DOOR_WORKERS,
+			                &item->effect.peer, &item->body);
+	}
 }
 
 static void batch_done(struct sim *sim, struct batch *batch)
@@ -197,10 +273,11 @@ static void batch_done(struct sim *sim, struct batch *batch)
 		if (!broker->stuck)
 			step(sim, &(struct event){ .kind = EVENT_STORE_FULL });
 		broker->stuck = true;
-		sim_add(sim, 1000, DO_STORE_DONE)->generation = broker->generation;
+		sometimes(sim, SOMETIMES_store_full);
+		sim_add(sim, 1000, DO_STORE, broker->place);
 		return;
 	}
-	disk_apply(sim, batch);
+	store(sim, batch);
 	release(sim, batch);
 	broker->saving = false;
 	next_work(sim);
@@ -210,13 +287,47 @@ static void batch_done(struct sim *sim, struct batch *batch)
 	}
 }
 
-static void step_update(struct sim *sim, const struct message *update, bool lookup)
+/* ---- updates ------------------------------------------------------------------------------- */
+
+static bool has_lease(struct sim *sim, int ref)
 {
+	for (uint64_t id = sim->disk.first_open_job; id <= sim->disk.last_job; id++)
+		if (sim->disk.jobs[id].state == DISK_LEASED &&
+		    disk_build(sim, sim->disk.jobs[id].build)->ref == ref)
+			return true;
+	return false;
+}
+
+static bool saves_a_ref(const struct broker_node *broker, size_t from)
+{
+	for (size_t i = from; i < broker->filling->count; i++)
+		if (broker->filling->items[i].effect.kind == EFFECT_SAVE_REF)
+			return true;
+	return false;
+}
+
+static void step_update(struct sim *sim, const struct message *message, bool lookup)
+{
+	const struct msg_update *update = &message->update;
+	struct broker_node *broker = &sim->broker;
+	int ref = ref_index(update->repository, update->ref);
 	bool known[256] = { false };
-	for (size_t i = 0; lookup && i < update->update.commits_count; i++)
-		known[i] = disk_knows(sim, ref_index(update->update.ref),
-		                      update->update.commits[i].commit);
-	step(sim, &(struct event){ .kind = EVENT_UPDATE, .message = update, .known = known });
+	for (size_t i = 0; lookup && i < update->commits_count; i++) {
+		known[i] = disk_knows(sim, ref, commit_index(update->commits[i].commit));
+		if (known[i])
+			sometimes(sim, SOMETIMES_known_commit);
+	}
+	const char *state = core_state(broker->core);
+	if (strcmp(state, "store_full") == 0)
+		sometimes(sim, SOMETIMES_full_refuses_update);
+	if (strcmp(state, "queue_full") == 0)
+		sometimes(sim, SOMETIMES_queue_full);
+	size_t before = broker->filling->count;
+	step(sim, &(struct event){ .kind = EVENT_UPDATE, .message = message, .known = known });
+	if (!saves_a_ref(broker, before) && strcmp(state, "ok") == 0)
+		sometimes(sim, SOMETIMES_update_refused);
+	else if (update->forced && strcmp(state, "ok") == 0 && has_lease(sim, ref))
+		sometimes(sim, SOMETIMES_forced_during_lease);
 }
 
 static void store_done(struct sim *sim)
@@ -242,12 +353,16 @@ static void receive_update(struct sim *sim, const struct occurrence *next,
 		step_update(sim, update, false);
 		return;
 	}
+	if (broker->lookups > 0)
+		sometimes(sim, SOMETIMES_update_waits);
 	struct store_work *work = memory_new(1, sizeof *work);
 	work->update =
 		(struct bytes){ memory_copy(next->body.data, next->body.size), next->body.size };
 	broker->lookups++;
 	start_work(sim, work);
 }
+
+/* ---- requests ------------------------------------------------------------------------------ */
 
 static void reply(struct sim *sim, const struct peer *peer, uint64_t id, enum record_type type,
                   const void *result, bool gated)
@@ -260,7 +375,7 @@ static void reply(struct sim *sim, const struct peer *peer, uint64_t id, enum re
 		batch_add_reply(sim->broker.filling, peer, &message);
 	} else {
 		message_pack(&message, &body);
-		send_bytes(sim, peer, &(struct bytes){ body.data, body.size }, true);
+		net_from_broker(sim, DOOR_ADMIN, peer, &(struct bytes){ body.data, body.size });
 	}
 	text_finish(&packed);
 	text_finish(&body);
@@ -272,13 +387,16 @@ static void receive_request(struct sim *sim, const struct peer *peer,
 	struct core *core = sim->broker.core;
 	struct arena arena = { 0 };
 	if (strcmp(request->method, "marks") == 0) {
+		struct rec_marks_params params;
 		struct rec_marks_result marks;
-		core_marks(core, &(struct rec_marks_params){ .repository = "sample" }, &arena,
-		           &marks);
+		SIM_CHECK(record_unpack(RECORD_marks_params, request->params.data,
+		                        request->params.size, &arena, &params) == OK,
+		          "marks: %s", error_text());
+		core_marks(core, &params, &arena, &marks);
 		reply(sim, peer, request->id, RECORD_marks_result, &marks, true);
 	} else if (strcmp(request->method, "status") == 0) {
 		struct rec_status_result status = { .version = "sim", .store = "sim" };
-		core_status(core, sim->now_ms, &arena, &status);
+		core_status(core, place_now(sim, sim->broker.place), &arena, &status);
 		reply(sim, peer, request->id, RECORD_status_result, &status, false);
 	} else {
 		reply(sim, peer, request->id, RECORD_no_params, &(struct rec_no_params){ 0 },
@@ -287,33 +405,53 @@ static void receive_request(struct sim *sim, const struct peer *peer,
 	arena_finish(&arena);
 }
 
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void note_frame(struct sim *sim, const struct peer *peer, const struct message *message)
+{
+	struct worker_node *worker = worker_at(sim, peer);
+	if (worker)
+		worker->heard_ms = sim->now_ms;
+	else if (!is_rogue(peer))
+		sometimes(sim, SOMETIMES_dead_session_speaks);
+	if (message->type == MESSAGE_result && sim->broker.stuck)
+		sometimes(sim, SOMETIMES_full_keeps_result);
+}
+
 static void receive(struct sim *sim, const struct occurrence *next)
 {
 	struct message message;
 	SIM_CHECK(message_unpack(next->body.data, next->body.size, &message) == OK,
 	          "a message does not unpack: %s", error_text());
-	if (next->door == DOOR_UPDATES)
+	if (next->door == DOOR_UPDATES) {
 		receive_update(sim, next, &message);
-	else if (next->door == DOOR_ADMIN)
+	} else if (next->door == DOOR_ADMIN) {
 		receive_request(sim, &next->peer, &message.request);
-	else
+	} else {
+		note_frame(sim, &next->peer, &message);
 		step(sim, &(struct event){ .kind = EVENT_RECEIVED,
 		                           .peer = next->peer,
 		                           .message = &message });
+	}
 	message_finish(&message);
 }
 
-static void start(struct sim *sim)
+static void start(struct sim *sim, enum place place)
 {
 	struct broker_node *broker = &sim->broker;
-	broker->core = core_new(&settings);
+	if (broker->place != place)
+		sometimes(sim, SOMETIMES_other_machine);
+	broker->place = place;
+	broker->starts++;
+	broker->core = core_new(&sim->settings);
 	broker->filling = batch_new();
 	broker->timer_ms = INT64_MAX;
+	sim_print(sim, "broker starts on machine %d", (int)place);
 	disk_restore(sim, broker->core);
 	core_check(broker->core);
 }
 
-void broker_crash(struct sim *sim)
+static void end(struct sim *sim)
 {
 	struct broker_node *broker = &sim->broker;
 	core_destroy(&broker->core);
@@ -325,29 +463,46 @@ void broker_crash(struct sim *sim)
 	}
 	broker->saving = broker->stuck = false;
 	broker->lookups = 0;
-	broker->generation++;
+	sim->places[broker->place].generation++;
+}
+
+void broker_crash(struct sim *sim)
+{
+	struct broker_node *broker = &sim->broker;
+	if (broker->work && broker->work->batch && !broker->stuck)
+		disk_interrupt(sim, broker->work->batch);
+	end(sim);
+}
+
+void broker_stop(struct sim *sim)
+{
+	struct broker_node *broker = &sim->broker;
+	if (broker->work)
+		sometimes(sim, SOMETIMES_broker_stopped);
+	/* As server_run() does: until the store has nothing left, or the disk is full. */
+	flush(sim);
+	while (broker->work && !broker->stuck) {
+		store_done(sim);
+		flush(sim);
+	}
+	end(sim);
 }
 
 void broker_handle(struct sim *sim, struct occurrence *next)
 {
 	struct broker_node *broker = &sim->broker;
-	if (next->what == DO_BROKER_START)
-		start(sim);
-	if (!broker->core)
+	if (next->what == DO_START)
+		start(sim, next->place);
+	if (!broker->core || broker->place != next->place)
 		return;
-	if (next->what == DO_BROKER_RECEIVE)
+	if (next->what == DO_RECEIVE) {
 		receive(sim, next);
-	else if (next->what == DO_STORE_DONE)
+	} else if (next->what == DO_STORE) {
 		store_done(sim);
-	else if (next->what == DO_BROKER_TIME)
-		broker->timer_ms = INT64_MAX;
-	if (core_wakeup_ms(broker->core) <= sim->now_ms)
+	} else if (place_is_woken(next, &broker->timer_ms) &&
+	           core_wakeup_ms(broker->core) <= place_now(sim, broker->place)) {
 		step(sim, &(struct event){ .kind = EVENT_TIME_PASSED });
-	flush(sim);
-	int64_t wakeup = core_wakeup_ms(broker->core);
-	if (wakeup < broker->timer_ms) {
-		broker->timer_ms = wakeup;
-		int64_t after = wakeup > sim->now_ms ? wakeup - sim->now_ms : 0;
-		sim_add(sim, after, DO_BROKER_TIME)->generation = broker->generation;
 	}
+	flush(sim);
+	place_wake(sim, broker->place, core_wakeup_ms(broker->core), &broker->timer_ms);
 }

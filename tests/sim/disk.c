@@ -1,4 +1,6 @@
-/* What is stored: the state graph is checked here as the real store checks it. */
+/* What is stored: the state graph is checked here as the real store checks it. Rows are kept whole,
+ * batch by batch, as SQLite keeps them; logs are files beside them, which a crash cuts anywhere and
+ * a power cut damages where they were not synced. */
 #include "tests/sim/sim.h"
 
 #include "base/memory.h"
@@ -9,52 +11,75 @@
 
 struct disk_job *disk_job(struct sim *sim, uint64_t id)
 {
-	SIM_CHECK(id > 0 && id < SIM_JOBS_MAX, "job id %llu", (unsigned long long)id);
+	SIM_CHECK(id > 0 && id <= sim->disk.last_job, "no job %llu", (unsigned long long)id);
 	return &sim->disk.jobs[id];
 }
 
-bool disk_knows(const struct sim *sim, int ref, const char *commit)
+struct disk_build *disk_build(struct sim *sim, uint64_t id)
 {
-	for (uint64_t i = 1; i <= sim->disk.last_build; i++)
-		if (sim->disk.builds[i].ref == ref &&
-		    strcmp(sim->disk.builds[i].commit, commit) == 0)
-			return true;
-	return false;
+	SIM_CHECK(id > 0 && id <= sim->disk.last_build, "no build %llu", (unsigned long long)id);
+	return &sim->disk.builds[id];
 }
+
+bool disk_knows(const struct sim *sim, int ref, int commit)
+{
+	return set_has(&sim->disk.refs[ref].built, commit);
+}
+
+bool disk_is_all_final(const struct sim *sim)
+{
+	return sim->disk.first_open_build > sim->disk.last_build;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
 
 static void save_ref(struct sim *sim, const struct effect *e)
 {
-	struct disk_ref *ref = &sim->disk.refs[ref_index(e->ref.name)];
+	int index = ref_index(e->ref.repository, e->ref.name);
+	struct disk_ref *ref = &sim->disk.refs[index];
+	if (e->ref.rewound && strcmp(e->ref.mark, ZERO_COMMIT) == 0)
+		sometimes(sim, SOMETIMES_ref_deleted);
 	ref->exists = true;
 	ref->rewound = e->ref.rewound;
 	memcpy(ref->mark, e->ref.mark, sizeof ref->mark);
-	ref->told[commit_index(ref->mark) + 1] = true;
+	set_add(&ref->told, commit_index(ref->mark));
 }
 
 static void save_build(struct sim *sim, const struct effect *e)
 {
-	SIM_CHECK(e->build == sim->disk.last_build + 1, "build ids have a gap");
-	SIM_CHECK(e->build < SIM_JOBS_MAX, "too many builds");
-	struct disk_build *build = &sim->disk.builds[++sim->disk.last_build];
-	build->ref = ref_index(e->accepted.ref);
-	SIM_CHECK(!disk_knows(sim, build->ref, e->accepted.commit->commit),
-	          "commit %s was accepted twice on one ref", e->accepted.commit->commit);
-	memcpy(build->commit, e->accepted.commit->commit, sizeof build->commit);
+	struct disk *disk = &sim->disk;
+	SIM_CHECK(e->build == disk->last_build + 1, "build ids have a gap");
+	memory_reserve((void **)&disk->builds, &disk->build_capacity, e->build + 1,
+	               sizeof *disk->builds);
+	disk->last_build = e->build;
+	int ref = ref_index(e->accepted.repository, e->accepted.ref);
+	int commit = commit_index(e->accepted.commit->commit);
+	disk->builds[e->build] = (struct disk_build){ .ref = ref,
+		                                      .commit = commit,
+		                                      .first_job = disk->last_job + 1 };
+	SIM_CHECK(!disk_knows(sim, ref, commit), "commit %d was accepted twice on one ref", commit);
+	set_add(&disk->refs[ref].built, commit);
+	sim->totals.builds++;
 }
 
 static void save_job(struct sim *sim, const struct batch_item *item)
 {
 	const struct effect *e = &item->effect;
-	struct disk_job *job = disk_job(sim, e->job);
-	SIM_CHECK(e->job == sim->disk.last_job + 1, "job ids have a gap");
-	sim->disk.last_job = e->job;
-	job->build = e->build;
+	struct disk *disk = &sim->disk;
+	struct disk_build *build = disk_build(sim, e->build);
+	SIM_CHECK(e->job == disk->last_job + 1 && e->job == build->first_job + build->jobs,
+	          "job ids have a gap");
+	memory_reserve((void **)&disk->jobs, &disk->job_capacity, e->job + 1, sizeof *disk->jobs);
+	disk->last_job = e->job;
+	build->jobs++;
+	struct disk_job *job = &disk->jobs[e->job];
+	*job = (struct disk_job){ .build = e->build,
+		                  .state = DISK_QUEUED,
+		                  .labels = memory_copy_text(e->queued.labels),
+		                  .queued_ms = sim->now_ms };
 	snprintf(job->name, sizeof job->name, "%s", e->queued.spec->name);
-	job->labels = memory_copy_text(e->queued.labels);
 	job->spec =
 		(struct bytes){ memory_copy(item->body.data, item->body.size), item->body.size };
-	job->state = DISK_QUEUED;
-	job->queued_ms = sim->now_ms;
 }
 
 static void save_lease(struct sim *sim, const struct effect *e)
@@ -66,7 +91,38 @@ static void save_lease(struct sim *sim, const struct effect *e)
 	          e->attempt, (int)job->state, job->attempt);
 	job->state = DISK_LEASED;
 	job->attempt = e->attempt;
+	job->leased_by = sim->broker.starts;
 	snprintf(job->worker[e->attempt], sizeof job->worker[0], "%s", e->lease.worker);
+	snprintf(job->session, sizeof job->session, "%s", e->lease.session);
+}
+
+/* Why leases end, as the core words it. */
+static void note_loss(struct sim *sim, const char *reason)
+{
+	static const struct {
+		const char *words;
+		enum sometimes what;
+	} reasons[] = { { "did not come back", SOMETIMES_not_back_after_restart },
+		        { "came back without", SOMETIMES_came_back_without },
+		        { "never took the offer", SOMETIMES_offer_never_taken },
+		        { "goodbye", SOMETIMES_said_goodbye } };
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+		if (strstr(reason, reasons[i].words))
+			sometimes(sim, reasons[i].what);
+}
+
+/* P11, P12, P13: in a drill nobody loses a lease but the worker that was killed, and that one not
+ * later than a heartbeat after its liveness. */
+static void check_loss(struct sim *sim, const struct effect *e, const char *worker)
+{
+	const struct worker_node *victim = sim->victim;
+	SIM_CHECK(victim && strcmp(victim->name, worker) == 0,
+	          "job %llu: %s lost its lease (%s) although it is fine",
+	          (unsigned long long)e->job, worker, e->reason);
+	int64_t most_ms = sim->settings.heartbeat_ms * (sim->settings.liveness + 1);
+	SIM_CHECK(sim->now_ms - victim->heard_ms <= most_ms,
+	          "job %llu: its lease ends %lld ms after the worker's last frame",
+	          (unsigned long long)e->job, (long long)(sim->now_ms - victim->heard_ms));
 }
 
 static void save_lease_end(struct sim *sim, const struct effect *e)
@@ -74,8 +130,11 @@ static void save_lease_end(struct sim *sim, const struct effect *e)
 	struct disk_job *job = disk_job(sim, e->job);
 	SIM_CHECK(job->state == DISK_LEASED && job->attempt == e->attempt,
 	          "job %llu: end of a lease that is none", (unsigned long long)e->job);
+	if (sim->no_loss_allowed)
+		check_loss(sim, e, job->worker[e->attempt]);
 	job->state = DISK_QUEUED;
 	job->ended[e->attempt] = true;
+	note_loss(sim, e->reason);
 }
 
 static void save_adopted(struct sim *sim, const struct effect *e)
@@ -85,22 +144,33 @@ static void save_adopted(struct sim *sim, const struct effect *e)
 	          "job %llu: adopted out of place", (unsigned long long)e->job);
 	job->state = DISK_LEASED;
 	job->ended[e->attempt] = false;
-	sim->adopted++;
+	job->leased_by = sim->broker.starts;
+	sometimes(sim, SOMETIMES_adopted_after_loss);
 }
 
-static void save_log(struct sim *sim, const struct effect *e)
+uint8_t log_byte(uint64_t job, uint32_t attempt, uint64_t offset)
+{
+	return (uint8_t)(job * 31 + attempt * 7 + (offset >> 10));
+}
+
+static void append_log(struct sim *sim, const struct effect *e, size_t size)
 {
 	struct disk_job *job = disk_job(sim, e->job);
 	const uint8_t *bytes = e->log.bytes.data;
-	SIM_CHECK(e->log.offset == job->log_size[e->attempt], "job %llu: a hole in the log",
+	uint64_t end = e->log.offset + size;
+	SIM_CHECK(e->log.offset <= job->log_size[e->attempt], "job %llu: a hole in the log",
 	          (unsigned long long)e->job);
-	for (size_t i = 0; i < e->log.bytes.size; i += 997)
-		SIM_CHECK(bytes[i] == (uint8_t)(e->job * 31 + e->attempt * 7 + e->log.offset + i),
-		          "job %llu: wrong log bytes", (unsigned long long)e->job);
-	job->log_size[e->attempt] += (uint32_t)e->log.bytes.size;
+	for (uint64_t at = (e->log.offset + 1023) / 1024 * 1024; at < end; at += 1024)
+		SIM_CHECK(bytes[at - e->log.offset] == log_byte(e->job, e->attempt, at),
+		          "job %llu: wrong log bytes at %llu", (unsigned long long)e->job,
+		          (unsigned long long)at);
+	if (end > job->log_size[e->attempt])
+		job->log_size[e->attempt] = (uint32_t)end;
+	if (e->log.offset <= job->log_good[e->attempt] && end > job->log_good[e->attempt])
+		job->log_good[e->attempt] = (uint32_t)end;
 }
 
-/* P4, P5, P6: one verdict, from the newest attempt, as that attempt gave it. */
+/* P4, P5, P6: one verdict, from the newest attempt, as that attempt gave it, with its whole log. */
 static void save_final(struct sim *sim, const struct effect *e)
 {
 	struct disk_job *job = disk_job(sim, e->job);
@@ -108,31 +178,42 @@ static void save_final(struct sim *sim, const struct effect *e)
 	          "job %llu: a second verdict", (unsigned long long)e->job);
 	SIM_CHECK(job->attempt == e->attempt, "job %llu: verdict of attempt %u, newest is %u",
 	          (unsigned long long)e->job, e->attempt, job->attempt);
-	if (e->final.outcome == OUTCOME_lost)
+	enum outcome outcome = e->final.outcome;
+	if (outcome == OUTCOME_lost) {
 		SIM_CHECK(e->attempt == ATTEMPTS_MAX, "job %llu: lost too early",
 		          (unsigned long long)e->job);
-	else if (e->attempt > 0 && e->final.outcome != OUTCOME_skipped)
-		SIM_CHECK(e->final.outcome == sim->truth[e->job][e->attempt],
+		sometimes(sim, SOMETIMES_third_loss);
+	} else if (outcome == OUTCOME_skipped) {
+		if (e->reason && strstr(e->reason, "superseded"))
+			sometimes(sim, SOMETIMES_superseded);
+	} else if (e->attempt > 0) {
+		SIM_CHECK(outcome == job->truth[e->attempt],
 		          "job %llu: recorded %s, attempt %u gave %s", (unsigned long long)e->job,
-		          outcome_text(e->final.outcome), e->attempt,
-		          outcome_text(sim->truth[e->job][e->attempt]));
-	sim->lost += e->final.outcome == OUTCOME_lost;
-	sim->finals++;
+		          outcome_text(outcome), e->attempt, outcome_text(job->truth[e->attempt]));
+		SIM_CHECK(job->log_good[e->attempt] == job->truth_log[e->attempt],
+		          "job %llu: verdict with a damaged log: %u of %u bytes are right",
+		          (unsigned long long)e->job, job->log_good[e->attempt],
+		          job->truth_log[e->attempt]);
+		if (job->state == DISK_QUEUED)
+			sometimes(sim, SOMETIMES_late_result_counts);
+	}
+	sim->totals.finals++;
 	job->state = DISK_FINAL;
-	job->outcome = e->final.outcome;
+	job->outcome = outcome;
+	while (sim->disk.first_open_job <= sim->disk.last_job &&
+	       sim->disk.jobs[sim->disk.first_open_job].state == DISK_FINAL)
+		sim->disk.first_open_job++;
 }
 
 static void save_verdict(struct sim *sim, const struct effect *e)
 {
-	struct disk_build *build = &sim->disk.builds[e->build];
+	struct disk_build *build = disk_build(sim, e->build);
 	enum outcome worst = OUTCOME_NONE;
 	bool skipped = false;
 	SIM_CHECK(build->outcome == OUTCOME_NONE, "build %llu: a second verdict",
 	          (unsigned long long)e->build);
-	for (uint64_t i = 1; i <= sim->disk.last_job; i++) {
-		const struct disk_job *job = &sim->disk.jobs[i];
-		if (job->build != e->build)
-			continue;
+	for (uint32_t i = 0; i < build->jobs; i++) {
+		const struct disk_job *job = disk_job(sim, build->first_job + i);
 		SIM_CHECK(job->state == DISK_FINAL, "build %llu: verdict before its jobs",
 		          (unsigned long long)e->build);
 		if (job->outcome > worst)
@@ -144,35 +225,83 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 	SIM_CHECK(!skipped || !outcome_is_green(worst), "build %llu: green, but a job never ran",
 	          (unsigned long long)e->build);
 	build->outcome = e->final.outcome;
+	struct disk *disk = &sim->disk;
+	while (disk->first_open_build <= disk->last_build &&
+	       disk->builds[disk->first_open_build].outcome != OUTCOME_NONE)
+		disk->first_open_build++;
 }
 
-void disk_apply(struct sim *sim, const struct batch *batch)
+void disk_apply(struct sim *sim, const struct batch_item *item)
 {
-	for (size_t i = 0; i < batch->count; i++) {
-		const struct effect *e = &batch->items[i].effect;
-		switch (e->kind) {
-		case EFFECT_SAVE_REF: save_ref(sim, e); break;
-		case EFFECT_SAVE_BUILD: save_build(sim, e); break;
-		case EFFECT_SAVE_JOB: save_job(sim, &batch->items[i]); break;
-		case EFFECT_SAVE_LEASE: save_lease(sim, e); break;
-		case EFFECT_SAVE_ADOPTED: save_adopted(sim, e); break;
-		case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
-		case EFFECT_SAVE_LOG: save_log(sim, e); break;
-		case EFFECT_SAVE_FINAL: save_final(sim, e); break;
-		case EFFECT_SAVE_VERDICT: save_verdict(sim, e); break;
-		case EFFECT_SEND:
-		case EFFECT_OFFER:
-		case EFFECT_PUBLISH:
-		case EFFECT_SEND_NOW:
-		case EFFECT_REFUSED: break;
-		}
+	const struct effect *e = &item->effect;
+	switch (e->kind) {
+	case EFFECT_SAVE_REF: save_ref(sim, e); break;
+	case EFFECT_SAVE_BUILD: save_build(sim, e); break;
+	case EFFECT_SAVE_JOB: save_job(sim, item); break;
+	case EFFECT_SAVE_LEASE: save_lease(sim, e); break;
+	case EFFECT_SAVE_ADOPTED: save_adopted(sim, e); break;
+	case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
+	case EFFECT_SAVE_LOG: append_log(sim, e, e->log.bytes.size); break;
+	case EFFECT_SAVE_FINAL: save_final(sim, e); break;
+	case EFFECT_SAVE_VERDICT: save_verdict(sim, e); break;
+	case EFFECT_SEND:
+	case EFFECT_OFFER:
+	case EFFECT_PUBLISH:
+	case EFFECT_SEND_NOW:
+	case EFFECT_REFUSED: break;
 	}
 }
 
+/* ---- crashes ------------------------------------------------------------------------------- */
+
+void disk_interrupt(struct sim *sim, const struct batch *batch)
+{
+	if (sim_chance(sim, 50)) {
+		for (size_t i = 0; i < batch->count; i++)
+			disk_apply(sim, &batch->items[i]);
+		sometimes(sim, SOMETIMES_stored_not_told);
+		return;
+	}
+	sometimes(sim, SOMETIMES_batch_lost);
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct effect *e = &batch->items[i].effect;
+		bool last = sim_chance(sim, 30);
+		if (e->kind == EFFECT_SAVE_LOG)
+			append_log(sim, e,
+			           last ? (size_t)sim_between(sim, 0, (int64_t)e->log.bytes.size)
+			                : e->log.bytes.size);
+		if (last)
+			return;
+	}
+}
+
+/* A log is synced with its verdict, not before: of the others any part can be gone or wrong. */
+void disk_cut_power(struct sim *sim)
+{
+	sometimes(sim, SOMETIMES_power_cut);
+	sim->disk.power_was_cut = true;
+	for (uint64_t id = sim->disk.first_open_job; id <= sim->disk.last_job; id++) {
+		struct disk_job *job = &sim->disk.jobs[id];
+		if (job->state == DISK_FINAL || job->log_size[job->attempt] == 0)
+			continue;
+		uint32_t *size = &job->log_size[job->attempt], *good = &job->log_good[job->attempt];
+		*size = (uint32_t)sim_between(sim, 0, *size);
+		*good = (uint32_t)sim_between(sim, 0, *good < *size ? *good : *size);
+		if (*good < *size)
+			sometimes(sim, SOMETIMES_log_torn);
+	}
+}
+
+/* ---- the next start ------------------------------------------------------------------------ */
+
 static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 {
-	const struct disk_job *job = &sim->disk.jobs[id];
+	struct disk_job *job = &sim->disk.jobs[id];
 	struct text losses = { 0 };
+	/* As the store does: after a power cut a log without a verdict is begun anew. Not only
+	 * distrusted: the start after this one would trust it again. */
+	if (sim->disk.power_was_cut)
+		job->log_size[job->attempt] = job->log_good[job->attempt] = 0;
 	for (uint32_t i = 1; i <= job->attempt; i++)
 		if (job->ended[i])
 			text_addf(&losses, "%s%s", losses.size ? ", " : "", job->worker[i]);
@@ -183,32 +312,39 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		                     .attempt = job->attempt,
 		                     .worker = job->attempt ? job->worker[job->attempt] : NULL,
 		                     .losses = losses.data,
+		                     .session = job->attempt ? job->session : NULL,
 		                     .log_size = job->log_size[job->attempt],
 		                     .age_ms = sim->now_ms - job->queued_ms };
-	core_restore_job(core, &stored, sim->now_ms);
+	core_restore_job(core, &stored, place_now(sim, sim->broker.place));
 	text_finish(&losses);
+}
+
+static void restore_build(const struct sim *sim, struct core *core, uint64_t id)
+{
+	const struct disk_build *build = &sim->disk.builds[id];
+	enum outcome worst = OUTCOME_NONE;
+	for (uint32_t i = 0; i < build->jobs; i++)
+		if (sim->disk.jobs[build->first_job + i].outcome > worst)
+			worst = sim->disk.jobs[build->first_job + i].outcome;
+	core_restore_build(core, id, repository_name(build->ref / SIM_REFS), ref_name(build->ref),
+	                   worst);
 }
 
 void disk_restore(struct sim *sim, struct core *core)
 {
 	struct disk *disk = &sim->disk;
 	core_restore_ids(core, disk->last_build, disk->last_job);
-	for (int i = 0; i < SIM_REFS; i++)
+	for (int i = 0; i < SIM_ALL_REFS; i++)
 		if (disk->refs[i].exists)
-			core_restore_ref(core, "sample", "/sample", ref_name(i), disk->refs[i].mark,
-			                 disk->refs[i].rewound);
-	for (uint64_t i = 1; i <= disk->last_build; i++) {
-		enum outcome worst = OUTCOME_NONE;
-		if (disk->builds[i].outcome != OUTCOME_NONE)
-			continue;
-		for (uint64_t j = 1; j <= disk->last_job; j++)
-			if (disk->jobs[j].build == i && disk->jobs[j].outcome > worst)
-				worst = disk->jobs[j].outcome;
-		core_restore_build(core, i, "sample", ref_name(disk->builds[i].ref), worst);
-	}
-	for (uint64_t i = 1; i <= disk->last_job; i++)
+			core_restore_ref(core, repository_name(i / SIM_REFS), "/somewhere",
+			                 ref_name(i), disk->refs[i].mark, disk->refs[i].rewound);
+	for (uint64_t i = disk->first_open_build; i <= disk->last_build; i++)
+		if (disk->builds[i].outcome == OUTCOME_NONE)
+			restore_build(sim, core, i);
+	for (uint64_t i = disk->first_open_job; i <= disk->last_job; i++)
 		if (disk->jobs[i].state != DISK_FINAL)
 			restore_job(sim, core, i);
+	disk->power_was_cut = false;
 }
 
 void disk_finish(struct sim *sim)
@@ -217,4 +353,10 @@ void disk_finish(struct sim *sim)
 		free(sim->disk.jobs[i].labels);
 		free((void *)(uintptr_t)sim->disk.jobs[i].spec.data);
 	}
+	for (int i = 0; i < SIM_ALL_REFS; i++) {
+		free(sim->disk.refs[i].told.is_in);
+		free(sim->disk.refs[i].built.is_in);
+	}
+	free(sim->disk.jobs);
+	free(sim->disk.builds);
 }

@@ -1,20 +1,31 @@
-/* fettle-sim: runs seeds; a failure prints the seed, and a seed replays it. */
+/* fettle-sim: runs seeds, some at a time; a failure prints the seed, and a seed replays it. */
 #include "tests/sim/sim.h"
 
-#include "base/memory.h"
 #include "base/table.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+enum { SEEDS_DEFAULT = 1000, TWICE_EVERY = 100, CHILDREN_MAX = 64 };
+
+struct options {
+	uint64_t first, count;
+	uint64_t children; /* processes at once */
+	bool trace;
+	bool demand; /* fail when an interesting state was never reached */
+};
 
 /* An assertion of a core: say which seed before dying of it. */
 static void on_abort(int number)
 {
 	(void)number;
-	char line[160];
+	char line[200];
 	int size =
 		snprintf(line, sizeof line,
 	                 "sim: FAILED seed=%llu time=%lldms: an assertion; replay with: fettle-sim "
@@ -26,253 +37,125 @@ static void on_abort(int number)
 	_exit(1);
 }
 
-static void restart_later(struct sim *sim, enum what what, int node)
-{
-	/* Most come back at once, some stay away past every deadline. */
-	int64_t after =
-		sim_chance(sim, 70) ? sim_between(sim, 10, 2000) : sim_between(sim, 2000, 20000);
-	struct occurrence *start = sim_add(sim, after, what);
-	start->node = node;
-	start->generation = what == DO_BROKER_START     ? sim->broker.generation
-	                    : what == DO_OBSERVER_START ? sim->observers[node].generation
-	                                                : sim->workers[node].generation;
-}
+/* ---- running ------------------------------------------------------------------------------- */
 
-static void cut_link(struct sim *sim, struct worker_node *worker)
+static void run_seed(uint64_t seed, bool trace, struct totals *totals)
 {
-	int64_t until = sim->now_ms + sim_between(sim, 500, 15000);
-	int64_t ways = sim_between(sim, 1, 3);
-	if (ways & 1)
-		worker->cut_in_until_ms = until;
-	if (ways & 2)
-		worker->cut_out_until_ms = until;
-	sim_print(sim, "fault: link of %s cut ways=%lld until %lld", worker->name, (long long)ways,
-	          (long long)until);
-}
-
-static void fault(struct sim *sim)
-{
-	int index = (int)sim_between(sim, 0, SIM_WORKERS - 1);
-	struct worker_node *worker = &sim->workers[index];
-	if (!sim_is_faulty(sim)) {
-		worker_crash(sim, SIM_TWIN);
+	uint64_t hash = world_run(seed, trace, totals);
+	if (seed % TWICE_EVERY != 1 || trace)
 		return;
-	}
-	sim->faults++;
-	sim_add(sim, sim_between(sim, 100, 4000), DO_FAULT);
-	switch (sim_between(sim, 0, 6)) {
-	case 0:
-		if (sim->broker.core) {
-			sim_print(sim, "fault: broker killed");
-			broker_crash(sim);
-			restart_later(sim, DO_BROKER_START, 0);
-		}
-		break;
-	case 1:
-	case 2:
-		if (worker->up) {
-			sim_print(sim, "fault: %s killed", worker->name);
-			worker_crash(sim, index);
-			restart_later(sim, DO_WORKER_START, index);
-		}
-		break;
-	case 3:
-		index %= SIM_OBSERVERS;
-		if (sim->observers[index].up) {
-			sim_print(sim, "fault: observer %d killed", index);
-			observer_crash(sim, index);
-			restart_later(sim, DO_OBSERVER_START, index);
-		}
-		break;
-	case 4: cut_link(sim, worker); break;
-	case 5:
-		index = (int)sim_between(sim, 0, SIM_OBSERVERS + SIM_WORKERS);
-		sim->paused_until_ms[index] = sim->now_ms + sim_between(sim, 100, 10000);
-		sim_print(sim, "fault: node %d paused until %lld", index,
-		          (long long)sim->paused_until_ms[index]);
-		break;
-	default:
-		sim->disk.full_until_ms = sim->now_ms + sim_between(sim, 100, 5000);
-		sim_print(sim, "fault: disk full until %lld", (long long)sim->disk.full_until_ms);
-		break;
-	}
-}
-
-/* Which process an occurrence happens in, as an index of paused_until_ms; -1: none. */
-static int place_of(const struct sim *sim, const struct occurrence *next, bool *ret_void)
-{
-	*ret_void = false;
-	switch (next->what) {
-	case DO_BROKER_START:
-	case DO_BROKER_TIME:
-	case DO_BROKER_RECEIVE:
-	case DO_STORE_DONE: *ret_void = next->generation != sim->broker.generation; return 0;
-	case DO_OBSERVER_START:
-	case DO_OBSERVER_TIME:
-	case DO_OBSERVER_RECEIVE:
-	case DO_POLL_DONE:
-		*ret_void = next->generation != sim->observers[next->node].generation;
-		return 1 + next->node;
-	case DO_WORKER_START:
-	case DO_WORKER_TIME:
-	case DO_WORKER_RECEIVE:
-	case DO_JOB_STEP:
-		*ret_void = next->generation != sim->workers[next->node].generation;
-		return 1 + SIM_OBSERVERS + next->node;
-	case DO_REPOSITORY:
-	case DO_FAULT: break;
-	}
-	return -1;
-}
-
-static void note(struct sim *sim, const struct occurrence *next)
-{
-	uint64_t facts[] = { (uint64_t)next->at_ms, next->what, (uint64_t)next->node,
-		             next->body.size };
-	sim->occurrences++;
-	for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-		sim->hash = (sim->hash ^ facts[i]) * 0x100000001b3u; /* FNV-1a, by word */
-}
-
-static void handle(struct sim *sim, struct occurrence *next)
-{
-	bool is_void;
-	int place = place_of(sim, next, &is_void);
-	if (!is_void && place >= 0 && sim->paused_until_ms[place] > sim->now_ms) {
-		/* A stopped process sees everything later, in the same order. */
-		int64_t wait = sim->paused_until_ms[place] - sim->now_ms;
-		uint64_t order = sim->order + 1;
-		struct occurrence *later = sim_add(sim, wait, next->what);
-		int64_t at = later->at_ms;
-		*later = *next;
-		later->at_ms = at;
-		later->order = order;
+	struct totals again = { 0 };
+	if (world_run(seed, false, &again) == hash)
 		return;
-	}
-	if (!is_void) {
-		note(sim, next);
-		if (next->what == DO_REPOSITORY)
-			history_change(sim);
-		else if (next->what == DO_FAULT)
-			fault(sim);
-		else if (place == 0)
-			broker_handle(sim, next);
-		else if (place <= SIM_OBSERVERS)
-			observer_handle(sim, next);
-		else
-			worker_handle(sim, next);
-	}
-	free((void *)(uintptr_t)next->body.data);
+	fprintf(stderr, "sim: FAILED seed=%llu: a second run went another way\n",
+	        (unsigned long long)seed);
+	exit(1);
 }
 
-static bool is_all_ended(const struct sim *sim)
+static _Noreturn void run_child(const struct options *options, uint64_t child,
+                                struct totals *totals)
 {
-	for (uint64_t i = 1; i <= sim->disk.last_build; i++)
-		if (sim->disk.builds[i].outcome == OUTCOME_NONE)
-			return false;
-	return true;
+	uint64_t end = options->first + options->count;
+	signal(SIGABRT, on_abort);
+	for (uint64_t seed = options->first + child; seed < end; seed += options->children)
+		run_seed(seed, options->trace, totals);
+	exit(0);
 }
 
-static void run_until(struct sim *sim, int64_t end_ms, bool stop_when_ended)
+static void add_totals(struct totals *sum, const struct totals *more)
 {
-	struct occurrence next;
-	while (sim_next(sim, &next)) {
-		if (next.at_ms > end_ms) {
-			free((void *)(uintptr_t)next.body.data);
-			return;
-		}
-		sim->now_ms = next.at_ms;
-		handle(sim, &next);
-		if (stop_when_ended && sim->occurrences % 64 == 0 &&
-		    sim->now_ms > SIM_FAULTS_END_MS + 60000 && is_all_ended(sim))
-			return;
+	sum->seeds += more->seeds;
+	sum->simulated_ms += more->simulated_ms;
+	sum->faults += more->faults;
+	sum->occurrences += more->occurrences;
+	sum->builds += more->builds;
+	sum->finals += more->finals;
+	for (int i = 0; i < SOMETIMES_COUNT; i++)
+		sum->sometimes[i] += more->sometimes[i];
+}
+
+/* Returns false when a child failed; the others are ended then. */
+static bool run_children(const struct options *options, struct totals *sum)
+{
+	pid_t children[CHILDREN_MAX];
+	bool fine = true;
+	struct totals *shared = mmap(NULL, options->children * sizeof *shared,
+	                             PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED) {
+		fprintf(stderr, "sim: %s\n", strerror(errno));
+		return false;
 	}
-}
-
-static void start_all(struct sim *sim)
-{
-	history_start(sim);
-	sim_add(sim, 0, DO_BROKER_START);
-	for (int i = 0; i < SIM_OBSERVERS; i++)
-		sim_add(sim, 5 + i, DO_OBSERVER_START)->node = i;
-	for (int i = 0; i < SIM_WORKERS; i++)
-		sim_add(sim, 10 + i, DO_WORKER_START)->node = i;
-	sim_add(sim, SIM_CALM_START_MS, DO_REPOSITORY);
-	sim_add(sim, SIM_CALM_START_MS, DO_FAULT);
-}
-
-static void check_end(struct sim *sim)
-{
-	for (uint64_t i = 1; i <= sim->disk.last_job; i++)
-		SIM_CHECK(sim->disk.jobs[i].state == DISK_FINAL,
-		          "job %llu never ended: state %d attempt %u", (unsigned long long)i,
-		          (int)sim->disk.jobs[i].state, sim->disk.jobs[i].attempt);
-	SIM_CHECK(is_all_ended(sim), "a build never got its verdict");
-	history_check_fed(sim);
-	for (int i = 0; i < SIM_TWIN; i++) /* who left for good keeps what it has */
-		for (int j = 0; j < PROCESSES_MAX; j++)
-			SIM_CHECK(!sim->workers[i].processes[j].used,
-			          "w%d still keeps job %llu after it ended", i,
-			          (unsigned long long)sim->workers[i].processes[j].job);
-}
-
-static void finish(struct sim *sim)
-{
-	struct occurrence next;
-	while (sim_next(sim, &next))
-		free((void *)(uintptr_t)next.body.data);
-	free(sim->heap);
-	broker_crash(sim);
-	effects_finish(&sim->broker.effects);
-	for (int i = 0; i < SIM_OBSERVERS; i++) {
-		observer_crash(sim, i);
-		observer_effects_finish(&sim->observers[i].effects);
+	for (uint64_t i = 0; i < options->children; i++) {
+		children[i] = fork();
+		if (children[i] == 0)
+			run_child(options, i, &shared[i]);
 	}
-	for (int i = 0; i < SIM_WORKERS; i++) {
-		worker_crash(sim, i);
-		worker_effects_finish(&sim->workers[i].effects);
+	for (uint64_t i = 0; i < options->children; i++) {
+		int status = 0;
+		while (waitpid(-1, &status, 0) < 0 && errno == EINTR)
+			;
+		if (fine && status)
+			for (uint64_t j = 0; j < options->children; j++)
+				kill(children[j], SIGKILL);
+		fine = fine && status == 0;
 	}
-	disk_finish(sim);
+	for (uint64_t i = 0; i < options->children; i++)
+		add_totals(sum, &shared[i]);
+	return fine;
 }
 
-struct totals {
-	uint64_t faults, occurrences, finals, adopted, lost, simulated_ms;
+/* ---- what came of it ----------------------------------------------------------------------- */
+
+static const struct {
+	const char *name, *doc;
+} states[SOMETIMES_COUNT] = {
+#define SOMETIMES(name, doc) [SOMETIMES_##name] = { #name, doc },
+#include "tests/sim/sometimes.def"
+#undef SOMETIMES
 };
 
-static uint64_t run_seed(uint64_t seed, bool trace, struct totals *totals)
+/* Returns how many were never reached. */
+static int print_states(const struct totals *totals)
 {
-	struct sim *sim = memory_new(1, sizeof *sim);
-	the_sim = sim;
-	sim->seed = sim->random = seed;
-	sim->trace = trace;
-	sim->hash = 0xcbf29ce484222325u;
-	start_all(sim);
-	run_until(sim, SIM_DEADLINE_MS, true);
-	run_until(sim, sim->now_ms + SIM_QUIET_MS, false); /* the last answers arrive */
-	check_end(sim);
-	totals->faults += sim->faults;
-	totals->occurrences += sim->occurrences;
-	totals->finals += sim->finals;
-	totals->adopted += sim->adopted;
-	totals->lost += sim->lost;
-	totals->simulated_ms += (uint64_t)sim->now_ms;
-	uint64_t hash = sim->hash;
-	finish(sim);
-	free(sim);
-	return hash;
+	int missed = 0;
+	for (int i = 0; i < SOMETIMES_COUNT; i++) {
+		printf("sim: %12llu x %-25s %s\n", (unsigned long long)totals->sometimes[i],
+		       states[i].name, states[i].doc);
+		missed += totals->sometimes[i] == 0;
+	}
+	return missed;
 }
+
+static void print_figures(const struct totals *totals, int missed)
+{
+	printf("figures: sim: %llu seeds, %.0f simulated hours, %llu faults, %llu events, %llu "
+	       "builds, %llu verdicts of jobs, %d of %d interesting states reached\n",
+	       (unsigned long long)totals->seeds, (double)totals->simulated_ms / 3600e3,
+	       (unsigned long long)totals->faults, (unsigned long long)totals->occurrences,
+	       (unsigned long long)totals->builds, (unsigned long long)totals->finals,
+	       SOMETIMES_COUNT - missed, SOMETIMES_COUNT);
+}
+
+/* ---- options ------------------------------------------------------------------------------- */
 
 static void usage(void)
 {
-	printf("Usage: fettle-sim [--seeds COUNT] [--first SEED] | --seed SEED [--trace]\n"
-	       "Simulate broker, workers and observer with faults, one history per seed.\n"
-	       "FETTLE_SIM_SEEDS is the default count.\n");
+	printf("Usage: fettle-sim [--seeds COUNT] [--first SEED] [--jobs COUNT] [--demand]\n"
+	       "       fettle-sim --seed SEED [--trace]\n"
+	       "Simulate brokers, workers and observers with faults, one history per seed.\n"
+	       "  --demand   fail when an interesting state was reached by no seed\n"
+	       "  --jobs     processes at once; without it, one per CPU\n"
+	       "FETTLE_SIM_SEEDS is the default count, %d without it.\n",
+	       SEEDS_DEFAULT);
 }
 
-struct options {
-	uint64_t first, count;
-	bool trace;
-};
+static bool take_number(const char *flag, const char *name, const char *value, uint64_t *ret_number)
+{
+	if (strcmp(flag, name) != 0 || !value)
+		return false;
+	*ret_number = strtoull(value, NULL, 10);
+	return true;
+}
 
 /* Returns an exit code, or -1 to go on. */
 static int read_options(int argc, char **argv, struct options *options)
@@ -281,55 +164,46 @@ static int read_options(int argc, char **argv, struct options *options)
 		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 		if (strcmp(argv[i], "--trace") == 0) {
 			options->trace = true;
-			continue;
-		}
-		if (strcmp(argv[i], "--seeds") == 0 && value) {
-			options->count = strtoull(argv[++i], NULL, 10);
-		} else if (strcmp(argv[i], "--first") == 0 && value) {
-			options->first = strtoull(argv[++i], NULL, 10);
-		} else if (strcmp(argv[i], "--seed") == 0 && value) {
-			options->first = strtoull(argv[++i], NULL, 10);
-			options->count = 1;
+		} else if (strcmp(argv[i], "--demand") == 0) {
+			options->demand = true;
+		} else if (take_number(argv[i], "--seeds", value, &options->count) ||
+		           take_number(argv[i], "--first", value, &options->first) ||
+		           take_number(argv[i], "--jobs", value, &options->children)) {
+			i++;
+		} else if (take_number(argv[i], "--seed", value, &options->first)) {
+			options->count = options->children = 1;
+			i++;
 		} else {
 			usage();
 			return strcmp(argv[i], "--help") == 0 ? 0 : 2;
 		}
 	}
+	if (options->children > CHILDREN_MAX)
+		options->children = CHILDREN_MAX;
+	if (options->children == 0 || options->trace)
+		options->children = 1;
 	return -1;
-}
-
-static void print_totals(uint64_t seeds, const struct totals *totals)
-{
-	printf("figures: sim: %llu seeds, %.1f simulated hours, %llu faults, %llu occurrences, "
-	       "%llu "
-	       "verdicts, "
-	       "%llu leases adopted, %llu jobs lost\n",
-	       (unsigned long long)seeds, (double)totals->simulated_ms / 3600e3,
-	       (unsigned long long)totals->faults, (unsigned long long)totals->occurrences,
-	       (unsigned long long)totals->finals, (unsigned long long)totals->adopted,
-	       (unsigned long long)totals->lost);
 }
 
 int main(int argc, char **argv)
 {
 	static const uint8_t key[TABLE_KEY_SIZE] = "the same always";
 	const char *count = getenv("FETTLE_SIM_SEEDS");
-	struct options options = { .first = 1, .count = count ? strtoull(count, NULL, 10) : 1000 };
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct options options = { .first = 1,
+		                   .count = count ? strtoull(count, NULL, 10) : SEEDS_DEFAULT,
+		                   .children = cpus > 0 ? (uint64_t)cpus : 1 };
 	int code = read_options(argc, argv, &options);
 	if (code >= 0)
 		return code;
 	table_seed(key);
-	signal(SIGABRT, on_abort);
+	fflush(stdout);
 	struct totals totals = { 0 };
-	for (uint64_t seed = options.first; seed < options.first + options.count; seed++) {
-		uint64_t hash = run_seed(seed, options.trace, &totals);
-		/* One in a hundred runs twice: the same seed must be the same history. */
-		if (seed % 100 == 1 && run_seed(seed, false, &totals) != hash) {
-			fprintf(stderr, "sim: FAILED seed=%llu: a second run went another way\n",
-			        (unsigned long long)seed);
-			return 1;
-		}
-	}
-	print_totals(options.count, &totals);
-	return 0;
+	if (!run_children(&options, &totals))
+		return 1;
+	int missed = print_states(&totals);
+	print_figures(&totals, missed);
+	if (missed && options.demand)
+		fprintf(stderr, "sim: FAILED: %d interesting states were never reached\n", missed);
+	return missed && options.demand ? 1 : 0;
 }

@@ -1,11 +1,12 @@
-/* The observer's shell, simulated: questions over the network, polls of the simulated repository.
- */
+/* The observer's shell, simulated: questions over the network, polls of simulated repositories. */
 #include "tests/sim/sim.h"
 
 #include "base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { POLL_TIMEOUT_MS = 20000 };
 
 struct observer_node *observer_at(struct sim *sim, const struct peer *peer)
 {
@@ -15,31 +16,17 @@ struct observer_node *observer_at(struct sim *sim, const struct peer *peer)
 	return NULL;
 }
 
+static enum place place_of(const struct sim *sim, const struct observer_node *node)
+{
+	return PLACE_OBSERVER + (enum place)(node - sim->observers);
+}
+
 static void new_connection(struct sim *sim, struct observer_node *node)
 {
 	uint64_t id = sim_draw(sim);
 	node->peer = (struct peer){ .size = 9, .id = { 'o' } };
 	memcpy(node->peer.id + 1, &id, sizeof id);
 	node->question = 0;
-}
-
-static void add_own(struct sim *sim, struct observer_node *node, int64_t after_ms, enum what what)
-{
-	struct occurrence *own = sim_add(sim, after_ms, what);
-	own->node = (int)(node - sim->observers);
-	own->generation = node->generation;
-}
-
-static void to_broker(struct sim *sim, struct observer_node *node, enum door door,
-                      const struct message *message)
-{
-	struct text body = { 0 };
-	if (!sim->broker.core)
-		return;
-	message_pack(message, &body);
-	sim_deliver(sim, DO_BROKER_RECEIVE, 0, sim->broker.generation, door, &node->peer,
-	            &(struct bytes){ body.data, body.size });
-	text_finish(&body);
 }
 
 static void ask(struct sim *sim, struct observer_node *node, const char *method,
@@ -52,34 +39,52 @@ static void ask(struct sim *sim, struct observer_node *node, const char *method,
 		                   .request = { .id = node->question,
 		                                .method = method,
 		                                .params = { packed.data, packed.size } } };
-	to_broker(sim, node, DOOR_ADMIN, &request);
+	net_to_broker(sim, place_of(sim, node), DOOR_ADMIN, &node->peer, &request);
 	text_finish(&packed);
 }
 
-static void forget_marks(struct observer_node *node)
+static void forget_marks(struct observer_poll_state *poll)
 {
-	for (size_t i = 0; i < node->mark_count; i++) {
-		free((void *)(uintptr_t)node->marks[i].ref);
-		free((void *)(uintptr_t)node->marks[i].commit);
+	for (size_t i = 0; i < poll->mark_count; i++) {
+		free((void *)(uintptr_t)poll->marks[i].ref);
+		free((void *)(uintptr_t)poll->marks[i].commit);
 	}
-	free(node->marks);
-	node->marks = NULL;
-	node->mark_count = 0;
+	free(poll->marks);
+	poll->marks = NULL;
+	poll->mark_count = 0;
 }
 
 static void start_poll(struct sim *sim, struct observer_node *node,
                        const struct observer_effect *effect)
 {
-	SIM_CHECK(!node->polling, "two polls of one repository at once");
-	forget_marks(node);
-	node->marks = memory_new(effect->mark_count, sizeof *node->marks);
-	node->mark_count = effect->mark_count;
+	struct observer_poll_state *poll = &node->polls[effect->repository];
+	SIM_CHECK(!poll->running, "two polls of one repository at once");
+	forget_marks(poll);
+	poll->marks = memory_new(effect->mark_count, sizeof *poll->marks);
+	poll->mark_count = effect->mark_count;
 	for (size_t i = 0; i < effect->mark_count; i++)
-		node->marks[i] =
+		poll->marks[i] =
 			(struct rec_mark){ .ref = memory_copy_text(effect->marks[i].ref),
 			                   .commit = memory_copy_text(effect->marks[i].commit) };
-	node->polling = true;
-	add_own(sim, node, sim_between(sim, 5, 200), DO_POLL_DONE);
+	poll->running = true;
+	poll->number++;
+	/* A server that answers slowly, or never. */
+	bool slow = sim->storm && sim_chance(sim, 1);
+	struct occurrence *answer =
+		sim_add(sim, slow ? sim_between(sim, 5000, 60000) : sim_between(sim, 5, 200),
+	                DO_POLL, place_of(sim, node));
+	answer->index = (int)effect->repository;
+	answer->attempt = poll->number;
+}
+
+static void ask_marks(struct sim *sim, struct observer_node *node,
+                      const struct observer_effect *effect)
+{
+	node->asked = ASK_MARKS;
+	node->asked_repository = (int)effect->repository;
+	ask(sim, node, "marks", RECORD_marks_params,
+	    &(struct rec_marks_params){ .repository = repository_name(node->asked_repository),
+	                                .after = effect->text });
 }
 
 static void take_effect(struct sim *sim, struct observer_node *node,
@@ -91,26 +96,30 @@ static void take_effect(struct sim *sim, struct observer_node *node,
 		node->asked = ASK_STATUS;
 		ask(sim, node, "status", RECORD_no_params, &nothing);
 		break;
-	case OBSERVER_ASK_MARKS:
-		node->asked = ASK_MARKS;
-		ask(sim, node, "marks", RECORD_marks_params,
-		    &(struct rec_marks_params){ .repository = "sample", .after = effect->text });
-		break;
+	case OBSERVER_ASK_MARKS: ask_marks(sim, node, effect); break;
 	case OBSERVER_ASK_REPORT:
 		node->asked = ASK_REPORT;
 		ask(sim, node, "report", RECORD_report_params, effect->report);
 		break;
 	case OBSERVER_POLL: start_poll(sim, node, effect); break;
-	case OBSERVER_KILL_POLL: node->polling = false; break;
-	case OBSERVER_PUSH: to_broker(sim, node, DOOR_UPDATES, effect->update); break;
-	case OBSERVER_RESET_CONNECTION: new_connection(sim, node); break;
+	case OBSERVER_KILL_POLL:
+		node->polls[effect->repository].running = false;
+		sometimes(sim, SOMETIMES_poll_killed);
+		break;
+	case OBSERVER_PUSH:
+		net_to_broker(sim, place_of(sim, node), DOOR_UPDATES, &node->peer, effect->update);
+		break;
+	case OBSERVER_RESET_CONNECTION:
+		new_connection(sim, node);
+		sometimes(sim, SOMETIMES_observer_gives_up);
+		break;
 	case OBSERVER_SAY: sim_print(sim, "observer: %s", effect->text); break;
 	}
 }
 
 static void step(struct sim *sim, struct observer_node *node, struct observer_event *event)
 {
-	event->now_ms = sim->now_ms;
+	event->now_ms = place_now(sim, place_of(sim, node));
 	event->wall_ms = sim->now_ms;
 	event->random = sim_draw(sim);
 	observer_step(&node->core, event, &node->effects);
@@ -119,61 +128,71 @@ static void step(struct sim *sim, struct observer_node *node, struct observer_ev
 	observer_effects_clear(&node->effects);
 }
 
-static void receive(struct sim *sim, struct observer_node *node, const struct occurrence *next)
+static void receive_reply(struct sim *sim, struct observer_node *node, const struct bytes *result)
 {
-	struct message message;
 	struct arena arena = { 0 };
 	struct rec_status_result status;
 	struct rec_marks_result marks;
+	node->question = 0;
+	if (node->asked == ASK_STATUS &&
+	    record_unpack(RECORD_status_result, result->data, result->size, &arena, &status) == OK)
+		step(sim, node,
+		     &(struct observer_event){ .kind = OBSERVER_STATUS, .text = status.state });
+	else if (node->asked == ASK_MARKS && record_unpack(RECORD_marks_result, result->data,
+	                                                   result->size, &arena, &marks) == OK)
+		step(sim, node,
+		     &(struct observer_event){ .kind = OBSERVER_MARKS,
+		                               .repository = (size_t)node->asked_repository,
+		                               .marks = &marks });
+	else if (node->asked == ASK_REPORT)
+		step(sim, node, &(struct observer_event){ .kind = OBSERVER_REPORTED });
+	else
+		sim_fail("a reply does not unpack: %s", error_text());
+	arena_finish(&arena);
+}
+
+static void receive(struct sim *sim, struct observer_node *node, const struct occurrence *next)
+{
+	struct message message;
 	if (!peer_equal(&next->peer, &node->peer))
 		return;
 	SIM_CHECK(message_unpack(next->body.data, next->body.size, &message) == OK, "reply: %s",
 	          error_text());
-	const struct bytes *result = &message.reply.result;
-	if (message.type == MESSAGE_reply && message.reply.id == node->question) {
-		node->question = 0;
-		if (node->asked == ASK_STATUS && record_unpack(RECORD_status_result, result->data,
-		                                               result->size, &arena, &status) == OK)
-			step(sim, node,
-			     &(struct observer_event){ .kind = OBSERVER_STATUS,
-			                               .text = status.state });
-		else if (node->asked == ASK_MARKS &&
-		         record_unpack(RECORD_marks_result, result->data, result->size, &arena,
-		                       &marks) == OK)
-			step(sim, node,
-			     &(struct observer_event){ .kind = OBSERVER_MARKS, .marks = &marks });
-		else if (node->asked == ASK_REPORT)
-			step(sim, node, &(struct observer_event){ .kind = OBSERVER_REPORTED });
-		else
-			sim_fail("a reply does not unpack: %s", error_text());
-	}
-	arena_finish(&arena);
+	if (message.type == MESSAGE_reply && message.reply.id == node->question)
+		receive_reply(sim, node, &message.reply.result);
 	message_finish(&message);
 }
 
-static void poll_done(struct sim *sim, struct observer_node *node)
+static void poll_done(struct sim *sim, struct observer_node *node, const struct occurrence *next)
 {
+	struct observer_poll_state *state = &node->polls[next->index];
 	struct arena arena = { 0 };
 	struct observer_poll poll;
-	if (!node->polling)
+	if (!state->running || state->number != next->attempt)
 		return;
-	node->polling = false;
-	if (sim_is_faulty(sim) && sim_chance(sim, 3))
+	state->running = false;
+	if (sim->storm && sim_chance(sim, 2))
 		poll = (struct observer_poll){ .error = "the repository does not answer" };
 	else
-		history_poll(sim, node->marks, node->mark_count, &arena, &poll);
-	step(sim, node, &(struct observer_event){ .kind = OBSERVER_POLLED, .poll = &poll });
+		history_poll(sim, next->index, state->marks, state->mark_count, &arena, &poll);
+	step(sim, node,
+	     &(struct observer_event){
+		     .kind = OBSERVER_POLLED, .repository = (size_t)next->index, .poll = &poll });
 	arena_finish(&arena);
 }
 
 static void start(struct sim *sim, struct observer_node *node)
 {
-	struct observer_source source = { .repository = "sample", .url = "/sample" };
+	struct observer_source sources[SIM_REPOSITORIES];
+	for (int i = 0; i < SIM_REPOSITORIES; i++)
+		sources[i] = (struct observer_source){ .repository = repository_name(i),
+			                               .url = "/somewhere" };
 	struct observer_settings settings = { .name = node == sim->observers ? "o0" : "o1",
-		                              .interval_ms = 1000,
-		                              .poll_timeout_ms = 60000,
-		                              .sources = &source,
-		                              .source_count = 1 };
+		                              .interval_ms = sim->interval_ms,
+		                              .poll_timeout_ms = POLL_TIMEOUT_MS,
+		                              .sources = sources,
+		                              .source_count = SIM_REPOSITORIES };
+	observer_finish(&node->core);
 	observer_init(&node->core, &settings);
 	node->up = true;
 	node->timer_ms = INT64_MAX;
@@ -186,30 +205,29 @@ void observer_crash(struct sim *sim, int index)
 	struct observer_node *node = &sim->observers[index];
 	observer_finish(&node->core);
 	node->core = (struct observer_core){ 0 };
-	forget_marks(node);
-	node->up = node->polling = false;
-	node->generation++;
+	for (int i = 0; i < SIM_REPOSITORIES; i++) {
+		forget_marks(&node->polls[i]);
+		node->polls[i].running = false;
+	}
+	node->up = false;
+	node->peer = (struct peer){ 0 };
+	sim->places[PLACE_OBSERVER + index].generation++;
 }
 
 void observer_handle(struct sim *sim, struct occurrence *next)
 {
-	struct observer_node *node = &sim->observers[next->node];
-	if (next->what == DO_OBSERVER_START)
+	struct observer_node *node = &sim->observers[next->place - PLACE_OBSERVER];
+	if (next->what == DO_START)
 		start(sim, node);
 	if (!node->up)
 		return;
-	if (next->what == DO_OBSERVER_RECEIVE)
+	if (next->what == DO_RECEIVE) {
 		receive(sim, node, next);
-	else if (next->what == DO_POLL_DONE)
-		poll_done(sim, node);
-	else if (next->what == DO_OBSERVER_TIME)
-		node->timer_ms = INT64_MAX;
-	if (observer_wakeup_ms(&node->core) <= sim->now_ms)
+	} else if (next->what == DO_POLL) {
+		poll_done(sim, node, next);
+	} else if (place_is_woken(next, &node->timer_ms) &&
+	           observer_wakeup_ms(&node->core) <= place_now(sim, next->place)) {
 		step(sim, node, &(struct observer_event){ .kind = OBSERVER_TIME_PASSED });
-	int64_t wakeup = observer_wakeup_ms(&node->core);
-	if (wakeup < node->timer_ms) {
-		node->timer_ms = wakeup;
-		add_own(sim, node, wakeup > sim->now_ms ? wakeup - sim->now_ms : 0,
-		        DO_OBSERVER_TIME);
 	}
+	place_wake(sim, next->place, observer_wakeup_ms(&node->core), &node->timer_ms);
 }

@@ -1,9 +1,10 @@
-/* The simulator: the real cores of broker, workers and observer in one process, on a simulated
- * network, disk, clock and set of repositories. One seed is one history, to the last event.
+/* The simulator: the real cores of two brokers in turn, eight workers and two observers in one
+ * process, on a simulated network, disk, clock and set of repositories. One seed is one history, to
+ * the last event.
  *
- * Everything that happens is an occurrence in one heap, ordered by time. Faults come from the seed
- * too. After every occurrence the invariants are checked; when the faults stop, everything that was
- * accepted must end. */
+ * Everything that happens is an occurrence in one heap, ordered by time. A history is a row of
+ * rounds: a storm, whose faults come from the seed too, then a calm in which everything that was
+ * accepted must end. The invariants are checked after every occurrence. */
 #pragma once
 
 #include "broker/batch.h"
@@ -14,95 +15,124 @@
 #include "worker/core/core.h"
 
 enum {
-	SIM_WORKERS = 5,
-	SIM_TWIN = 4,      /* a second machine with the name of worker 0, while there are faults */
-	SIM_OBSERVERS = 2, /* of the same repository: each update meets a rival */
-	SIM_REFS = 3,
-	SIM_JOBS_MAX = 20000,
-	SIM_COMMITS_MAX = 4000,
-	SIM_CALM_START_MS = 3000,  /* first watch, without faults */
-	SIM_FAULTS_END_MS = 90000, /* from here on nothing goes wrong */
-	SIM_QUIET_MS = 20000,      /* after the last verdict */
-	SIM_DEADLINE_MS = 600000,  /* and by then everything has ended */
+	SIM_BROKERS = 2, /* machines that share a disk: one runs the broker at a time */
+	SIM_OBSERVERS = 2,
+	SIM_WORKERS = 8,
+	SIM_TWIN = 7, /* a second machine with the name of worker 0, while there is a storm */
+	SIM_REPOSITORIES = 3,
+	SIM_REFS = 4,                               /* of one repository */
+	SIM_ALL_REFS = SIM_REPOSITORIES * SIM_REFS, /* numbered through */
+	SIM_ROUNDS = 8,                             /* of one seed; each has a drill */
+	SIM_CALM_LEAST_MS = 60000,                  /* of each round */
+	SIM_CALM_MOST_MS = 1200000,                 /* and by then everything has ended */
+	SIM_DRILL_AFTER_MS = 60000,                 /* of calm: everybody is back by then */
+	SIM_SETTLE_MS = 5000,                       /* for the last answers */
+	SIM_CHUNKS_MAX = 64,                        /* updates of one poll */
 };
 
-struct sim;
+/* Where something runs; places have clocks, pauses, and links to the broker's machines. */
+enum place {
+	PLACE_BROKER,
+	PLACE_OBSERVER = PLACE_BROKER + SIM_BROKERS,
+	PLACE_WORKER = PLACE_OBSERVER + SIM_OBSERVERS,
+	PLACE_ROGUE = PLACE_WORKER + SIM_WORKERS,
+	PLACES,
+	PLACE_NONE = PLACES, /* the world itself */
+};
 
 /* ---- what happens ---- */
 enum what {
-	DO_BROKER_START,
-	DO_BROKER_TIME,
-	DO_BROKER_RECEIVE, /* bytes from `peer` at a door */
-	DO_STORE_DONE,     /* the store finished its oldest task */
-	DO_WORKER_START,
-	DO_WORKER_TIME,
-	DO_WORKER_RECEIVE, /* bytes for the routing id in `peer` */
-	DO_JOB_STEP,       /* a running job writes, or ends */
-	DO_OBSERVER_START,
-	DO_OBSERVER_TIME,
-	DO_OBSERVER_RECEIVE,
-	DO_POLL_DONE,
-	DO_REPOSITORY, /* somebody pushes */
+	DO_START,
+	DO_RECEIVE, /* bytes from, or for, the routing id in `peer` */
+	DO_TIME,    /* a core's deadline; after what arrives in the same instant */
+	DO_STORE,   /* the store finished its oldest task */
+	DO_JOB,     /* a running job writes, or ends */
+	DO_POLL,    /* the child that looks at repository `index` answers */
+	DO_MISCHIEF,
+	DO_PUSH, /* people change a repository */
 	DO_FAULT,
+	DO_DRILL,
+	DO_CALM, /* the storm is over */
 };
 
 struct occurrence {
 	int64_t at_ms;
 	uint64_t order; /* of equal times */
 	enum what what;
-	int node;            /* worker or observer, or 0 */
-	uint32_t generation; /* of the node; older ones are void */
+	enum place place;
+	uint32_t generation; /* of the place; older ones are void */
 	enum door door;
 	struct peer peer;
 	struct bytes body; /* owned */
 	uint64_t job;
 	uint32_t attempt;
+	int index;
+	int64_t deadline_ms; /* of DO_TIME, on the clock of the place */
 };
 
-/* ---- the disk: what a power cut leaves ---- */
+/* ---- the disk: what is there after a crash or a power cut ---- */
 struct disk_job {
 	uint64_t build;
-	char name[65];
+	char name[16];
 	char *labels;
 	struct bytes spec; /* packed */
 	enum { DISK_NONE, DISK_QUEUED, DISK_LEASED, DISK_FINAL } state;
 	uint32_t attempt;
-	char worker[ATTEMPTS_MAX + 1][16];
-	bool ended[ATTEMPTS_MAX + 1];
-	uint32_t log_size[ATTEMPTS_MAX + 1];
+	uint32_t leased_by;                   /* generation of the broker that leased it */
+	char worker[ATTEMPTS_MAX + 1][16];    /* by attempt, from 1 */
+	char session[40];                     /* of the newest attempt */
+	bool ended[ATTEMPTS_MAX + 1];         /* the lease was lost */
+	uint32_t log_size[ATTEMPTS_MAX + 1];  /* of the file */
+	uint32_t log_good[ATTEMPTS_MAX + 1];  /* bytes of it that are right */
+	enum outcome truth[ATTEMPTS_MAX + 1]; /* what the attempt really gave */
+	uint32_t truth_log[ATTEMPTS_MAX + 1]; /* and wrote */
 	enum outcome outcome;
 	int64_t queued_ms;
 };
 
 struct disk_build {
-	int ref;
-	char commit[COMMIT_SIZE + 1];
+	int ref; /* of all refs */
+	int commit;
+	uint64_t first_job; /* its jobs have ids in a row */
+	uint32_t jobs;
 	enum outcome outcome;
 };
 
+/* Commits that something holds for, by index. */
+struct commit_set {
+	uint8_t *is_in;
+	size_t capacity;
+};
+
 struct disk_ref {
-	bool exists;
-	bool rewound;
+	bool exists, rewound;
 	char mark[COMMIT_SIZE + 1];
-	bool told[SIM_COMMITS_MAX + 1]; /* commits that ever were its mark */
+	struct commit_set told, built;
 };
 
 struct disk {
-	struct disk_ref refs[SIM_REFS];
-	struct disk_build builds[SIM_JOBS_MAX]; /* by id */
-	struct disk_job jobs[SIM_JOBS_MAX];     /* by id */
+	struct disk_ref refs[SIM_ALL_REFS];
+	struct disk_build *builds; /* by id */
+	struct disk_job *jobs;     /* by id */
+	size_t build_capacity, job_capacity;
 	uint64_t last_build, last_job;
-	int64_t full_until_ms;
+	uint64_t first_open_build, first_open_job; /* all before are final */
+	int64_t full_until_ms, slow_until_ms;
+	bool power_was_cut; /* since the broker ran last: logs that were not synced are doubtful */
 };
 
-/* ---- the repository: one, with several refs ---- */
+/* ---- repositories: commits are numbers in order of birth ---- */
 struct history {
-	int parent[SIM_COMMITS_MAX]; /* -1: a root */
-	int count;
+	struct {
+		int *parents; /* -1: a root */
+		int count;
+		size_t capacity;
+	} repositories[SIM_REPOSITORIES];
 	struct {
 		int tip;           /* -1: the ref is not there */
 		int required_from; /* commits from this one on must have a build */
-	} refs[SIM_REFS];
+		bool was_deleted;
+	} refs[SIM_ALL_REFS];
 };
 
 /* ---- nodes ---- */
@@ -114,11 +144,12 @@ struct store_work {
 
 struct broker_node {
 	struct core *core; /* NULL: down */
-	uint32_t generation;
+	enum place place;
+	uint32_t starts;
 	int64_t timer_ms;
 	struct effects effects;
 	struct batch *filling;
-	bool saving, stuck;
+	bool saving, stuck, stopping;
 	uint32_t lookups;
 	struct store_work *work; /* oldest first */
 };
@@ -135,28 +166,76 @@ enum { PROCESSES_MAX = 64 };
 
 struct worker_node {
 	bool up;
-	uint32_t generation;
 	int64_t timer_ms;
 	struct worker_core core;
 	struct worker_effects effects;
 	struct peer peer; /* size 0: no socket */
-	int64_t cut_in_until_ms, cut_out_until_ms;
 	char name[16], session[40], instance[40];
 	struct sim_process processes[PROCESSES_MAX];
+	int64_t heard_ms; /* when the broker got its last frame */
+};
+
+struct observer_poll_state {
+	bool running;
+	uint32_t number;        /* of the poll under way */
+	struct rec_mark *marks; /* it was started with; owned */
+	size_t mark_count;
 };
 
 struct observer_node {
 	bool up;
-	uint32_t generation;
 	int64_t timer_ms;
 	struct observer_core core;
 	struct observer_effects effects;
 	struct peer peer;
 	uint64_t question; /* id of the one request under way */
 	enum { ASK_STATUS, ASK_MARKS, ASK_REPORT } asked;
-	bool polling;
-	struct rec_mark *marks; /* of the poll under way; owned */
-	size_t mark_count;
+	int asked_repository;
+	struct observer_poll_state polls[SIM_REPOSITORIES];
+};
+
+/* Sends whatever a worker could say, about jobs that are not its own. */
+struct rogue_node {
+	bool up;
+	struct peer peer;
+	char session[40];
+};
+
+struct place_state {
+	uint32_t generation; /* of what runs there */
+	int64_t paused_until_ms;
+	int64_t clock_offset_ms;
+	int64_t clock_drift_ppm;
+};
+
+/* Between a place and a machine of the broker. A cut loses frames, a clog holds them. */
+struct link {
+	int64_t cut_to_until_ms, cut_from_until_ms;
+	int64_t clog_to_until_ms, clog_from_until_ms;
+};
+
+/* What one storm is made of: some kinds of faults, not all (swarm testing: Groce and others, ISSTA
+ * 2012), so that rare states are not drowned by common faults. */
+struct weather {
+	uint32_t faults; /* bits of enum fault_kind */
+	int64_t fault_least_ms, fault_most_ms;
+	int64_t push_least_ms, push_most_ms;
+	int64_t job_most_ms; /* between two steps of a job */
+	int drop_percent, double_percent, late_percent;
+	int64_t late_most_ms;
+};
+
+/* ---- interesting states: the nightly run fails when one was never reached ---- */
+enum sometimes {
+#define SOMETIMES(name, doc) SOMETIMES_##name,
+#include "tests/sim/sometimes.def"
+#undef SOMETIMES
+	SOMETIMES_COUNT
+};
+
+struct totals {
+	uint64_t seeds, simulated_ms, faults, occurrences, builds, finals;
+	uint64_t sometimes[SOMETIMES_COUNT];
 };
 
 struct sim {
@@ -165,71 +244,143 @@ struct sim {
 	uint64_t order;
 	uint64_t hash; /* of all that happened */
 	bool trace;
-	struct occurrence *heap;
+	struct occurrence **heap;
 	size_t heap_count, heap_capacity;
-	int64_t paused_until_ms[1 + SIM_OBSERVERS + SIM_WORKERS]; /* broker, observers, workers */
+	struct core_settings settings;
+	int64_t interval_ms; /* of the observers */
+	struct weather weather;
+	int round;
+	bool storm;
+	int64_t calm_since_ms;
+	bool drilled;               /* in this calm */
+	bool no_loss_allowed;       /* since a drill began */
+	struct worker_node *victim; /* but by this one; NULL: by nobody */
+	struct place_state places[PLACES];
+	struct link links[PLACES][SIM_BROKERS];
 	struct disk disk;
 	struct history history;
 	struct broker_node broker;
 	struct worker_node workers[SIM_WORKERS];
 	struct observer_node observers[SIM_OBSERVERS];
-	enum outcome truth[SIM_JOBS_MAX][ATTEMPTS_MAX + 1]; /* what each attempt really gave */
-	uint64_t faults, occurrences, finals, adopted, lost;
+	struct rogue_node rogue;
+	struct totals totals;
 };
 
 extern struct sim *the_sim; /* for failure reports */
 
-/* ---- random.c ---- */
+static inline void sometimes(struct sim *sim, enum sometimes what)
+{
+	sim->totals.sometimes[what]++;
+}
+
+/* ---- time.c: chance, the heap, clocks ---- */
 uint64_t sim_draw(struct sim *sim);
 /* A number from least to most. */
 int64_t sim_between(struct sim *sim, int64_t least, int64_t most);
 bool sim_chance(struct sim *sim, int percent);
-bool sim_is_faulty(const struct sim *sim);
 /* A number that depends on nothing but its arguments and the seed. */
 uint64_t sim_fate(const struct sim *sim, uint64_t a, uint64_t b);
+/* Something will happen; valid until it does. It is void when the place starts anew before. */
+struct occurrence *sim_add(struct sim *sim, int64_t after_ms, enum what what, enum place place);
+/* The next occurrence; the caller frees it. NULL: nothing will happen any more. */
+struct occurrence *sim_next(struct sim *sim);
+/* Put one back, to happen later. */
+void sim_put(struct sim *sim, struct occurrence *occurrence);
+void sim_free(struct occurrence *occurrence);
+/* The monotonic clock of a place, and how long to wait until it shows this. */
+int64_t place_now(const struct sim *sim, enum place place);
+int64_t place_wait_ms(const struct sim *sim, enum place place, int64_t until_ms);
+/* Call a core at its deadline: keeps one occurrence DO_TIME under way, remembered in `timer_ms`. */
+void place_wake(struct sim *sim, enum place place, int64_t wakeup_ms, int64_t *timer_ms);
+/* Is this the deadline that was asked for last? Then it is not under way any more. */
+bool place_is_woken(const struct occurrence *next, int64_t *timer_ms);
 
-/* ---- heap.c ---- */
-struct occurrence *sim_add(struct sim *sim, int64_t after_ms, enum what what);
-bool sim_next(struct sim *sim, struct occurrence *ret_next);
-/* Send bytes over the network: dropped, doubled, delayed, as the seed says. */
-void sim_deliver(struct sim *sim, enum what what, int node, uint32_t generation, enum door door,
-                 const struct peer *peer, const struct bytes *body);
 void sim_print(const struct sim *sim, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-
+void sim_print_message(const struct sim *sim, const char *what, const struct message *message);
 /* Print the seed and end: the one way to fail. */
 _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define SIM_CHECK(condition, ...) ((condition) ? (void)0 : sim_fail(__VA_ARGS__))
 
+/* ---- network.c ---- */
+/* To the broker that runs now, from a place; and back. Dropped, doubled, delayed, held, as the
+ * weather says. */
+void net_to_broker(struct sim *sim, enum place from, enum door door, const struct peer *peer,
+                   const struct message *message);
+void net_from_broker(struct sim *sim, enum door door, const struct peer *to,
+                     const struct bytes *body);
+
 /* ---- disk.c ---- */
-void disk_apply(struct sim *sim, const struct batch *batch);
+void disk_apply(struct sim *sim, const struct batch_item *item);
+/* The store was killed at work on this batch: some of its logs, and all of its rows or none. */
+void disk_interrupt(struct sim *sim, const struct batch *batch);
+void disk_cut_power(struct sim *sim);
 void disk_restore(struct sim *sim, struct core *core);
-bool disk_knows(const struct sim *sim, int ref, const char *commit);
+bool disk_knows(const struct sim *sim, int ref, int commit);
+/* Every 1,024th byte of a log tells where it belongs. */
+uint8_t log_byte(uint64_t job, uint32_t attempt, uint64_t offset);
 struct disk_job *disk_job(struct sim *sim, uint64_t id);
+struct disk_build *disk_build(struct sim *sim, uint64_t id);
+bool disk_is_all_final(const struct sim *sim);
 void disk_finish(struct sim *sim);
 
 /* ---- history.c ---- */
 void history_start(struct sim *sim);
 void history_change(struct sim *sim);
+/* A new commit on a ref of each repository, which must be seen. */
+void history_push_everywhere(struct sim *sim);
+const char *repository_name(int repository);
+int repository_index(const char *name);
 const char *ref_name(int ref);
-int ref_index(const char *name);
-/* What a poll of the repository finds now. */
-void history_poll(struct sim *sim, const struct rec_mark *marks, size_t mark_count,
-                  struct arena *arena, struct observer_poll *ret_poll);
+/* Of all refs. */
+int ref_index(const char *repository, const char *name);
 int commit_index(const char *commit);
-/* Every commit that policy `every` selects has a build on its ref. */
+/* COMMIT_SIZE + 1 bytes. */
+void commit_print(int commit, char *ret_text);
+bool set_has(const struct commit_set *set, int commit);
+void set_add(struct commit_set *set, int commit);
+/* What a poll of a repository finds now. */
+void history_poll(struct sim *sim, int repository, const struct rec_mark *marks, size_t mark_count,
+                  struct arena *arena, struct observer_poll *ret_poll);
+/* Is every mark where its ref is? */
+bool history_is_fed(const struct sim *sim);
+/* Every commit that the policies select has a build on its ref. */
 void history_check_fed(struct sim *sim);
+void history_finish(struct sim *sim);
 
 /* ---- broker_node.c ---- */
 void broker_handle(struct sim *sim, struct occurrence *next);
+/* SIGKILL; also what is left to do at the end. */
 void broker_crash(struct sim *sim);
+/* SIGTERM: what was decided is stored and told first. */
+void broker_stop(struct sim *sim);
 
 /* ---- worker_node.c ---- */
 void worker_handle(struct sim *sim, struct occurrence *next);
 void worker_crash(struct sim *sim, int index);
+void worker_stop(struct sim *sim, int index);
 struct worker_node *worker_at(struct sim *sim, const struct peer *peer);
+/* The attempt runs, or its result is kept. */
+struct sim_process *worker_process(struct worker_node *node, uint64_t job, uint32_t attempt);
 
 /* ---- observer_node.c ---- */
 void observer_handle(struct sim *sim, struct occurrence *next);
 void observer_crash(struct sim *sim, int index);
 struct observer_node *observer_at(struct sim *sim, const struct peer *peer);
+
+/* ---- rogue_node.c ---- */
+/* Was this ever the routing id of the rogue? */
+bool is_rogue(const struct peer *peer);
+void rogue_handle(struct sim *sim, struct occurrence *next);
+
+/* ---- faults.c ---- */
+void storm_start(struct sim *sim);
+void storm_fault(struct sim *sim);
+/* Everything is mended, who is down comes back. */
+void storm_end(struct sim *sim);
+/* In the calm: one thing fails and nothing else. */
+void storm_drill(struct sim *sim);
+
+/* ---- world.c ---- */
+/* Run one seed; its hash. */
+uint64_t world_run(uint64_t seed, bool trace, struct totals *totals);

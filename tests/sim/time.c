@@ -1,4 +1,4 @@
-/* Time, chance and the network of the simulator. */
+/* Chance, the heap of what will happen, and the clocks of the simulator. */
 #include "tests/sim/sim.h"
 
 #include "base/memory.h"
@@ -17,7 +17,7 @@ void sim_fail(const char *format, ...)
 	        (long long)the_sim->now_ms);
 	vfprintf(stderr, format, args);
 	va_end(args);
-	fprintf(stderr, "\nsim: replay with: fettle-sim --seed %llu --trace\n",
+	fprintf(stderr, "; replay with: fettle-sim --seed %llu --trace\n",
 	        (unsigned long long)the_sim->seed);
 	exit(1);
 }
@@ -28,10 +28,20 @@ void sim_print(const struct sim *sim, const char *format, ...)
 		return;
 	va_list args;
 	va_start(args, format);
-	printf("[%7lld] ", (long long)sim->now_ms);
+	printf("[%8lld] ", (long long)sim->now_ms);
 	vprintf(format, args);
 	printf("\n");
 	va_end(args);
+}
+
+void sim_print_message(const struct sim *sim, const char *what, const struct message *message)
+{
+	if (!sim->trace)
+		return;
+	struct text line = { 0 };
+	message_print(message, &line);
+	sim_print(sim, "%s %s", what, line.data);
+	text_finish(&line);
 }
 
 /* SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
@@ -62,81 +72,95 @@ uint64_t sim_fate(const struct sim *sim, uint64_t a, uint64_t b)
 	return mix(mix(sim->seed + a * 0x9e3779b97f4a7c15u) + b);
 }
 
-bool sim_is_faulty(const struct sim *sim)
-{
-	return sim->now_ms >= SIM_CALM_START_MS && sim->now_ms < SIM_FAULTS_END_MS;
-}
+/* ---- the heap ------------------------------------------------------------------------------ */
 
+/* Deadlines come after all that arrives in the same instant: every shell drains its sockets before
+ * it looks at its timers. */
 static bool before(const struct occurrence *a, const struct occurrence *b)
 {
-	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+	if (a->at_ms != b->at_ms)
+		return a->at_ms < b->at_ms;
+	if ((a->what == DO_TIME) != (b->what == DO_TIME))
+		return b->what == DO_TIME;
+	return a->order < b->order;
 }
 
-static void swap(struct occurrence *a, struct occurrence *b)
-{
-	struct occurrence c = *a;
-	*a = *b;
-	*b = c;
-}
-
-/* `at_ms` is set and the place in the heap found before the caller fills in the rest: neither
- * depends on it. */
-struct occurrence *sim_add(struct sim *sim, int64_t after_ms, enum what what)
+void sim_put(struct sim *sim, struct occurrence *occurrence)
 {
 	memory_reserve((void **)&sim->heap, &sim->heap_capacity, sim->heap_count + 1,
 	               sizeof *sim->heap);
 	size_t i = sim->heap_count++;
-	sim->heap[i] = (struct occurrence){ .at_ms = sim->now_ms + after_ms,
-		                            .order = ++sim->order,
-		                            .what = what };
-	while (i > 0 && before(&sim->heap[i], &sim->heap[(i - 1) / 2])) {
-		swap(&sim->heap[i], &sim->heap[(i - 1) / 2]);
-		i = (i - 1) / 2;
-	}
-	return &sim->heap[i];
+	occurrence->order = ++sim->order;
+	for (; i > 0 && before(occurrence, sim->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		sim->heap[i] = sim->heap[(i - 1) / 2];
+	sim->heap[i] = occurrence;
 }
 
-bool sim_next(struct sim *sim, struct occurrence *ret_next)
+/* The rest is filled in by the caller: neither `before` nor the heap looks at it. */
+struct occurrence *sim_add(struct sim *sim, int64_t after_ms, enum what what, enum place place)
+{
+	struct occurrence *added = memory_new(1, sizeof *added);
+	added->at_ms = sim->now_ms + after_ms;
+	added->what = what;
+	added->place = place;
+	if (place < PLACES)
+		added->generation = sim->places[place].generation;
+	sim_put(sim, added);
+	return added;
+}
+
+struct occurrence *sim_next(struct sim *sim)
 {
 	if (sim->heap_count == 0)
-		return false;
-	*ret_next = sim->heap[0];
-	sim->heap[0] = sim->heap[--sim->heap_count];
-	for (size_t i = 0;;) {
-		size_t least = i;
-		for (size_t child = 2 * i + 1; child <= 2 * i + 2; child++)
-			if (child < sim->heap_count && before(&sim->heap[child], &sim->heap[least]))
-				least = child;
-		if (least == i)
-			return true;
-		swap(&sim->heap[i], &sim->heap[least]);
-		i = least;
+		return NULL;
+	struct occurrence *next = sim->heap[0], *last = sim->heap[--sim->heap_count];
+	size_t i = 0;
+	for (size_t child; (child = 2 * i + 1) < sim->heap_count; i = child) {
+		if (child + 1 < sim->heap_count && before(sim->heap[child + 1], sim->heap[child]))
+			child++;
+		if (!before(sim->heap[child], last))
+			break;
+		sim->heap[i] = sim->heap[child];
 	}
+	sim->heap[i] = last;
+	return next;
 }
 
-static void send_once(struct sim *sim, int64_t delay_ms, enum what what, int node,
-                      uint32_t generation, enum door door, const struct peer *peer,
-                      const struct bytes *body)
+void sim_free(struct occurrence *occurrence)
 {
-	struct occurrence *arrival = sim_add(sim, delay_ms, what);
-	arrival->node = node;
-	arrival->generation = generation;
-	arrival->door = door;
-	arrival->peer = *peer;
-	arrival->body = (struct bytes){ memory_copy(body->data, body->size), body->size };
+	free((void *)(uintptr_t)occurrence->body.data);
+	free(occurrence);
 }
 
-void sim_deliver(struct sim *sim, enum what what, int node, uint32_t generation, enum door door,
-                 const struct peer *peer, const struct bytes *body)
+/* ---- clocks -------------------------------------------------------------------------------- */
+
+int64_t place_now(const struct sim *sim, enum place place)
 {
-	bool faulty = sim_is_faulty(sim);
-	int64_t delay = 1 + sim_between(sim, 0, 2);
-	if (faulty && sim_chance(sim, 3))
+	const struct place_state *state = &sim->places[place];
+	return state->clock_offset_ms + sim->now_ms +
+	       sim->now_ms * state->clock_drift_ppm / 1000000;
+}
+
+int64_t place_wait_ms(const struct sim *sim, enum place place, int64_t until_ms)
+{
+	int64_t left_ms = until_ms - place_now(sim, place);
+	if (left_ms <= 0)
+		return 0;
+	return left_ms * 1000000 / (1000000 + sim->places[place].clock_drift_ppm) + 1;
+}
+
+void place_wake(struct sim *sim, enum place place, int64_t wakeup_ms, int64_t *timer_ms)
+{
+	if (wakeup_ms >= *timer_ms)
 		return;
-	if (faulty && sim_chance(sim, 5))
-		delay += sim_between(sim, 0, 3000); /* overtaken by later ones */
-	send_once(sim, delay, what, node, generation, door, peer, body);
-	if (faulty && sim_chance(sim, 3))
-		send_once(sim, delay + sim_between(sim, 0, 5000), what, node, generation, door,
-		          peer, body);
+	*timer_ms = wakeup_ms;
+	sim_add(sim, place_wait_ms(sim, place, wakeup_ms), DO_TIME, place)->deadline_ms = wakeup_ms;
+}
+
+bool place_is_woken(const struct occurrence *next, int64_t *timer_ms)
+{
+	if (next->what != DO_TIME || next->deadline_ms != *timer_ms)
+		return false; /* an earlier one was asked for meanwhile */
+	*timer_ms = INT64_MAX;
+	return true;
 }

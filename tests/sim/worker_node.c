@@ -16,7 +16,12 @@ struct worker_node *worker_at(struct sim *sim, const struct peer *peer)
 	return NULL;
 }
 
-static struct sim_process *find_process(struct worker_node *node, uint64_t job, uint32_t attempt)
+static enum place place_of(const struct sim *sim, const struct worker_node *node)
+{
+	return PLACE_WORKER + (enum place)(node - sim->workers);
+}
+
+struct sim_process *worker_process(struct worker_node *node, uint64_t job, uint32_t attempt)
 {
 	for (int i = 0; i < PROCESSES_MAX; i++)
 		if (node->processes[i].used && node->processes[i].job == job &&
@@ -31,25 +36,24 @@ static void draw_text(struct sim *sim, char *text, size_t size)
 	         (unsigned long long)sim_draw(sim));
 }
 
+/* ---- sending ------------------------------------------------------------------------------- */
+
 static void to_broker(struct sim *sim, struct worker_node *node, const struct message *message)
 {
-	struct text body = { 0 };
-	if (node->peer.size && node->cut_out_until_ms <= sim->now_ms && sim->broker.core) {
-		message_pack(message, &body);
-		sim_deliver(sim, DO_BROKER_RECEIVE, 0, sim->broker.generation, DOOR_WORKERS,
-		            &node->peer, &(struct bytes){ body.data, body.size });
-	}
-	text_finish(&body);
+	sim_print_message(sim, "  worker: send", message);
+	if (node->peer.size)
+		net_to_broker(sim, place_of(sim, node), DOOR_WORKERS, &node->peer, message);
 }
 
-/* The bytes of a log follow from where they are. */
 static void send_log(struct sim *sim, struct worker_node *node, const struct worker_effect *effect)
 {
-	uint8_t bytes[LOG_CHUNK_MAX];
+	static uint8_t bytes[LOG_CHUNK_MAX];
+	uint64_t end = effect->offset + effect->size;
 	SIM_CHECK(effect->size > 0 && effect->size <= sizeof bytes, "log chunk of %llu bytes",
 	          (unsigned long long)effect->size);
-	for (uint64_t i = 0; i < effect->size; i++)
-		bytes[i] = (uint8_t)(effect->job * 31 + effect->attempt * 7 + effect->offset + i);
+	memset(bytes, 0, effect->size);
+	for (uint64_t at = (effect->offset + 1023) / 1024 * 1024; at < end; at += 1024)
+		bytes[at - effect->offset] = log_byte(effect->job, effect->attempt, at);
 	struct message log = { .type = MESSAGE_log,
 		               .log = { .job = effect->job,
 		                        .attempt = effect->attempt,
@@ -58,20 +62,31 @@ static void send_log(struct sim *sim, struct worker_node *node, const struct wor
 	to_broker(sim, node, &log);
 }
 
+/* ---- jobs ---------------------------------------------------------------------------------- */
+
 static void plan_step(struct sim *sim, struct worker_node *node, const struct sim_process *process,
                       int64_t after_ms)
 {
-	struct occurrence *next = sim_add(sim, after_ms, DO_JOB_STEP);
-	next->node = (int)(node - sim->workers);
-	next->generation = node->generation;
+	struct occurrence *next = sim_add(sim, after_ms, DO_JOB, place_of(sim, node));
 	next->job = process->job;
 	next->attempt = process->attempt;
 }
 
+/* P7: allowed, but it must be seen to happen. */
+static void note_twin_runs(struct sim *sim, uint64_t job)
+{
+	for (int i = 0; i < SIM_WORKERS; i++)
+		for (int j = 0; j < PROCESSES_MAX; j++)
+			if (sim->workers[i].processes[j].running &&
+			    sim->workers[i].processes[j].job == job)
+				sometimes(sim, SOMETIMES_runs_twice);
+}
+
 static void start_job(struct sim *sim, struct worker_node *node, const struct msg_offer *offer)
 {
-	SIM_CHECK(!find_process(node, offer->job, offer->attempt), "job %llu started twice",
+	SIM_CHECK(!worker_process(node, offer->job, offer->attempt), "job %llu started twice",
 	          (unsigned long long)offer->job);
+	note_twin_runs(sim, offer->job);
 	uint32_t running = 0;
 	for (int i = 0; i < PROCESSES_MAX; i++)
 		running += node->processes[i].used && node->processes[i].running;
@@ -87,7 +102,7 @@ static void start_job(struct sim *sim, struct worker_node *node, const struct ms
 			                         .attempt = offer->attempt,
 			                         .log_end = fate % 5 == 0 ? fate / 5 % 700000
 			                                                  : fate / 5 % 3000 };
-		plan_step(sim, node, process, sim_between(sim, 1, 2000));
+		plan_step(sim, node, process, sim_between(sim, 1, sim->weather.job_most_ms));
 		return;
 	}
 	sim_fail("%s: spool is full", node->name);
@@ -101,10 +116,27 @@ static void stop_job(struct sim *sim, struct worker_node *node, struct sim_proce
 	plan_step(sim, node, process, sim_between(sim, 1, 200));
 }
 
+/* P8: a result is kept until the broker has it, or has a newer attempt. */
+static void forget_job(struct sim *sim, struct worker_node *node, struct sim_process *process)
+{
+	if (process->running) {
+		process->forgotten = true;
+		stop_job(sim, node, process);
+		return;
+	}
+	const struct disk_job *job = disk_job(sim, process->job);
+	SIM_CHECK(job->state == DISK_FINAL || job->attempt > process->attempt,
+	          "%s forgets the result of job %llu attempt %u, which nobody has", node->name,
+	          (unsigned long long)process->job, process->attempt);
+	process->used = false;
+}
+
+/* ---- the agent ----------------------------------------------------------------------------- */
+
 static void take_effect(struct sim *sim, struct worker_node *node,
                         const struct worker_effect *effect)
 {
-	struct sim_process *process = find_process(node, effect->job, effect->attempt);
+	struct sim_process *process = worker_process(node, effect->job, effect->attempt);
 	switch (effect->kind) {
 	case WORKER_SEND: to_broker(sim, node, &effect->message); break;
 	case WORKER_SEND_LOG: send_log(sim, node, effect); break;
@@ -120,80 +152,76 @@ static void take_effect(struct sim *sim, struct worker_node *node,
 			stop_job(sim, node, process);
 		break;
 	case WORKER_FORGET_JOB:
-		if (process && process->running) {
-			process->forgotten = true;
-			stop_job(sim, node, process);
-		} else if (process)
-			process->used = false;
+		if (process)
+			forget_job(sim, node, process);
 		break;
-	case WORKER_EXIT: break;
+	case WORKER_EXIT:
+		worker_crash(sim, (int)(node - sim->workers));
+		sim_add(sim, sim_between(sim, 10, 5000), DO_START, place_of(sim, node));
+		break;
 	}
 }
 
 static void step(struct sim *sim, struct worker_node *node, struct worker_event *event)
 {
-	event->now_ms = sim->now_ms;
+	event->now_ms = place_now(sim, place_of(sim, node));
 	event->random = sim_draw(sim);
 	worker_step(&node->core, event, &node->effects);
-	for (size_t i = 0; i < node->effects.count; i++) {
-		const struct worker_effect *effect = &node->effects.items[i];
-		if (sim->trace && effect->kind == WORKER_SEND) {
-			struct text line = { 0 };
-			message_print(&effect->message, &line);
-			sim_print(sim, "  %s: send %s", node->name, line.data);
-			text_finish(&line);
-		} else if (sim->trace) {
-			sim_print(sim, "  %s: effect %d job=%llu attempt=%u", node->name,
-			          (int)effect->kind, (unsigned long long)effect->job,
-			          effect->attempt);
-		}
-		take_effect(sim, node, effect);
-	}
+	for (size_t i = 0; i < node->effects.count; i++)
+		take_effect(sim, node, &node->effects.items[i]);
+}
+
+static void write_log(struct sim *sim, struct worker_node *node, struct sim_process *process)
+{
+	process->log_size += (uint64_t)sim_between(sim, 1, 200000);
+	if (process->log_size > process->log_end)
+		process->log_size = process->log_end;
+	step(sim, node,
+	     &(struct worker_event){ .kind = WORKER_LOG_GREW,
+	                             .job = process->job,
+	                             .attempt = process->attempt,
+	                             .size = process->log_size });
+	/* The step may have ended it. */
+	if (process->used && !process->killed)
+		plan_step(sim, node, process, sim_between(sim, 1, sim->weather.job_most_ms));
+}
+
+static void end_job(struct sim *sim, struct worker_node *node, struct sim_process *process)
+{
+	static const enum outcome outcomes[] = { OUTCOME_passed, OUTCOME_passed, OUTCOME_failed,
+		                                 OUTCOME_error, OUTCOME_timed_out };
+	uint64_t fate = sim_fate(sim, process->job + 7, process->attempt);
+	enum outcome outcome = process->killed ? OUTCOME_cancelled : outcomes[fate % 5];
+	process->running = false;
+	process->result = (struct msg_result){ .job = process->job,
+		                               .attempt = process->attempt,
+		                               .outcome = outcome,
+		                               .duration_ms = 5,
+		                               .log_size = process->log_size };
+	disk_job(sim, process->job)->truth[process->attempt] = outcome;
+	disk_job(sim, process->job)->truth_log[process->attempt] = (uint32_t)process->log_size;
+	process->used = !process->forgotten;
+	step(sim, node,
+	     &(struct worker_event){ .kind = WORKER_JOB_ENDED,
+	                             .job = process->result.job,
+	                             .attempt = process->result.attempt,
+	                             .size = process->log_size,
+	                             .result = process->result });
 }
 
 /* The job writes some of its log, or ends. */
 static void job_step(struct sim *sim, struct worker_node *node, const struct occurrence *next)
 {
-	struct sim_process *process = find_process(node, next->job, next->attempt);
+	struct sim_process *process = worker_process(node, next->job, next->attempt);
 	if (!process || !process->running)
 		return;
-	if (process->log_size < process->log_end && !process->killed) {
-		uint64_t more = (uint64_t)sim_between(sim, 1, 200000);
-		process->log_size += more;
-		if (process->log_size > process->log_end)
-			process->log_size = process->log_end;
-		step(sim, node,
-		     &(struct worker_event){ .kind = WORKER_LOG_GREW,
-		                             .job = process->job,
-		                             .attempt = process->attempt,
-		                             .size = process->log_size });
-		/* The step may have ended it. */
-		if (process->used && !process->killed)
-			plan_step(sim, node, process, sim_between(sim, 1, 3000));
-		return;
-	}
-	static const enum outcome outcomes[] = { OUTCOME_passed, OUTCOME_passed, OUTCOME_failed,
-		                                 OUTCOME_error, OUTCOME_timed_out };
-	process->running = false;
-	process->result = (struct msg_result){
-		.job = process->job,
-		.attempt = process->attempt,
-		.outcome =
-			process->killed
-				? OUTCOME_cancelled
-				: outcomes[sim_fate(sim, process->job + 7, process->attempt) % 5],
-		.duration_ms = 5,
-		.log_size = process->log_size,
-	};
-	sim->truth[process->job][process->attempt] = process->result.outcome;
-	process->used = !process->forgotten;
-	step(sim, node,
-	     &(struct worker_event){ .kind = WORKER_JOB_ENDED,
-	                             .job = process->job,
-	                             .attempt = process->attempt,
-	                             .size = process->log_size,
-	                             .result = process->result });
+	if (process->log_size < process->log_end && !process->killed)
+		write_log(sim, node, process);
+	else
+		end_job(sim, node, process);
 }
+
+/* ---- life ---------------------------------------------------------------------------------- */
 
 static void start(struct sim *sim, struct worker_node *node)
 {
@@ -210,6 +238,7 @@ static void start(struct sim *sim, struct worker_node *node)
 		                            .labels = labels,
 		                            .label_count = index % 2 ? 2 : 1,
 		                            .slots = 1 + (uint32_t)index % 3 };
+	sim_print(sim, "worker %d starts as %s", index, node->name);
 	worker_init(&node->core, &identity);
 	node->up = true;
 	node->timer_ms = INT64_MAX;
@@ -228,14 +257,27 @@ static void start(struct sim *sim, struct worker_node *node)
 void worker_crash(struct sim *sim, int index)
 {
 	struct worker_node *node = &sim->workers[index];
-	worker_finish(&node->core);
-	node->core = (struct worker_core){ 0 };
 	node->up = false;
-	node->generation++;
+	sim->places[PLACE_WORKER + index].generation++;
 	node->peer = (struct peer){ 0 };
 	for (int i = 0; i < PROCESSES_MAX; i++)
 		if (node->processes[i].running)
 			node->processes[i] = (struct sim_process){ 0 };
+}
+
+void worker_stop(struct sim *sim, int index)
+{
+	step(sim, &sim->workers[index], &(struct worker_event){ .kind = WORKER_STOP });
+}
+
+/* Bytes the worker took for stored are asked for again. */
+static void note_sent_back(struct sim *sim, struct worker_node *node, const struct message *message)
+{
+	const struct msg_log_ok *ok = &message->log_ok;
+	struct worker_attempt *attempt =
+		worker_attempts_find(&node->core.attempts, ok->job, ok->attempt);
+	if (attempt && ok->offset < attempt->log_acked)
+		sometimes(sim, SOMETIMES_log_sent_back);
 }
 
 static void receive(struct sim *sim, struct worker_node *node, const struct occurrence *next)
@@ -245,37 +287,30 @@ static void receive(struct sim *sim, struct worker_node *node, const struct occu
 		return; /* that socket is closed */
 	SIM_CHECK(message_unpack(next->body.data, next->body.size, &message) == OK,
 	          "a message does not unpack: %s", error_text());
-	if (sim->trace) {
-		struct text line = { 0 };
-		message_print(&message, &line);
-		sim_print(sim, "%s: received %s", node->name, line.data);
-		text_finish(&line);
-	}
+	sim_print_message(sim, node->name, &message);
+	if (message.type == MESSAGE_log_ok)
+		note_sent_back(sim, node, &message);
 	step(sim, node, &(struct worker_event){ .kind = WORKER_RECEIVED, .message = &message });
 	message_finish(&message);
 }
 
 void worker_handle(struct sim *sim, struct occurrence *next)
 {
-	struct worker_node *node = &sim->workers[next->node];
-	if (next->what == DO_WORKER_START)
+	struct worker_node *node = &sim->workers[next->place - PLACE_WORKER];
+	if (next->what == DO_START) {
+		worker_finish(&node->core);
 		start(sim, node);
+	}
 	if (!node->up)
 		return;
-	if (next->what == DO_WORKER_RECEIVE)
+	if (next->what == DO_RECEIVE) {
 		receive(sim, node, next);
-	else if (next->what == DO_JOB_STEP)
+	} else if (next->what == DO_JOB) {
 		job_step(sim, node, next);
-	else if (next->what == DO_WORKER_TIME)
-		node->timer_ms = INT64_MAX;
-	if (worker_wakeup_ms(&node->core) <= sim->now_ms)
+	} else if (place_is_woken(next, &node->timer_ms) &&
+	           worker_wakeup_ms(&node->core) <= place_now(sim, next->place)) {
 		step(sim, node, &(struct worker_event){ .kind = WORKER_TIME_PASSED });
-	int64_t wakeup = worker_wakeup_ms(&node->core);
-	if (wakeup < node->timer_ms) {
-		node->timer_ms = wakeup;
-		struct occurrence *timer = sim_add(
-			sim, wakeup > sim->now_ms ? wakeup - sim->now_ms : 0, DO_WORKER_TIME);
-		timer->node = next->node;
-		timer->generation = node->generation;
 	}
+	if (node->up)
+		place_wake(sim, next->place, worker_wakeup_ms(&node->core), &node->timer_ms);
 }
