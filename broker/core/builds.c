@@ -118,7 +118,7 @@ void job_finish(struct core *core, struct job *job, const struct msg_result *res
 	else
 		queue_remove(core, job);
 	core->finished++;
-	if (result->outcome > build->worst)
+	if (result->outcome > build->worst || PLANTED(last_job_decides))
 		build->worst = result->outcome;
 	free_job(core, job);
 	if (!build->jobs)
@@ -299,6 +299,8 @@ void builds_update(struct core *core, const struct event *event, struct effects 
 		supersede_queued(core, ref, reason, out);
 	for (size_t i = 0; i < update->commits_count; i++) {
 		const struct rec_commit *commit = &update->commits[i];
+		if (PLANTED(tip_only) && i + 1 < update->commits_count)
+			continue;
 		bool is_tip = strcmp(commit->commit, update->tip) == 0;
 		if (!event->known || !event->known[i])
 			add_commit(core, ref, commit, update->latest && !is_tip ? reason : NULL,

@@ -1,6 +1,8 @@
 /* One step of the broker: the event, then what time and free slots ask for. */
 #include "broker/core/state.h"
 
+#include "base/plant.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,11 +46,12 @@ static void advance_clock(struct core *core, int64_t now_ms)
 {
 	assert(now_ms >= core->now_ms);
 	core->now_ms = now_ms;
-	if (core->wakeup_ms == INT64_MAX || now_ms <= core->wakeup_ms + core->settings.heartbeat_ms)
+	if (core->wakeup_ms == INT64_MAX || PLANTED(lag_is_silence) ||
+	    now_ms <= core->wakeup_ms + core->settings.heartbeat_ms)
 		return;
 	int64_t lag_ms = now_ms - core->wakeup_ms;
 	core->lag_ms += lag_ms;
-	if (lag_ms >= silence_ms(core) - core->settings.heartbeat_ms)
+	if (lag_ms >= silence_ms(core) - core->settings.heartbeat_ms && !PLANTED(no_patience))
 		core->patience_end_ms =
 			fleet_now(core) + silence_ms(core) + core->settings.restart_grace_ms;
 }
@@ -128,6 +131,8 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 		return;
 	}
 	lease_restore(core, job, stored->session);
-	core->grace_end_ms = fleet_now(core) + silence_ms(core) + core->settings.restart_grace_ms;
+	core->grace_end_ms = fleet_now(core) + 1;
+	if (!PLANTED(no_grace))
+		core->grace_end_ms += silence_ms(core) + core->settings.restart_grace_ms;
 	core->wakeup_ms = next_wakeup(core);
 }

@@ -4,6 +4,7 @@
 #include "broker/core/state.h"
 
 #include "base/clock.h"
+#include "base/plant.h"
 #include "base/text.h"
 
 #include <assert.h>
@@ -345,7 +346,7 @@ void fleet_receive(struct core *core, const struct event *event, struct effects 
 /* When the longest silent session ends; INT64_MAX: there is none. */
 static int64_t silence_ends_ms(const struct core *core)
 {
-	if (!core->seen)
+	if (!core->seen || (PLANTED(busy_is_alive) && core->seen->lease_count))
 		return INT64_MAX;
 	int64_t ends_ms = core->seen->seen_ms + silence_ms(core);
 	return ends_ms > core->patience_end_ms ? ends_ms : core->patience_end_ms;

@@ -102,7 +102,7 @@ void lease_grant(struct core *core, struct job *job, struct worker *worker, stru
 
 bool lease_is_unheard(const struct lease *lease, const char *session)
 {
-	return lease->state != LEASE_CONFIRMED && lease->session &&
+	return lease->state != LEASE_CONFIRMED && lease->session && !PLANTED(unheard_is_lost) &&
 	       strcmp(lease->session, session) == 0;
 }
 
@@ -132,6 +132,7 @@ void lease_end(struct core *core, struct lease *lease, const char *reason, struc
 	save->job = job->id;
 	save->attempt = job->attempt;
 	save->reason = arena_copy_text(&out->arena, reason);
+	job->attempt -= PLANTED(attempt_reused);
 	lease_drop(core, lease);
 	queue_add(core, job);
 	if (job->attempt >= ATTEMPTS_MAX && !PLANTED(no_limit)) {
@@ -186,6 +187,8 @@ static struct job *fenced_job(const struct core *core, const struct worker *work
 	struct job *job = job_find(core, id);
 	if (PLANTED(no_fence))
 		return job;
+	if (PLANTED(late_is_stale) && job && !job->lease)
+		return NULL;
 	return job && job->attempt == attempt && job->holder == worker ? job : NULL;
 }
 
@@ -224,7 +227,7 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 		worker_refuse(worker, "a worker cannot say lost or skipped", out);
 		return;
 	}
-	if (result->log_size > job->log_size) {
+	if (result->log_size > job->log_size && !PLANTED(log_not_awaited)) {
 		send_log_ok(core, worker, job, out);
 		return;
 	}
@@ -232,7 +235,7 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 		              .result_ok = { .job = job->id, .attempt = job->attempt } };
 	if (!PLANTED(early_forget) || job->attempt < 2)
 		job_finish(core, job, result, out);
-	worker_send(core, worker, EFFECT_SEND, &ok, out);
+	worker_send(core, worker, PLANTED(told_at_once) ? EFFECT_SEND_NOW : EFFECT_SEND, &ok, out);
 }
 
 void lease_log(struct core *core, struct worker *worker, const struct msg_log *log,

@@ -1,6 +1,7 @@
 /* What operators ask: read-only looks at the core, as the records of the admin protocol. */
 #include "broker/core/state.h"
 
+#include "base/plant.h"
 #include "base/text.h"
 
 #include <assert.h>
@@ -22,7 +23,7 @@ bool core_wants_known(const struct core *core, const struct msg_update *update)
 	HASH_FIND_STR(core->repositories, update->repository, repository);
 	if (repository)
 		HASH_FIND_STR(repository->refs, update->ref, ref);
-	return ref && (ref->rewound || update->forced);
+	return ref && (ref->rewound || update->forced) && !PLANTED(known_not_asked);
 }
 
 /* Is somebody here who offers these labels? */

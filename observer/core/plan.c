@@ -1,6 +1,7 @@
 /* Marks and refs to changes, walks to updates. */
 #include "observer/core/plan.h"
 
+#include "base/plant.h"
 #include "base/scoped.h"
 
 #include <assert.h>
@@ -102,7 +103,7 @@ void plan_updates(const struct plan_walk *walk, struct arena *arena, struct mess
 	                                         : ZERO_COMMIT;
 	struct rec_commit *commits = arena_new(arena, (walk->count + 1) * sizeof *commits);
 	struct message *updates = arena_new(arena, (walk->count + 1) * sizeof *updates);
-	size_t done = 0, count = 0;
+	size_t done = PLANTED(walk_tip_only) && walk->count ? walk->count - 1 : 0, count = 0;
 	if (walk->count)
 		memcpy(commits, walk->commits, walk->count * sizeof *commits);
 	do {
@@ -116,7 +117,7 @@ void plan_updates(const struct plan_walk *walk, struct arena *arena, struct mess
 			.from = from,
 			.to = taken ? commits[done + taken - 1].commit : tip,
 			.tip = tip,
-			.forced = walk->forced && done == 0,
+			.forced = walk->forced && done == 0 && !PLANTED(forced_not_said),
 			.latest = walk->latest,
 			.commits = commits + done,
 			.commits_count = taken,

@@ -2,6 +2,7 @@
 #include "observer/core/round.h"
 
 #include "base/memory.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "observer/core/plan.h"
 
@@ -188,7 +189,7 @@ static void push_deletions(struct observer_watch *watch, const struct observer_p
                            struct observer_effects *out)
 {
 	for (size_t i = 0; i < poll->gone_count; i++) {
-		if (!was_gone(watch, &poll->gone[i]))
+		if (!was_gone(watch, &poll->gone[i]) || PLANTED(gone_not_told))
 			continue;
 		struct plan_walk walk = { .repository = watch->repository,
 			                  .url = watch->url,

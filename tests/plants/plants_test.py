@@ -33,6 +33,7 @@ def run(plant, catcher):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "FETTLE_PLANT": plant},
+        timeout=300,
         text=True,
         errors="replace",
         check=False,

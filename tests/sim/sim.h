@@ -241,6 +241,7 @@ struct totals {
 struct sim {
 	uint64_t seed, random;
 	int64_t now_ms;
+	uint64_t in_this_instant; /* occurrences */
 	uint64_t order;
 	uint64_t hash; /* of all that happened */
 	bool trace;

@@ -3,6 +3,7 @@
 #include "worker/core/core.h"
 
 #include "base/memory.h"
+#include "base/plant.h"
 #include "worker/core/upload.h"
 
 #include <assert.h>
@@ -241,7 +242,8 @@ static void stop(struct worker_core *core, struct worker_effects *out)
 	if (session->state == WORKER_WELCOMED)
 		worker_effects_send(out, MESSAGE_goodbye);
 	for (size_t i = core->attempts.count; i-- > 0;)
-		if (core->attempts.items[i].state != WORKER_ATTEMPT_FINISHED)
+		if (core->attempts.items[i].state != WORKER_ATTEMPT_FINISHED ||
+		    PLANTED(leaving_forgets))
 			forget(core, &core->attempts.items[i], out);
 	session->state = WORKER_LEAVING;
 	session->next_ms = core->now_ms + WORKER_LEAVE_MS;
@@ -250,7 +252,7 @@ static void stop(struct worker_core *core, struct worker_effects *out)
 static void start_waiting(struct worker_core *core, struct worker_effects *out)
 {
 	size_t free_slots = core->identity.slots;
-	size_t busy = worker_attempts_busy(&core->attempts);
+	size_t busy = PLANTED(slots_not_counted) ? 0 : worker_attempts_busy(&core->attempts);
 	free_slots = busy < free_slots ? free_slots - busy : 0;
 	for (size_t i = 0; i < core->attempts.count && free_slots > 0; i++) {
 		struct worker_attempt *attempt = &core->attempts.items[i];

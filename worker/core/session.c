@@ -1,6 +1,7 @@
 /* Paranoid Pirate, the worker's half: a silent broker costs the socket, never the jobs. */
 #include "worker/core/session.h"
 
+#include "base/plant.h"
 #include "worker/core/core.h"
 
 void worker_session_init(struct worker_session *session)
@@ -93,9 +94,10 @@ static void beat(struct worker_core *core, struct worker_effects *out)
 			holding[count++] = (struct rec_lease){ .job = attempt->job,
 				                               .attempt = attempt->attempt };
 	}
-	worker_effects_send(out, MESSAGE_heartbeat)->heartbeat = (struct msg_heartbeat){
-		.holding = holding, .holding_count = count, .slots = credit(core)
-	};
+	if (!PLANTED(silent_when_busy) || !count)
+		worker_effects_send(out, MESSAGE_heartbeat)->heartbeat = (struct msg_heartbeat){
+			.holding = holding, .holding_count = count, .slots = credit(core)
+		};
 	core->session.next_ms = core->now_ms + core->session.heartbeat_ms;
 }
 

@@ -1,6 +1,8 @@
 /* The log window and the repetition of results. Only what the broker acknowledged counts. */
 #include "worker/core/upload.h"
 
+#include "base/plant.h"
+
 static bool log_is_stored(const struct worker_attempt *attempt)
 {
 	return attempt->state == WORKER_ATTEMPT_FINISHED && attempt->log_acked == attempt->log_size;
@@ -40,13 +42,16 @@ void worker_upload_pump(struct worker_attempt *attempt, int64_t now_ms, struct w
 	if (!log_is_stored(attempt) || attempt->result_at_ms > now_ms)
 		return;
 	worker_effects_send(out, MESSAGE_result)->result = attempt->result;
-	attempt->result_at_ms = now_ms + WORKER_RESULT_REPEAT_MS;
+	attempt->result_at_ms =
+		PLANTED(result_sent_once) ? INT64_MAX : now_ms + WORKER_RESULT_REPEAT_MS;
 }
 
 void worker_upload_acked(struct worker_attempt *attempt, uint64_t offset, int64_t now_ms)
 {
 	if (offset > attempt->log_size)
 		offset = attempt->log_size;
+	if (PLANTED(log_never_back) && offset < attempt->log_acked)
+		return;
 	if (offset < attempt->log_acked) {
 		attempt->log_sent = offset;
 		attempt->result_at_ms = 0;
