@@ -412,6 +412,8 @@ static void note_frame(struct sim *sim, const struct peer *peer, const struct me
 	struct worker_node *worker = worker_at(sim, peer);
 	if (worker)
 		worker->heard_ms = sim->now_ms;
+	else if (sim->victim && peer_equal(&sim->victim->left, peer))
+		sim->victim->heard_ms = sim->now_ms;
 	else if (!is_rogue(peer))
 		sometimes(sim, SOMETIMES_dead_session_speaks);
 	if (message->type == MESSAGE_result && sim->broker.stuck)

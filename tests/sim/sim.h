@@ -170,6 +170,7 @@ struct worker_node {
 	struct worker_core core;
 	struct worker_effects effects;
 	struct peer peer; /* size 0: no socket */
+	struct peer left; /* of the run before: what it sent may still be on its way */
 	char name[16], session[40], instance[40];
 	struct sim_process processes[PROCESSES_MAX];
 	int64_t heard_ms; /* when the broker got its last frame */

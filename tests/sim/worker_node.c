@@ -259,6 +259,7 @@ void worker_crash(struct sim *sim, int index)
 	struct worker_node *node = &sim->workers[index];
 	node->up = false;
 	sim->places[PLACE_WORKER + index].generation++;
+	node->left = node->peer;
 	node->peer = (struct peer){ 0 };
 	for (int i = 0; i < PROCESSES_MAX; i++)
 		if (node->processes[i].running)
