@@ -235,11 +235,11 @@ class House:
             words += ["--label", label]
         return self.start(f"worker-{name}", words + list(flags), environment)
 
-    def observer(self, *repositories, interval="100ms", flags=()):
+    def observer(self, *repositories, interval="100ms", flags=(), name="observer"):
         words = [program("observer"), "--broker", f"ipc:{self.broker_folder}"]
-        words += ["--state", self.path("observer"), "--interval", interval, *flags, "--"]
+        words += ["--state", self.path(name), "--interval", interval, *flags, "--"]
         paths = [getattr(one, "path", one) for one in repositories]
-        return self.start("observer", words + paths)
+        return self.start(name, words + paths)
 
     def cli(self, *words, broker=None, seconds=None):
         """Run the fettle command to its end."""

@@ -36,7 +36,7 @@ class Recorded:
                 store.close()
 
     def load(self, store):
-        self.damage = [row[0] for row in store.execute("PRAGMA quick_check") if row[0] != "ok"]
+        self.damage = [row[0] for row in store.execute("PRAGMA integrity_check") if row[0] != "ok"]
         self.builds = {row[0]: Build(*row) for row in store.execute(BUILDS)}
         self.jobs = {row[0]: Job(*row) for row in store.execute(JOBS)}
         self.attempts = {row[:2]: Attempt(*row) for row in store.execute(ATTEMPTS)}
