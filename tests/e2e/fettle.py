@@ -55,9 +55,13 @@ def clean_environment(home):
     return environment
 
 
-def children_of(pid):
-    """Process ids of the living children of a process; those that ended are no children."""
-    found = []
+def become_subreaper():
+    """Orphans of what we start become our children."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def all_children_of(pid):
+    """(process id, state) of the children of a process."""
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -66,9 +70,13 @@ def children_of(pid):
                 state, parent = file.read().rsplit(")", 1)[1].split()[:2]
         except OSError:
             continue
-        if int(parent) == pid and state != "Z":
-            found.append(int(entry))
-    return found
+        if int(parent) == pid:
+            yield int(entry), state
+
+
+def children_of(pid):
+    """Process ids of the living children of a process; those that ended are no children."""
+    return [child for child, state in all_children_of(pid) if state != "Z"]
 
 
 def descendants_of(pid):
@@ -78,12 +86,17 @@ def descendants_of(pid):
     return found
 
 
-def describe(pid):
+def words_of(pid):
+    """The command line of a process; empty when it is gone."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return f"{pid}: {file.read().replace(bytes(1), b' ').decode(errors='replace')}"
+            return file.read().decode(errors="replace").split("\0")[:-1]
     except OSError:
-        return f"{pid}: gone"
+        return []
+
+
+def describe(pid):
+    return f"{pid}: {' '.join(words_of(pid)) or 'gone'}"
 
 
 def is_alive(pid):
@@ -216,9 +229,11 @@ class House:
         except (KeyError, OSError):
             return ""
 
+    def broker_words(self, *flags, listen="none"):
+        return [program("broker"), "--state", self.broker_folder, "--listen", listen, *flags]
+
     def broker(self, *flags, listen="none"):
-        words = [program("broker"), "--state", self.broker_folder, "--listen", listen, *flags]
-        process = self.start("broker", words)
+        process = self.start("broker", self.broker_words(*flags, listen=listen))
         wait_until(lambda: self.answers() or process.poll() is not None, "the broker answers")
         if process.poll() is not None:
             raise AssertionError("the broker ended:\n" + self.log_of("broker"))
@@ -227,19 +242,25 @@ class House:
     def answers(self):
         return self.cli("status", "--timeout", "2s").returncode == 0
 
-    def worker(self, name="one", *flags, slots=1, labels=(), broker=None, environment=None):
+    def worker_words(self, name, *flags, slots=1, labels=(), broker=None):
         words = [program("worker"), "--broker", broker or f"ipc:{self.broker_folder}"]
         words += ["--state", self.path(f"worker-{name}"), "--name", name, "--slots", str(slots)]
         words += ["--kill-grace", "1s"]
         for label in labels:
             words += ["--label", label]
-        return self.start(f"worker-{name}", words + list(flags), environment)
+        return words + list(flags)
 
-    def observer(self, *repositories, interval="100ms", flags=(), name="observer"):
+    def worker(self, name="one", *flags, environment=None, **settings):
+        words = self.worker_words(name, *flags, **settings)
+        return self.start(f"worker-{name}", words, environment)
+
+    def observer_words(self, *repositories, interval="100ms", flags=(), name="observer"):
         words = [program("observer"), "--broker", f"ipc:{self.broker_folder}"]
         words += ["--state", self.path(name), "--interval", interval, *flags, "--"]
-        paths = [getattr(one, "path", one) for one in repositories]
-        return self.start(name, words + paths)
+        return words + [getattr(one, "path", one) for one in repositories]
+
+    def observer(self, *repositories, name="observer", **settings):
+        return self.start(name, self.observer_words(*repositories, name=name, **settings))
 
     def cli(self, *words, broker=None, seconds=None):
         """Run the fettle command to its end."""
@@ -325,6 +346,14 @@ class House:
         return code
 
     def finish(self):
+        """Stop what still runs and remove the folder; say what did not end well."""
+        wrong = self.end_all()
+        if wrong:
+            wrong.append(self.all_logs())
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return wrong
+
+    def end_all(self):
         """Stop what still runs, newest first; say what did not end well or was left behind."""
         wrong = []
         for process in reversed(list(self.processes)):
@@ -338,11 +367,16 @@ class House:
                 wrong.append(f"{process.args[0]} did not stop")
                 process.kill()
                 process.wait()
-        wrong += self.end_left_overs()
-        if wrong:
-            wrong.append(self.all_logs())
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return wrong
+        self.processes.clear()
+        return wrong + self.end_left_overs()
+
+    def reap_orphans(self):
+        """Collect what became our child and has ended. Not while another thread waits for a program
+        that it started: it would be collected here."""
+        ours = {process.pid for process in self.processes}
+        for pid, state in all_children_of(os.getpid()):
+            if state == "Z" and pid not in ours:
+                os.waitpid(pid, os.WNOHANG)
 
     @staticmethod
     def end_left_overs():
@@ -361,7 +395,7 @@ class Case(unittest.TestCase):
     """A test with a house of its own."""
 
     def setUp(self):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        become_subreaper()
         self.house = House()
         self.addCleanup(self.close_house)
 

@@ -5,9 +5,9 @@
 FOLDER holds, as tests/e2e/fettle.py makes them: `broker/`, the broker's state; `worker-*/` and
 `observer*/`, theirs; `*.log`, what the programs said at debug level (one file a worker, one file
 for all runs of the broker); `*.shown`, the JSON answers that clients got, one a line;
-`expected.json`, {commit: outcome of its jobs}. Only the broker's state must be there, and the
-broker must not run: it has its store for itself. A complaint is a line; the exit code is 1 when
-there is one.
+`expected.json`, {commit: outcome of its jobs, or {job: outcome}}. Only the broker's state must be
+there, and the broker must not run: it has its store for itself. A complaint is a line; the exit
+code is 1 when there is one.
 
 A history is settled when the faults stopped, everything had its time, every worker was there again
 to bring what it had, and all programs ended: then each job must have its verdict, and nothing may

@@ -12,6 +12,7 @@ BY_BADNESS = ("skipped", "passed", "cancelled", "failed", "timed_out", "lost", "
 # Outcomes that a worker says; the broker itself decides the others.
 SAID_BY_WORKERS = ("passed", "failed", "error", "timed_out", "cancelled")
 COUNTED_LINE = re.compile(rb"^(\S+) line (\d+) of (\d+)(?: .*)?$", re.MULTILINE)
+OWNER = re.compile(rb"^[0-9a-f]{40}/[\w.-]+/\d$")
 CUT = b"[fettle: "
 
 
@@ -146,6 +147,8 @@ def p4_the_right_verdict(history):
     recorded = history.recorded
     for job in recorded.jobs.values():
         expected = history.expected.get(recorded.builds[job.build].commit)
+        if isinstance(expected, dict):
+            expected = expected.get(job.name)
         if expected is None or job.outcome is None or job.outcome in ("lost", expected):
             history.facts["expected verdicts"] += expected is not None
             continue
@@ -275,12 +278,15 @@ def p8_log_is_kept(history):
         job = recorded.jobs[attempt.job]
         whole = attempt.attempt == job.attempt and job.outcome in ("passed", "failed")
         log = recorded.log(attempt.job, attempt.attempt)
+        owner = (recorded.builds[job.build].commit, job.name, str(attempt.attempt))
         if CUT not in log:
-            yield from check_lines(history, f"job {job.id} attempt {attempt.attempt}", log, whole)
+            what = f"job {job.id} attempt {attempt.attempt}"
+            yield from check_lines(history, what, "/".join(owner), log, whole)
 
 
-def check_lines(history, what, log, whole):
-    """A job may print `NAME line 1 of 3`, `NAME line 2 of 3` ...: these must be in order."""
+def check_lines(history, what, owner, log, whole):
+    """A job may print `NAME line 1 of 3`, `NAME line 2 of 3` ...: these must be in order. A name
+    that says COMMIT/JOB/ATTEMPT must be this one."""
     series = collections.defaultdict(list)
     for name, number, last in COUNTED_LINE.findall(log):
         series[name].append((int(number), int(last)))
@@ -288,6 +294,8 @@ def check_lines(history, what, log, whole):
         history.facts["lines of logs"] += len(lines)
         wanted = lines[0][1] if whole else len(lines)
         numbers = [number for number, _ in lines]
+        if OWNER.match(name) and name.decode() != owner:
+            yield f"{what}: the log has lines of {name.decode()}"
         if numbers != list(range(1, wanted + 1)):
             yield f"{what}: of {wanted} lines of {name.decode()} there are {shorten(numbers)}"
 
@@ -301,7 +309,10 @@ def p8_shown_is_recorded(history):
     """What was ever shown is in the store, unchanged."""
     for answer in history.shown:
         for row in rows_of(answer):
-            if "run" in row:
+            if "kind" in row:
+                history.facts["events followed"] += 1
+                yield from check_followed(history.recorded, row)
+            elif "run" in row:
                 history.facts["builds shown"] += 1
                 yield from check_shown_build(history.recorded, row)
             else:
@@ -310,15 +321,32 @@ def p8_shown_is_recorded(history):
 
 
 def rows_of(answer):
-    """Every build and job in an answer, however deep."""
+    """Every build, job and event in an answer, however deep."""
     if isinstance(answer, list):
         for one in answer:
             yield from rows_of(one)
     elif isinstance(answer, dict):
-        if "run" in answer or ("job" in answer and "state" in answer):
+        event = "kind" in answer and "sequence" in answer
+        if event or "run" in answer or ("job" in answer and "state" in answer):
             yield answer
         for one in answer.values():
             yield from rows_of(one)
+
+
+def check_followed(recorded, row):
+    """An event may be missed, it is never wrong."""
+    kind = row["kind"]
+    build, job = recorded.builds.get(row.get("build")), recorded.jobs.get(row.get("job"))
+    attempt = recorded.attempts.get((row.get("job"), row.get("attempt")))
+    what = f"the event {kind} of build {row.get('build')} job {row.get('job')} was sent"
+    if kind in ("accepted", "verdict") and (not build or build.commit != row["commit"]):
+        yield f"{what} with {row['commit']}, recorded is {build}"
+    elif kind == "verdict" and build.outcome != row["outcome"]:
+        yield f"{what} with {row['outcome']}, recorded is {build}"
+    elif kind == "finished" and (not job or job.outcome != row["outcome"]):
+        yield f"{what} with {row['outcome']}, recorded is {job}"
+    elif kind in ("leased", "requeued") and (not attempt or attempt.worker != row["worker"]):
+        yield f"{what} with {row['worker']}, recorded is {attempt}"
 
 
 def check_shown_build(recorded, row):
