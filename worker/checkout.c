@@ -209,6 +209,8 @@ static enum err fetch_commit(const struct job *job)
 {
 	const struct msg_offer *offer = job->checkout->offer;
 	scoped(free_text) char *pin = text_format("refs/fettle/%016" PRIx64, hash_of(offer->ref));
+	scoped(free_text) char *stale = text_format("%s/%s.lock", job->mirror, pin);
+	unlink(stale); /* we are alone here: who made it was killed, and it would fail each fetch */
 	enum err by_id = fetch(job, "--no-prune", offer->commit, pin);
 	if (by_id == OK || by_id == ERR_STOPPED)
 		return by_id;
@@ -243,14 +245,21 @@ static enum err check_out(const struct job *job)
 	return err;
 }
 
-/* One job at a time changes a mirror; others wait, and can be stopped meanwhile. */
+static char *aside_path(const struct job *job)
+{
+	return text_format("%s.new", job->mirror);
+}
+
+/* One job at a time changes a mirror; others wait, and can be stopped meanwhile. What an earlier
+ * one could not put in its place is as large as a mirror, and goes. */
 static enum err lock_mirror(const struct job *job, int *ret_fd)
 {
 	scoped(free_text) char *path = text_format("%s.lock", job->mirror);
+	scoped(free_text) char *aside = aside_path(job);
 	for (;;) {
 		enum err err = file_lock(path, ret_fd);
 		if (err != ERR_IN_USE)
-			return err;
+			return err ? err : file_remove_tree(aside);
 		if (!run_wait(job->run, LOCK_RETRY_MS))
 			return ERR_STOPPED;
 	}
@@ -278,14 +287,13 @@ static bool has_mirror(const struct job *job)
 static enum err replace_mirror(const struct job *job)
 {
 	scoped(close_fd) int lock = -1;
-	scoped(free_text) char *path = text_format("%s.new", job->mirror);
+	scoped(free_text) char *path = aside_path(job);
 	struct job aside = *job;
 	enum err err;
 	aside.mirror = path;
 	joblog_line(&job->run->log, "fettle: the mirror may be damaged; fetching into a new one");
-	if ((err = lock_mirror(job, &lock)) || (err = file_remove_tree(path)) ||
-	    (err = make_mirror(path)) || (err = fetch_commit(&aside)) ||
-	    (err = file_remove_tree(job->mirror)))
+	if ((err = lock_mirror(job, &lock)) || (err = make_mirror(path)) ||
+	    (err = fetch_commit(&aside)) || (err = file_remove_tree(job->mirror)))
 		return err;
 	if (rename(path, job->mirror) != 0)
 		return fail(ERR_SYSTEM, "rename '%s': %s", path, strerror(errno));

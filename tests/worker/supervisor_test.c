@@ -191,6 +191,22 @@ Test(supervisor, a_damaged_mirror_is_made_anew)
 	cr_expect_str_eq(log, "$ grep two greeting\ntwo\n");
 }
 
+Test(supervisor, what_a_killed_fetch_left_is_cleared_away)
+{
+	struct msg_offer offer = offer_of("cat greeting");
+	scoped(message_finish) struct message first = bench_run(&bench, &offer);
+	expect(&first, OUTCOME_passed, "");
+	bench_git(&bench, "for ref in ../mirrors/*/refs/fettle/*; do touch $ref.lock; done;"
+	                  "for mirror in ../mirrors/*/; do cp -r $mirror ${mirror%/}.new; done;"
+	                  "echo two > greeting && git commit -qam second");
+	offer = offer_of("grep two greeting");
+	scoped(message_finish) struct message second = bench_run(&bench, &offer);
+	expect(&second, OUTCOME_passed, "");
+	scoped(free_text) char *log = bench_log(&bench);
+	cr_expect_str_eq(log, "$ grep two greeting\ntwo\n");
+	bench_git(&bench, "test -z \"$(find ../mirrors -name '*.new' -o -path '*/refs/*.lock')\"");
+}
+
 Test(supervisor, a_repository_of_another_user_can_be_read)
 {
 	if (getuid() != 0)
