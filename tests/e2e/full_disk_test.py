@@ -1,0 +1,174 @@
+"""A disk that is really full: nothing is accepted that could not be kept, nothing is lost that was,
+and everything goes on by itself when there is space again."""
+
+import os
+import signal
+import sys
+import unittest
+
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "history"))
+
+import history
+import mounts
+import tap
+from fettle import Case, Repository, wait_until
+
+DEBUG = ("--log-level", "debug")
+LINES = "for i in 1 2 3 4 5; do echo main line $i of 5; done"
+ALLOWED = mounts.enter()
+
+
+@unittest.skipUnless(ALLOWED, "no mount namespace is allowed here")
+class FullDisk(Case):
+    def everything(self, broker_options=None, worker_options=None):
+        """One broker, worker and observer; the state of one of them on a small file system."""
+        folder = self.house.broker_folder if broker_options else self.house.path("worker-one")
+        self.small = mounts.Small(folder, broker_options or worker_options)
+        self.addCleanup(self.small.unmount)
+        repository = Repository(self.house)
+        processes = [self.house.broker(*DEBUG), self.house.worker("one", *DEBUG)]
+        self.house.observer(repository, flags=DEBUG)
+        return repository, *processes
+
+    def gated_commit(self, repository):
+        gate = self.house.path("gate")
+        return repository.steps(
+            "echo working", f"until [ -e {gate} ]; do sleep 0.05; done", LINES, "exit 3"
+        )
+
+    def open_gate(self):
+        with open(self.house.path("gate"), "w", encoding="utf-8"):
+            pass
+
+    def state(self):
+        return self.house.json("status")["state"]
+
+    def wait_full(self):
+        wait_until(lambda: self.state() == "store_full", "status says store_full")
+
+    def judge(self, repository):
+        """Stop all; the history checker finds nothing."""
+        wrong = self.house.end_all()
+        self.assertEqual(wrong, [], self.house.all_logs())
+        looked = history.History(self.house.folder, True, {"sample": repository.path})
+        self.assertEqual(looked.check(), [])
+        for fact in ("result_ok received", "offers received", "verdicts of workers", "tips"):
+            self.assertGreater(looked.facts[fact], 0)
+
+    def refuse_new_work(self, repository):
+        """A commit that comes now is not accepted, and the broker says so to those who ask."""
+        commit = repository.steps(LINES, message="while the disk is full")
+        said = "broker takes no new work: store_full"
+        wait_until(lambda: said in self.house.log_of("observer"), "the observer is told")
+        self.assertEqual(self.house.cli("show", commit).returncode, 4)
+        self.assertEqual(self.house.cli("builds").returncode, 0)
+        self.assertEqual(self.house.cli("workers").returncode, 0)
+        self.assertEqual(self.state(), "store_full")
+        return commit
+
+    def has_result(self, number=1):
+        return os.path.exists(self.house.path("worker-one", "jobs", f"{number}.1", "result"))
+
+    def is_told(self, number=1):
+        return f"received result_ok job={number} attempt=1" in self.house.log_of("worker-one")
+
+    def test_a_full_disk_is_waited_for(self):
+        repository, _, _ = self.everything("size=8m")
+        commit = self.gated_commit(repository)
+        self.house.wait_running(commit)
+        self.small.fill()
+        self.open_gate()
+        self.wait_full()
+        wait_until(self.has_result, "the result is with its worker")
+        late = self.refuse_new_work(repository)
+        self.assertTrue(self.has_result())
+        self.assertFalse(self.is_told())
+        self.small.free()
+        self.assertEqual(self.house.verdict(commit), "failed")
+        self.assertEqual(self.house.only_job(commit)["attempt"], 1)
+        self.assertEqual(self.house.verdict(late), "passed")
+        wait_until(lambda: self.state() == "ok", "status says ok")
+        self.judge(repository)
+
+    def test_a_broker_that_is_killed_while_the_disk_is_full_loses_nothing(self):
+        repository, broker, _ = self.everything("size=8m")
+        commit = self.gated_commit(repository)
+        self.house.wait_running(commit)
+        self.small.fill()
+        self.open_gate()
+        self.wait_full()
+        wait_until(self.has_result, "the result is with its worker")
+        late = self.refuse_new_work(repository)
+        self.house.stop(broker, signal.SIGKILL)
+        self.assertFalse(self.is_told())
+        self.small.free()
+        self.house.broker(*DEBUG)
+        self.assertEqual(self.house.verdict(commit), "failed")
+        self.assertEqual(self.house.only_job(commit)["attempt"], 1)
+        self.assertEqual(self.house.verdict(late), "passed")
+        self.judge(repository)
+
+    def test_a_disk_that_a_log_fills_is_waited_for(self):
+        repository, _, _ = self.everything("size=6m")
+        loud = repository.steps(
+            "seq -f 'main line %.0f of 100000 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' 100000"
+        )
+        self.wait_full()
+        wait_until(self.has_result, "the result is with its worker")
+        late = self.refuse_new_work(repository)
+        self.small.resize("size=64m")
+        self.assertEqual(self.house.verdict(loud), "passed")
+        self.assertEqual(self.house.only_job(loud)["attempt"], 1)
+        self.assertEqual(self.house.verdict(late), "passed")
+        self.judge(repository)
+
+    def test_a_disk_without_inodes_is_waited_for(self):
+        repository, _, _ = self.everything("size=32m,nr_inodes=60")
+        commit = self.gated_commit(repository)
+        self.house.wait_running(commit)
+        self.small.fill_inodes()
+        late = [repository.steps(LINES, message=f"number {number}") for number in range(3)]
+        self.open_gate()
+        self.wait_full()
+        self.small.free_inodes()
+        self.assertEqual(self.house.verdict(commit), "failed")
+        for one in late:
+            self.assertEqual(self.house.verdict(one), "passed")
+        self.judge(repository)
+
+    def test_a_job_that_fills_the_disk_of_its_worker_says_so(self):
+        repository, _, worker = self.everything(worker_options="size=8m")
+        greedy = repository.steps("echo working", "head -c 100000000 /dev/zero >big", LINES)
+        self.assertEqual(self.house.verdict(greedy), "failed")
+        self.assertIn("No space left", self.house.cli("log", greedy).stdout)
+        self.assertEqual(self.house.verdict(repository.steps(LINES)), "passed")
+        self.assertIsNone(worker.poll())
+        self.judge(repository)
+
+    def test_a_log_that_fills_the_disk_of_its_worker_is_an_error(self):
+        repository, _, worker = self.everything(worker_options="size=4m")
+        loud = repository.steps("seq -f 'line %.0f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' 200000")
+        result = self.house.wait(loud)
+        self.assertEqual(result["outcome"], "error")
+        self.assertRegex(result["builds"][0]["jobs"][0]["reason"], "No space left")
+        self.assertEqual(self.house.verdict(repository.steps(LINES)), "passed")
+        self.assertIsNone(worker.poll())
+        self.judge(repository)
+
+    def test_a_worker_without_any_space_goes_on_when_there_is_some(self):
+        repository, _, worker = self.everything(worker_options="size=4m")
+        self.assertEqual(self.house.verdict(repository.steps(LINES)), "passed")
+        self.small.fill()
+        result = self.house.wait(repository.steps(LINES, message="no space at all"))
+        self.assertEqual(result["outcome"], "error")
+        self.assertRegex(
+            result["builds"][0]["jobs"][0]["reason"], "No space left|could not keep the result"
+        )
+        self.assertIsNone(worker.poll())
+        self.small.free()
+        self.assertEqual(self.house.verdict(repository.steps(LINES, message="space")), "passed")
+        self.judge(repository)
+
+
+if __name__ == "__main__":
+    tap.main()
