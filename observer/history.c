@@ -1,6 +1,7 @@
 /* First-parent walks by libgit2, and what a commit says of itself. */
 #include "observer/history.h"
 
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "observer/repository.h"
 
@@ -170,7 +171,7 @@ static enum err list_commits(struct history *history, const struct plan_change *
 	bool known = change->mark && git_oid_fromstr(&mark, change->mark) == 0 &&
 	             has_commit(history, &mark);
 	*ret_forced = change->mark && !known;
-	if (!known)
+	if (!known || PLANTED(poll_tip_only))
 		return list_tip(history, &tip, list);
 	int forward = git_graph_descendant_of(history->git, &tip, &mark);
 	if (forward < 0)

@@ -46,7 +46,7 @@ static void advance_clock(struct core *core, int64_t now_ms)
 {
 	assert(now_ms >= core->now_ms);
 	core->now_ms = now_ms;
-	if (core->wakeup_ms == INT64_MAX || PLANTED(lag_is_silence) ||
+	if (core->wakeup_ms == INT64_MAX || PLANTED(lag_is_silence) || PLANTED(timers_first) ||
 	    now_ms <= core->wakeup_ms + core->settings.heartbeat_ms)
 		return;
 	int64_t lag_ms = now_ms - core->wakeup_ms;

@@ -31,8 +31,15 @@ PROGRAMS = {
 }
 
 
+# With planted faults in them (tests/plants), when the environment names one.
+PLANTED_PROGRAMS = {
+    name: f"tests/plants/fettle-{name}-planted" for name in ("broker", "observer", "worker")
+}
+
+
 def program(name):
-    return os.path.join(BUILD, PROGRAMS[name])
+    planted = PLANTED_PROGRAMS.get(name) if "FETTLE_PLANT" in os.environ else None
+    return os.path.join(BUILD, planted or PROGRAMS[name])
 
 
 def clean_environment(home):
@@ -40,7 +47,7 @@ def clean_environment(home):
     environment = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith(("FETTLE", "XDG_", "GIT_"))
+        if not key.startswith(("FETTLE", "XDG_", "GIT_")) or key == "FETTLE_PLANT"
     }
     environment.update(
         HOME=home,
