@@ -115,6 +115,13 @@ def forget_tip(copy):
     copy.sql("UPDATE refs SET mark = (SELECT commit_id FROM builds WHERE id = 1) WHERE id = 1")
 
 
+def leave_out(job):
+    return sql(
+        "UPDATE jobs SET outcome = 'skipped', reason = 'superseded by ab' "
+        f"WHERE id = (SELECT {job} FROM jobs)"
+    )
+
+
 def accept_twice(copy):
     copy.sql(
         "INSERT INTO builds(id, ref, commit_id, run, accepted_at, outcome, finished_at) "
@@ -199,6 +206,8 @@ BROKEN = [
     ),
     ("a commit in the middle is left out", lose_build(2), "P2: .* its parent .* was not"),
     ("the newest commit was not accepted", lose_build(5), "P2: .* was never accepted"),
+    ("the newest commit is left out", leave_out("max(id)"), "P2: .* newest commit .* left out"),
+    ("a commit is left out of every", leave_out(2), "P2: refs/heads/main of every: .* nobody"),
     ("the mark stays behind", forget_tip, "P2: .* its mark at"),
     ("a commit is accepted twice", accept_twice, "P3: .* has run 1 twice"),
     ("a commit gets a second run", sql("UPDATE builds SET run = 2 WHERE id = 2"), "P3: .* run 2"),

@@ -63,6 +63,7 @@ def p2_no_gap(history):
             reach |= closure(parents, build.commit, reach)
         if history.settled:
             yield from marks_are_tips(history, name, repository, reached)
+            yield from newest_is_run(history, name)
 
 
 def closure(parents, commit, known):
@@ -87,6 +88,27 @@ def marks_are_tips(history, name, repository, reached):
             yield f"{ref} of {name} is at {tip[:12]}, its mark at {mark[:12]}"
         elif tip != ZERO and tip not in reached[ref]:
             yield f"{ref} of {name}: its newest commit {tip[:12]} was never accepted"
+
+
+def newest_is_run(history, name):
+    """Only what is not the newest may be left out, and only where that was asked for."""
+    recorded = history.recorded
+    latest = {(u.repository, u.ref) for u in history.said.broker.updates if u.latest}
+    newest = {}
+    for build in recorded.builds.values():
+        if build.repository != name:
+            continue
+        left_out = any(is_superseded(job) for job in recorded.of_build[build.id])
+        if left_out and history.said.broker.updates and (name, build.ref) not in latest:
+            yield f"{build.ref} of {name}: {build.commit[:12]} was left out, nobody asked for that"
+        newest[build.ref] = (build.commit, left_out)
+    for ref, (commit, left_out) in newest.items():
+        if left_out and recorded.marks.get((name, ref)) == commit:
+            yield f"{ref} of {name}: its newest commit {commit[:12]} was left out"
+
+
+def is_superseded(job):
+    return job.outcome == "skipped" and (job.reason or "").startswith("superseded by ")
 
 
 def p3_once(history):
@@ -152,10 +174,9 @@ def p4_the_right_verdict(history):
         if expected is None or job.outcome is None or job.outcome in ("lost", expected):
             history.facts["expected verdicts"] += expected is not None
             continue
-        reason = job.reason or ""
-        superseded = job.outcome == "skipped" and reason.startswith("superseded by ")
-        if not superseded and not any(re.search(one, reason) for one in history.excuses):
-            yield f"job {job.id} should be {expected}, it is {job.outcome}: {reason}"
+        excused = any(re.search(one, job.reason or "") for one in history.excuses)
+        if not excused and not is_superseded(job):
+            yield f"job {job.id} should be {expected}, it is {job.outcome}: {job.reason}"
 
 
 def p5_bounded_attempts(history):
