@@ -248,8 +248,8 @@ class Chaos:
             self.rage()
             self.drain()
             self.drained = True
-        except AssertionError as error:
-            self.wrong.append(str(error))
+        except Exception as error:  # what was started must be stopped
+            self.wrong.append(f"{type(error).__name__}: {error}")
         self.stop()
         self.judge()
         return self.wrong

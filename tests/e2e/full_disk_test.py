@@ -4,7 +4,6 @@ and everything goes on by itself when there is space again."""
 import os
 import signal
 import sys
-import unittest
 
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "history"))
 
@@ -15,10 +14,8 @@ from fettle import Case, Repository, wait_until
 
 DEBUG = ("--log-level", "debug")
 LINES = "for i in 1 2 3 4 5; do echo main line $i of 5; done"
-ALLOWED = mounts.enter()
 
 
-@unittest.skipUnless(ALLOWED, "no mount namespace is allowed here")
 class FullDisk(Case):
     def everything(self, broker_options=None, worker_options=None):
         """One broker, worker and observer; the state of one of them on a small file system."""
@@ -168,4 +165,6 @@ class FullDisk(Case):
 
 
 if __name__ == "__main__":
-    tap.main()
+    if mounts.enter():
+        tap.main()
+    print("TAP version 13\n1..0 # SKIP no mount namespace is allowed here")
