@@ -279,9 +279,10 @@ def p6_leased_before_offered(history):
 
 
 def only_growing(offers, who):
+    """An offer that was lost on its way is repeated: the same attempt once more."""
     newest = collections.defaultdict(int)
     for job, attempt in offers:
-        if attempt <= newest[job]:
+        if attempt < newest[job]:
             yield f"{who} job {job} attempt {attempt} after attempt {newest[job]}"
         newest[job] = attempt
 
