@@ -51,9 +51,8 @@ static void advance_clock(struct core *core, int64_t now_ms)
 		return;
 	int64_t lag_ms = now_ms - core->wakeup_ms;
 	core->lag_ms += lag_ms;
-	if (lag_ms >= silence_ms(core) - core->settings.heartbeat_ms && !PLANTED(no_patience))
-		core->patience_end_ms =
-			fleet_now(core) + silence_ms(core) + core->settings.restart_grace_ms;
+	if (lag_ms >= liveness_ms(core) - core->settings.heartbeat_ms && !PLANTED(no_patience))
+		core->patience_end_ms = grace_ends_ms(core);
 }
 
 static int64_t next_wakeup(const struct core *core)
@@ -131,8 +130,6 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 		return;
 	}
 	lease_restore(core, job, stored->session);
-	core->grace_end_ms = fleet_now(core) + 1;
-	if (!PLANTED(no_grace))
-		core->grace_end_ms += silence_ms(core) + core->settings.restart_grace_ms;
+	core->grace_end_ms = PLANTED(no_grace) ? fleet_now(core) + 1 : grace_ends_ms(core);
 	core->wakeup_ms = next_wakeup(core);
 }

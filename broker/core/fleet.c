@@ -52,7 +52,8 @@ void worker_release(struct core *core, struct worker *worker)
 void worker_update_idle(struct core *core, struct worker *worker)
 {
 	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
-	bool idle = is_here(worker) && worker->lease_count < credit;
+	uint32_t used = PLANTED(credit_without_leases) ? 0 : worker->lease_count;
+	bool idle = is_here(worker) && used < credit;
 	if (worker->is_idle) /* out, and in at the end: whoever got a job waits its turn again */
 		DL_DELETE2(worker->profile->idle, worker, idle_prev, idle_next);
 	if (idle)
@@ -188,7 +189,9 @@ static void welcome(struct core *core, struct worker *worker, const struct msg_h
 	size_t kept = 0, dropped = 0;
 	for (size_t i = 0; i < hello->holding_count; i++) {
 		const struct rec_holding *held = &hello->holding[i];
-		struct job *job = claim(core, worker, held->job, held->attempt, out);
+		struct job *job = PLANTED(holding_ignored)
+		                          ? NULL
+		                          : claim(core, worker, held->job, held->attempt, out);
 		if (job)
 			keep[kept++] = (struct rec_kept){ .job = job->id,
 				                          .attempt = job->attempt,
@@ -220,6 +223,8 @@ static void refuse_hello(const struct event *event, const char *code, const char
 static void mark_seen(struct core *core, struct worker *worker)
 {
 	worker->seen_ms = fleet_now(core);
+	if (PLANTED(unsorted_silence))
+		return;
 	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
 	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
 }
@@ -358,7 +363,7 @@ static void end_grace(struct core *core, struct effects *out)
 	core->grace_end_ms = 0;
 	struct worker *worker, *next;
 	HASH_ITER (hh, core->workers, worker, next) {
-		if (is_here(worker))
+		if (is_here(worker) && !PLANTED(forgetful_grace))
 			continue;
 		worker->references++;
 		end_leases(core, worker, "the worker did not come back after a restart", out);

@@ -4,6 +4,7 @@
  * here when it has a peer; what a worker holds is its list of leases. Final jobs are not here. */
 #pragma once
 
+#include "base/plant.h"
 #include "base/table.h"
 #include "broker/core/core.h"
 
@@ -154,10 +155,23 @@ static inline int64_t fleet_now(const struct core *core)
 	return core->now_ms - core->lag_ms;
 }
 
-/* The silence that ends a session. */
-static inline int64_t silence_ms(const struct core *core)
+/* The silence that makes a worker hang up. */
+static inline int64_t liveness_ms(const struct core *core)
 {
 	return core->settings.heartbeat_ms * core->settings.liveness;
+}
+
+/* The silence that ends a session. The last heartbeat that may be missed is on its way for a
+ * moment: half of one is allowed for it, so that who missed one less loses nothing. */
+static inline int64_t silence_ms(const struct core *core)
+{
+	return liveness_ms(core) + (PLANTED(no_half_beat) ? 0 : core->settings.heartbeat_ms / 2);
+}
+
+/* When every worker that lives has come back to us who were away; fleet time. */
+static inline int64_t grace_ends_ms(const struct core *core)
+{
+	return fleet_now(core) + silence_ms(core) + core->settings.restart_grace_ms;
 }
 
 /* ---- labels.c ---- */

@@ -73,10 +73,25 @@ Test(core, a_silent_worker_loses_its_job_to_another)
 	text_clear(&story.lines);
 	story_wait(&story, 2000);
 	welcome("b", "w2", 1, NULL);
-	story_wait(&story, 1000);
-	story_expect(&story,
-	             "save lease end job=1 attempt=1 reason=the worker was silent for 3s\n" OFFERED(
-			     "1", "2", "w2", "b"));
+	story_wait(&story, 1500);
+	story_expect(
+		&story,
+		"save lease end job=1 attempt=1 reason=the worker was silent for 3.5s\n" OFFERED(
+			"1", "2", "w2", "b"));
+}
+
+/* Its third heartbeat came after three of them and the time it travels: too late by that. */
+Test(core, a_worker_that_skips_two_heartbeats_loses_nothing)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	text_clear(&story.lines);
+	for (int i = 0; i < 5; i++) {
+		story_wait(&story, 3100);
+		story_heartbeat(&story, "a", 1, 1);
+	}
+	story_expect(&story, "");
 }
 
 Test(core, a_busy_worker_that_beats_keeps_its_job)
@@ -96,7 +111,7 @@ Test(core, a_late_result_of_an_older_attempt_is_stale)
 	welcome("a", "w1", 1, NULL);
 	accept(0, 1);
 	story_heartbeat(&story, "a", 1, 1);
-	story_wait(&story, 3000);
+	story_wait(&story, 3500);
 	welcome("b", "w2", 1, NULL);
 	story_hello(&story, "c", "w1", 1, NULL);
 	text_clear(&story.lines);
@@ -113,7 +128,7 @@ Test(core, a_late_result_of_the_newest_attempt_counts)
 	welcome("a", "w1", 1, NULL);
 	accept(0, 1);
 	story_heartbeat(&story, "a", 1, 1);
-	story_wait(&story, 3000);
+	story_wait(&story, 3500);
 	struct rec_holding held = { .job = 1, .attempt = 1, .finished = true };
 	struct message hello = { .type = MESSAGE_hello,
 		                 .hello = { .name = "w1",
@@ -270,6 +285,22 @@ Test(core, a_stopped_broker_holds_nobodys_silence_against_them)
 	story_expect(&story, "");
 }
 
+/* A turn reads some of what waits in the sockets, and then looks at the time. */
+Test(core, a_stopped_broker_hears_everybody_before_it_judges)
+{
+	welcome("a", "w1", 1, NULL);
+	welcome("b", "w2", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	text_clear(&story.lines);
+	story.now_ms += 10000;
+	story_heartbeat(&story, "b", 0, 0);
+	story_wait(&story, 10);
+	story_heartbeat(&story, "a", 1, 1);
+	story_wait(&story, 1500);
+	story_expect(&story, "");
+}
+
 Test(core, who_hung_up_on_a_stopped_broker_has_time_to_come_back)
 {
 	welcome("a", "w1", 1, NULL);
@@ -278,7 +309,7 @@ Test(core, who_hung_up_on_a_stopped_broker_has_time_to_come_back)
 	story_heartbeat(&story, "a", 1, 1);
 	text_clear(&story.lines);
 	story.now_ms += 10000; /* longer than the liveness: the worker is in its back-off */
-	for (int i = 0; i < 11; i++) {
+	for (int i = 0; i < 12; i++) {
 		story_heartbeat(&story, "b", 0, 0);
 		story_wait(&story, 1000);
 	}
@@ -287,7 +318,7 @@ Test(core, who_hung_up_on_a_stopped_broker_has_time_to_come_back)
 	story_wait(&story, 1000);
 	story_expect(
 		&story,
-		"save lease end job=1 attempt=1 reason=the worker was silent for 13s\n" OFFERED(
+		"save lease end job=1 attempt=1 reason=the worker was silent for 13.5s\n" OFFERED(
 			"1", "2", "w2", "b"));
 }
 
@@ -400,7 +431,7 @@ Test(core, a_restart_ends_no_lease_before_its_grace)
 {
 	restore_leased();
 	welcome("b", "w2", 1, NULL);
-	for (int i = 0; i < 11; i++) {
+	for (int i = 0; i < 12; i++) {
 		story_wait(&story, 1000);
 		story_heartbeat(&story, "b", 0, 0);
 	}
@@ -426,6 +457,27 @@ Test(core, a_worker_that_returns_after_a_restart_goes_on_where_the_log_ends)
 	story_receive(&story, "a", &hello);
 	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1 "
 	                     "log_offset=5}] to a\n");
+}
+
+Test(core, the_end_of_the_grace_is_for_those_who_did_not_come_back)
+{
+	restore_leased();
+	struct rec_holding held = { .job = 1, .attempt = 1 };
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w1",
+		                            .session = "0123456789abcdef",
+		                            .instance = "w1",
+		                            .version = "1",
+		                            .slots = 1,
+		                            .holding = &held,
+		                            .holding_count = 1 } };
+	story_receive(&story, "a", &hello);
+	text_clear(&story.lines);
+	for (int i = 0; i < 15; i++) {
+		story_wait(&story, 1000);
+		story_heartbeat(&story, "a", 1, 1);
+	}
+	story_expect(&story, "");
 }
 
 Test(core, latest_skips_what_is_superseded_before_it_ran)

@@ -111,15 +111,15 @@ static void note_loss(struct sim *sim, const char *reason)
 			sometimes(sim, reasons[i].what);
 }
 
-/* P11, P12, P13: in a drill nobody loses a lease but the worker that was killed, and that one not
- * later than a heartbeat after its liveness. */
+/* P11, P12, P13: in a drill nobody loses a lease but the worker that was killed, and that one
+ * within liveness + 2 heartbeats. */
 static void check_loss(struct sim *sim, const struct effect *e, const char *worker)
 {
 	const struct worker_node *victim = sim->victim;
 	SIM_CHECK(victim && strcmp(victim->name, worker) == 0,
 	          "job %llu: %s lost its lease (%s) although it is fine",
 	          (unsigned long long)e->job, worker, e->reason);
-	int64_t most_ms = sim->settings.heartbeat_ms * (sim->settings.liveness + 1);
+	int64_t most_ms = sim->settings.heartbeat_ms * (sim->settings.liveness + 2);
 	SIM_CHECK(sim->now_ms - victim->heard_ms <= most_ms,
 	          "job %llu: its lease ends %lld ms after the worker's last frame",
 	          (unsigned long long)e->job, (long long)(sim->now_ms - victim->heard_ms));

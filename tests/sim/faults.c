@@ -236,7 +236,7 @@ static void drill_broker_paused(struct sim *sim)
 		sim->now_ms + sim_between(sim, 4000, 15000);
 }
 
-/* P12: a worker that is stopped for less than its liveness loses nothing. */
+/* P12: a worker that is stopped for all heartbeats but one of its liveness loses nothing. */
 static void drill_workers_paused(struct sim *sim)
 {
 	int64_t silence_ms = sim->settings.heartbeat_ms * (sim->settings.liveness - 1);
@@ -244,7 +244,7 @@ static void drill_workers_paused(struct sim *sim)
 		sometimes(sim, SOMETIMES_drill_workers_paused);
 	for (int i = 0; i < SIM_TWIN; i++)
 		sim->places[PLACE_WORKER + i].paused_until_ms =
-			sim->now_ms + silence_ms * sim_between(sim, 50, 95) / 100;
+			sim->now_ms + silence_ms * sim_between(sim, 50, 100) / 100;
 }
 
 /* P11: what a dead worker held ends in time. See disk.c. */
