@@ -16,9 +16,17 @@ def python(script, *words):
     return [sys.executable, "-B", os.path.join(ROOT, "tests", script), build, *words]
 
 
+# A small crowd: seconds.
+CROWD = [f"{BUILD}/../fleet/crowd", f"{BUILD}/fettle-broker-planted", "--workers", "40"]
+CROWD += ["--jobs", "1000", "--silent", "5"]
+
 # What each catcher runs, and what it says when it caught something: an exit code alone could be a
 # crash of the harness.
 CATCHERS = {
+    "core": ([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
+    "crowd_pauses": (CROWD + ["pauses"], r"crowd: FAILED pauses"),
+    "crowd_restart": (CROWD + ["killed-broker"], r"crowd: FAILED killed-broker"),
+    "crowd_silence": (CROWD + ["silence"], r"crowd: FAILED silence"),
     "sim": ([f"{BUILD}/fettle-sim-planted", "--seeds", "300"], r"sim: FAILED seed="),
     "pauses": (python("e2e/time_test.py", "stopped_broker"), r"info: requeued"),
     "clocks": (python("e2e/time_test.py", "clocks_that_jump"), r"info: requeued|ended by itself"),
