@@ -30,6 +30,7 @@ import history
 TICK_SECONDS = 0.5
 NIGHTLY_ROUNDS, NIGHTLY_SECONDS = 12, 600
 DRAIN_SECONDS = 120  # the deadline for everything to have its verdict
+READY_SECONDS = 5  # the same for a broker that starts
 DEBUG = ["--log-level", "debug"]
 # Everything that the checker looks at must have been there to look at.
 FACTS = (
@@ -40,6 +41,7 @@ FACTS = (
 ).split(", ")
 
 
+READY = re.compile(r"^(\S+) fettle-broker info: ready ", re.MULTILINE)
 LEASED = re.compile(r"^(\S+) fettle-broker info: leased .* job=(\d+) .* worker=(\S+)", re.MULTILINE)
 
 
@@ -197,6 +199,7 @@ class Chaos:
         self.history = history.History(self.house.folder, self.drained, paths, excuses)
         self.wrong += self.history.check()
         self.wrong += self.not_killed()
+        self.wrong += self.slow_starts()
         self.wrong += self.errors()
         self.wrong += [
             f"nothing was looked at: {fact}" for fact in FACTS if not self.history.facts[fact]
@@ -208,6 +211,16 @@ class Chaos:
             died = job.outcome == "error" and job.reason.startswith("supervisor died")
             if died and (job.id, job.attempt) not in self.havoc.killed_supervisors:
                 yield f"P4: job {job.id} attempt {job.attempt}: {job.reason}; nobody killed it"
+
+    def slow_starts(self):
+        """The broker is there again soon after each start, when it is left alone that long."""
+        broker, log = self.havoc.roles[0], self.house.log_of("broker")
+        ready = [stamp(match[1]) for match in READY.finditer(log)]
+        for start in broker.started:
+            end = start + READY_SECONDS
+            disturbed = any(start <= at <= end for at in broker.killed + broker.stopped)
+            if not disturbed and not any(start - 0.01 <= at <= end for at in ready):
+                yield f"P13: the broker was not ready within {READY_SECONDS} s"
 
     def errors(self):
         """No program met an error, but for the supervisors that were killed."""

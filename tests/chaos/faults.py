@@ -52,7 +52,7 @@ class Role:
         self.name = name
         self.words = words
         self.process = None
-        self.started, self.killed = [], []  # wall clock of each
+        self.started, self.killed, self.stopped = [], [], []  # wall clock of each
         self.start_at = 0.0  # when it may be started again
         self.go_on_at = None  # it is stopped until then
         self.ends = False  # it was told to end
@@ -82,6 +82,7 @@ class Role:
         self.gone(now, seconds)
 
     def stop(self, now, seconds):
+        self.stopped.append(time.time())
         self.process.send_signal(signal.SIGSTOP)
         self.go_on_at = now + seconds
 
@@ -91,6 +92,7 @@ class Role:
         self.go_on_at = None
 
     def end(self):
+        self.killed.append(time.time())
         self.process.terminate()
         self.ends = True
 

@@ -73,7 +73,7 @@ class TimeCase(Case):
         return found
 
     def hear_all(self, count=2):
-        """Each worker was heard several times more: what would be lost by silence is lost by now."""
+        """Each worker was heard more often: what would be lost by silence is lost by now."""
         before = self.heartbeats()
 
         def heard():
@@ -102,7 +102,7 @@ class TimeCase(Case):
 
 class Pauses(TimeCase):
     def test_a_stopped_broker_loses_no_lease(self):
-        """Its own silence is nobody's; what was said meanwhile is heard before anybody is given up."""
+        """Its own silence is nobody's; what was said meanwhile is heard before any timer."""
         broker, commits = self.everything(["one", "two"])
         self.pause(broker, 5)
         self.hear_all()

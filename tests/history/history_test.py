@@ -115,6 +115,14 @@ def forget_tip(copy):
     copy.sql("UPDATE refs SET mark = (SELECT commit_id FROM builds WHERE id = 1) WHERE id = 1")
 
 
+def forget_mark(copy):
+    """The branch seems to begin anew, although it was never deleted."""
+    commit = copy.ask("SELECT commit_id FROM builds WHERE id = 3")
+    zeros = rf"\g<1>{'0' * 40} to={commit}"
+    copy.change("broker.log", rf"(received update .* from=)\w+ to={commit}", zeros)
+    lose_build(2)(copy)
+
+
 def leave_out(job):
     return sql(
         "UPDATE jobs SET outcome = 'skipped', reason = 'superseded by ab' "
@@ -205,6 +213,7 @@ BROKEN = [
         "P1: the store is damaged: CHECK constraint failed in jobs",
     ),
     ("a commit in the middle is left out", lose_build(2), "P2: .* its parent .* was not"),
+    ("a mark is forgotten", forget_mark, "P2: .* its parent .* was not"),
     ("the newest commit was not accepted", lose_build(5), "P2: .* was never accepted"),
     ("the newest commit is left out", leave_out("max(id)"), "P2: .* newest commit .* left out"),
     ("a commit is left out of every", leave_out(2), "P2: refs/heads/main of every: .* nobody"),

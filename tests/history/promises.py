@@ -39,9 +39,7 @@ def p1_accepted_is_stored(history):
 
 def p2_no_gap(history):
     """No commit between two that were accepted was left out, and the newest is there."""
-    first_looks = {
-        (u.repository, u.ref, u.to) for u in history.said.broker.updates if u.start == ZERO
-    }
+    first_looks = looks_after_deletion(history.said.broker.updates)
     for name, repository in history.repositories.items():
         builds = [b for b in history.recorded.builds.values() if b.repository == name]
         parents = repository.parents({b.commit for b in builds})
@@ -53,7 +51,7 @@ def p2_no_gap(history):
             if above is None:
                 yield f"build {build.id} is of {build.commit[:12]}, which {name} does not have"
                 continue
-            first = (name, build.ref, build.commit) in first_looks or not reach
+            first = not reach or (name, build.ref, build.commit) in first_looks
             if above and above[0] not in reach and not first:
                 if reach & closure(parents, build.commit, set()):
                     yield (
@@ -64,6 +62,18 @@ def p2_no_gap(history):
         if history.settled:
             yield from marks_are_tips(history, name, repository, reached)
             yield from newest_is_run(history, name)
+
+
+def looks_after_deletion(updates):
+    """A branch that was deleted begins with its newest commit when it is there again."""
+    deleted, looks = set(), set()
+    for update in updates:
+        branch = (update.repository, update.ref)
+        if update.to == ZERO:
+            deleted.add(branch)
+        elif update.start == ZERO and branch in deleted:
+            looks.add((*branch, update.to))
+    return looks
 
 
 def closure(parents, commit, known):
