@@ -96,8 +96,11 @@ class FullDisk(Case):
         late = self.refuse_new_work(repository)
         self.house.stop(broker, signal.SIGKILL)
         self.expect_nothing_told()
+        self.house.broker(*DEBUG)  # it starts, although there is no space
+        self.assertEqual(self.house.cli("show", late).returncode, 4)
+        self.wait_full()
+        self.expect_nothing_told()
         self.small.free()
-        self.house.broker(*DEBUG)
         self.assertEqual(self.house.verdict(commit), "passed")
         self.assertEqual(self.house.only_job(commit)["attempt"], 1)
         self.assertEqual(self.house.verdict(late), "passed")
