@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 enum { AGENT_FD = 3, STEP_LINE_SIZE = 200, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
@@ -270,16 +271,15 @@ static enum err prepare(struct supervisor *supervisor)
 	if (!text_to_count(orders->timeout_ms, &supervisor->timeout_ms) ||
 	    !text_to_count(orders->grace_ms, &grace_ms))
 		return fail(ERR_USAGE, SUPERVISOR_FLAG ": not for people");
-	for (size_t i = 0; i < 2; i++) {
-		scoped(free_text) char *path = text_format("%s/%s", folder, folders[i]);
-		enum err err = file_make_folder(path, 0700);
-		if (err)
-			return err;
-	}
 	enum err err;
 	if ((err = spool_hold(folder, &supervisor->lock)) ||
 	    (err = spool_read(folder, "offer", MESSAGE_offer, &supervisor->offer)))
 		return err;
+	for (size_t i = 0; i < 2; i++) {
+		scoped(free_text) char *path = text_format("%s/%s", folder, folders[i]);
+		if ((err = file_make_folder(path, 0700)))
+			return err;
+	}
 	scoped(free_text) char *log = text_format("%s/log", folder);
 	if ((err = run_init(&supervisor->run, AGENT_FD, log)))
 		return err;
@@ -303,9 +303,19 @@ static int supervise(struct supervisor *supervisor)
 	return exit_code;
 }
 
+/* An agent that dies takes us along, until we handle that ourselves. One that was dead before we
+ * asked for it is seen by its socket; the next agent may clear our folder already. */
+static bool has_agent(void)
+{
+	char byte;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	return recv(AGENT_FD, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
+}
+
 int supervisor_main(int argc, char *const *argv)
 {
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (!has_agent())
+		return 0;
 	log_start("fettle-worker", "info");
 	struct supervisor supervisor = { .started_ms = clock_mono_ms(), .lock = -1 };
 	supervisor.run = (struct run){ .signals = -1, .output = { -1, -1 }, .log.fd = -1 };

@@ -93,21 +93,45 @@ struct msg_offer bench_offer(const struct bench *bench, const char *const *steps
 		                   .spec = ret_spec };
 }
 
-void bench_start(struct bench *bench, const struct msg_offer *offer, const char *grace_ms)
+/* On one end of a socket pair; the other is the bench's. */
+static void start_on(struct bench *bench, int socket, const char *grace_ms)
 {
-	int sockets[2];
 	const char *argv[SUPERVISOR_ARGS_SIZE];
 	scoped(free_text) char *mirrors = text_format("%s/mirrors", bench->state);
 	struct supervisor_orders orders = { bench->folder, mirrors, "w1", "20000", grace_ms };
-	cr_assert_eq(spool_begin(bench->folder, offer), OK, "%s", error_text());
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
 	supervisor_args(WORKER_PROGRAM, &orders, argv);
 	struct process process = {
-		.argv = argv, .in = -1, .out = -1, .err = 2, .keep = sockets[1], .new_session = true
+		.argv = argv, .in = -1, .out = -1, .err = 2, .keep = socket, .new_session = true
 	};
 	cr_assert_eq(process_start(&process, &bench->pid), OK, "%s", error_text());
-	close(sockets[1]);
+	close(socket);
+}
+
+static void open_socket(struct bench *bench, int *ret_other)
+{
+	int sockets[2];
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
 	bench->socket = sockets[0];
+	*ret_other = sockets[1];
+}
+
+void bench_start(struct bench *bench, const struct msg_offer *offer, const char *grace_ms)
+{
+	int other;
+	cr_assert_eq(spool_begin(bench->folder, offer), OK, "%s", error_text());
+	open_socket(bench, &other);
+	start_on(bench, other, grace_ms);
+}
+
+int bench_start_orphan(struct bench *bench)
+{
+	int other;
+	open_socket(bench, &other);
+	close_fd(&bench->socket);
+	start_on(bench, other, "500");
+	int status = process_wait(bench->pid);
+	bench->pid = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 int bench_wait(struct bench *bench)

@@ -344,3 +344,9 @@ Test(supervisor, without_its_agent_it_ends_the_job_and_leaves_no_result)
 	cr_expect(!exists("result") && !exists("work"));
 	bench_expect_gone(&bench, "sleeps");
 }
+
+Test(supervisor, one_whose_agent_died_before_it_began_leaves_no_folder)
+{
+	cr_expect_eq(bench_start_orphan(&bench), 0);
+	cr_expect(!exists(""), "it made a folder again that was cleared");
+}
