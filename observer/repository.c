@@ -2,13 +2,12 @@
  * timeouts, and whatever a hostile repository does must not reach the daemon. */
 #include "observer/repository.h"
 
-#include "base/file.h"
 #include "base/memory.h"
 #include "base/scoped.h"
+#include "observer/mirror.h"
 #include "observer/sanitizer.h"
 #include "observer/source.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <string.h>
@@ -17,10 +16,7 @@ enum {
 	CACHE_SIZE_MAX = 64 * 1024 * 1024,
 	MAPPED_SIZE_MAX = 512 * 1024 * 1024,
 	REFS_MAX = 100000,
-	PACKS_MAX = 1000, /* each fetch leaves a pack; a mirror with more is fetched anew */
 };
-
-#define PIN_PREFIX "refs/fettle/pin/"
 
 #if HAS_SANITIZER
 /* libgit2 1.5.1 leaks what it matches the names of settings with; the child is short-lived. */
@@ -97,32 +93,6 @@ static enum err open_path(const char *path, struct repository *repository)
 	return error ? repository_fail(path) : OK;
 }
 
-static size_t count_packs(const char *mirror)
-{
-	scoped(free_text) char *path = text_format("%s/objects/pack", mirror);
-	DIR *folder = opendir(path);
-	size_t count = 0;
-	while (folder && readdir(folder))
-		count++;
-	if (folder)
-		closedir(folder);
-	return count / 2; /* a pack and its index */
-}
-
-/* A mirror is a cache: when it is damaged or has grown old, it is made anew. */
-static enum err open_mirror(const char *mirror, struct repository *repository)
-{
-	enum err err;
-	if (count_packs(mirror) <= PACKS_MAX &&
-	    git_repository_open_bare(&repository->git, mirror) == 0)
-		return OK;
-	if ((err = file_remove_tree(mirror)) || (err = file_make_folder(mirror, 0700)))
-		return err;
-	if (git_repository_init(&repository->git, mirror, 1) != 0)
-		return repository_fail("make mirror");
-	return OK;
-}
-
 /* Keys come from the ssh agent only; each kind is offered once, or a refusal would never end. */
 static int get_credential(git_credential **ret_credential, const char *url, const char *user,
                           unsigned allowed, void *payload)
@@ -147,7 +117,7 @@ static void set_callbacks(git_remote_callbacks *callbacks)
 static enum err open_url(const struct rec_poll_request *request, struct repository *repository)
 {
 	git_remote_callbacks callbacks;
-	enum err err = open_mirror(request->mirror, repository);
+	enum err err = mirror_open(request->mirror, &repository->git);
 	if (err)
 		return err;
 	git_remote_init_callbacks(&callbacks, GIT_REMOTE_CALLBACKS_VERSION);
@@ -319,7 +289,7 @@ static enum err list_wanted(const struct repository *repository, const struct re
 		if (has_object(odb, refs->objects[i]))
 			continue;
 		scoped(free_text) char *spec =
-			text_format("+%s:" PIN_PREFIX "%s", refs->objects[i], refs->objects[i]);
+			text_format("+%s:" MIRROR_PINS "/%s", refs->objects[i], refs->objects[i]);
 		text_list_add(specs, spec);
 	}
 	return OK;

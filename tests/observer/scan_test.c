@@ -309,6 +309,24 @@ Test(scan, a_remote_is_fetched_into_a_mirror_and_only_when_it_moved)
 	cr_assert_not(update(0)->forced);
 }
 
+/* A commit can be locked and yet not be here when the power went while it was fetched. */
+Test(scan, what_a_killed_fetch_left_is_cleared)
+{
+	const char *url = keep_url();
+	git_make("repo");
+	git_commits("repo", 1);
+	look_at(url);
+	take();
+	git_commits("repo", 1);
+	git_sh("state/mirrors/repo", "touch objects/pack/pack_git2_0123456789abcdef HEAD.lock\n"
+	                             "touch refs/fettle/pin/$(git -C ../../../repo "
+	                             "rev-parse HEAD).lock");
+	look_at(url);
+	cr_assert_null(scan.result.error, "%s", scan.result.error);
+	cr_assert_eq(update(0)->commits_count, 1);
+	cr_assert_str_eq(git_sh("state/mirrors", "find . -name '*.lock' -o -name 'pack_git*'"), "");
+}
+
 Test(scan, an_annotated_tag_means_its_commit)
 {
 	git_make("repo");

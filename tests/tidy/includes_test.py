@@ -28,7 +28,7 @@ LIBRARIES = [
     (r"c?zmq\.h", r"proto/(wire|client)\.[ch]|(broker|observer|worker|cli)/[a-z_]+\.[ch]"),
     (r"yaml\.h", r"jobfile/document\.c"),
     (r"sqlite3\.h", r"broker/store[a-z_]*\.[ch]"),
-    (r"git2\.h", r"(observer/(repository|history|instructions|scan)|worker/checkout)\.[ch]"),
+    (r"git2\.h", r"(observer/(history|instructions|mirror|repository|scan)|worker/checkout)\.[ch]"),
     (r"jansson\.h", r"cli/.*"),
     (r"systemd/.*", r"(broker|observer|worker)/[a-z_]+\.c"),
 ]
