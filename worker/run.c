@@ -308,6 +308,12 @@ static int64_t grace_of(const struct run *run)
 	return run->grace_ms < most_ms ? run->grace_ms : most_ms;
 }
 
+/* The leader of the group, too: who is told of our end may look for what is left. */
+static bool is_anyone_left(const struct run *run)
+{
+	return run->group || signal_all(run, 0) > 0;
+}
+
 void run_clear(struct run *run)
 {
 	int64_t started_ms = clock_mono_ms();
@@ -321,7 +327,7 @@ void run_clear(struct run *run)
 	int64_t kill_ends_ms = clock_mono_ms() + KILL_MS;
 	do {
 		signal_all(run, SIGKILL);
-		turn(run, clock_mono_ms() + (signal_all(run, 0) > 0 ? 5 : 0));
-	} while (signal_all(run, 0) > 0 && clock_mono_ms() < kill_ends_ms);
+		turn(run, clock_mono_ms() + (is_anyone_left(run) ? 5 : 0));
+	} while (is_anyone_left(run) && clock_mono_ms() < kill_ends_ms);
 	drain_output(run);
 }

@@ -147,6 +147,8 @@ int bench_wait(struct bench *bench)
 		}
 		poll(&end, 1, TURN_MS);
 		got = recv(bench->socket, packet, sizeof packet, MSG_DONTWAIT);
+		if (got == 1 + (ssize_t)sizeof bench->group && packet[0] == RUN_TELL_GROUP)
+			memcpy(&bench->group, packet + 1, sizeof bench->group);
 	}
 	close_fd(&bench->socket);
 	int status = process_wait(bench->pid);

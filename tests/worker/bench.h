@@ -10,8 +10,9 @@ struct bench {
 	char *repository;
 	char *folder; /* of the job that ran last */
 	char commit[COMMIT_SIZE + 1];
-	pid_t pid;  /* of the supervisor */
-	int socket; /* to it */
+	pid_t pid;   /* of the supervisor */
+	pid_t group; /* of the job that ran last */
+	int socket;  /* to the supervisor */
 };
 
 /* A repository with the file `greeting` in one commit. */

@@ -345,6 +345,17 @@ Test(supervisor, without_its_agent_it_ends_the_job_and_leaves_no_result)
 	bench_expect_gone(&bench, "sleeps");
 }
 
+Test(supervisor, the_leader_of_its_group_does_not_outlive_it)
+{
+	struct msg_offer offer = offer_of("true");
+	for (int i = 0; i < 10; i++) { /* it was a race */
+		scoped(message_finish) struct message result = bench_run(&bench, &offer);
+		cr_assert_gt(bench.group, 1);
+		cr_assert(kill(bench.group, 0) != 0, "process %d is still there", (int)bench.group);
+		expect(&result, OUTCOME_passed, "");
+	}
+}
+
 Test(supervisor, one_whose_agent_died_before_it_began_leaves_no_folder)
 {
 	cr_expect_eq(bench_start_orphan(&bench), 0);
