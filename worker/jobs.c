@@ -59,6 +59,7 @@ static void drop(struct jobs *jobs, struct job *job)
 	close_fd(&job->socket);
 	close_fd(&job->log);
 	free(job->folder);
+	free(job->error);
 	*job = jobs->items[--jobs->count];
 }
 
@@ -113,9 +114,11 @@ static void write_error(struct job *job, const char *reason)
 		.reason = reason,
 		.log_size = spool_log_size(job->folder),
 	};
-	if (spool_write_result(job->folder, &result) != OK)
-		log_at(LOG_LEVEL_ERROR, "result not kept job=%" PRIu64 " attempt=%u reason=\"%s\"",
-		       job->job, job->attempt, error_text());
+	if (spool_write_result(job->folder, &result) == OK)
+		return;
+	log_at(LOG_LEVEL_ERROR, "result not kept job=%" PRIu64 " attempt=%u reason=\"%s\"",
+	       job->job, job->attempt, error_text());
+	job->error = memory_copy_text(reason);
 }
 
 void jobs_start(struct jobs *jobs, const struct msg_offer *offer)
@@ -280,11 +283,12 @@ static void read_result(const struct job *job, struct message *ret_result)
 	if (spool_read(job->folder, "result", MESSAGE_result, ret_result) == OK)
 		return;
 	*ret_result = (struct message){ .type = MESSAGE_result };
-	ret_result->result =
-		(struct msg_result){ .job = job->job,
-		                     .attempt = job->attempt,
-		                     .outcome = OUTCOME_error,
-		                     .reason = "the worker could not keep the result" };
+	ret_result->result = (struct msg_result){
+		.job = job->job,
+		.attempt = job->attempt,
+		.outcome = OUTCOME_error,
+		.reason = job->error ? job->error : "the worker could not keep the result"
+	};
 }
 
 /* A forgotten job ends when its supervisor is gone; another as soon as its result is there. */

@@ -17,6 +17,7 @@ struct job {
 	pid_t group;    /* of the job's processes; 0 while unknown */
 	int socket;     /* to the supervisor; -1 once it closed its end */
 	int log;        /* the log file; -1 until it is read */
+	char *error;    /* why it ended, when its folder could not take that as a result */
 	bool grew;      /* the log has more, and the core was not told */
 	bool ended;     /* its end was told to the core */
 	bool forgotten; /* remove the folder when the supervisor is gone */

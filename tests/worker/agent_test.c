@@ -212,6 +212,20 @@ Test(agent, a_supervisor_that_dies_is_an_error_and_its_job_is_killed)
 	expect_no_jobs_kept();
 }
 
+Test(agent, a_job_that_cannot_have_a_folder_says_why)
+{
+	scoped(free_text) char *jobs = text_format("%s/jobs", bench.state);
+	pass_over(MESSAGE_hello);
+	welcome(NULL, 0);
+	cr_assert_eq(rmdir(jobs), 0);
+	close(open(jobs, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	offer("cat greeting");
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_expect_eq(result.result.outcome, OUTCOME_error);
+	cr_expect(strncmp(result.result.reason, "supervisor not started: ", 24) == 0, "%s",
+	          result.result.reason);
+}
+
 Test(agent, leaving_ends_the_job_and_leaves_nothing)
 {
 	greet_and_offer("trap '' TERM; sleep 1000 & echo \"sleeps $!\"; wait; sleep 1000");
