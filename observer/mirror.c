@@ -2,6 +2,7 @@
 #include "observer/mirror.h"
 
 #include "base/file.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "base/text.h"
 #include "observer/repository.h"
@@ -31,7 +32,8 @@ static size_t clear(const char *mirror, const char *folder)
 	struct dirent *entry;
 	size_t count = 0;
 	while (entries && (entry = readdir(entries))) {
-		if (is_half(entry->d_name) && unlinkat(dirfd(entries), entry->d_name, 0) == 0)
+		if (is_half(entry->d_name) && !PLANTED(keep_halves) &&
+		    unlinkat(dirfd(entries), entry->d_name, 0) == 0)
 			continue;
 		count++;
 	}

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "proto/address.h"
 #include "proto/wire.h"
@@ -43,6 +44,8 @@ static void send_message(struct agent *agent, const struct message *message)
 	/* What cannot be sent now is lost; the core repeats what matters. */
 	if (agent->socket && wire_send(agent->socket, NULL, message) != OK)
 		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+	if (PLANTED(forget_when_sent) && message->type == MESSAGE_result)
+		jobs_forget(&agent->jobs, message->result.job, message->result.attempt);
 }
 
 static void send_log(struct agent *agent, const struct worker_effect *effect)
@@ -231,6 +234,8 @@ static void turn(struct agent *agent)
 static void restore(void *user, const struct msg_result *result, uint64_t log_size)
 {
 	struct agent *agent = user;
+	if (PLANTED(forget_spool))
+		return;
 	jobs_add_restored(&agent->jobs, result->job, result->attempt);
 	feed(agent, (struct worker_event){ .kind = WORKER_RESTORED,
 	                                   .job = result->job,

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/plant.h"
 #include "base/process.h"
 #include "base/scoped.h"
 #include "worker/run.h"
@@ -269,7 +270,8 @@ void jobs_reap(struct jobs *jobs)
 			continue;
 		hear(job);
 		bury(job, status);
-		jobs->strangers = jobs->strangers || WIFSIGNALED(status);
+		jobs->strangers =
+			jobs->strangers || (WIFSIGNALED(status) && !PLANTED(leave_strangers));
 		if (job->forgotten && job->ended)
 			drop(jobs, job);
 	}

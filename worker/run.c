@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/plant.h"
 #include "base/process.h"
 #include "base/scoped.h"
 #include "base/text.h"
@@ -99,7 +100,7 @@ static _Noreturn void lead_group(pid_t parent)
 	close_range(0, ~0U, 0);
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	while (getppid() == parent)
+	while (getppid() == parent || PLANTED(leader_sleeps))
 		sigwaitinfo(&all, NULL);
 	kill(-getpid(), SIGKILL);
 	_exit(127);
@@ -289,6 +290,8 @@ static size_t signal_all(const struct run *run, int signal_number)
 		kill(-run->group, signal_number);
 	pid_t *children;
 	size_t count = process_children(&children), others = 0;
+	if (PLANTED(group_only))
+		count = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (children[i] == run->group)
 			continue;

@@ -1,6 +1,7 @@
 """Every planted fault is caught by the suite that base/plants.def names, and by the same command
 nothing is caught when nothing is planted. Speaks TAP. Usage: plants_test.py ROOT BUILD [PLANT...]"""
 
+import collections
 import concurrent.futures
 import os
 import re
@@ -8,33 +9,59 @@ import subprocess
 import sys
 
 ROOT, BUILD, *WANTED = sys.argv[1:]
+WHOLE_BUILD = os.path.dirname(os.path.dirname(BUILD))
+TIMEOUT_SECONDS = 300
+
+# What a catcher runs, and what it says when it caught something: an exit code alone could be a
+# crash of the harness. `settings` are of its environment.
+Catcher = collections.namedtuple("Catcher", "words pattern settings", defaults=[{}])
 
 
 def python(script, *words):
     """A harness of real programs, which takes the planted ones by itself."""
-    build = os.path.dirname(os.path.dirname(BUILD))
-    return [sys.executable, "-B", os.path.join(ROOT, "tests", script), build, *words]
+    return [sys.executable, "-B", os.path.join(ROOT, "tests", script), WHOLE_BUILD, *words]
 
 
-# A small crowd: seconds.
-CROWD = [f"{BUILD}/../fleet/crowd", f"{BUILD}/fettle-broker-planted", "--workers", "40"]
-CROWD += ["--jobs", "1000", "--silent", "5"]
+def crowd(scene):
+    """A small one: seconds."""
+    words = [f"{BUILD}/../fleet/crowd", f"{BUILD}/fettle-broker-planted", "--workers", "40"]
+    words += ["--jobs", "1000", "--silent", "5", scene]
+    return Catcher(words, rf"crowd: FAILED {scene}")
 
-# What each catcher runs, and what it says when it caught something: an exit code alone could be a
-# crash of the harness.
+
+# Deaths at which a fault shows, in each role's own time of trouble.
+DEATHS = [
+    *(f"broker/store:fsync:{number}" for number in (3, 6)),  # while a result is being stored
+    *(f"worker/away:{call}" for call in ("write:34", "unlinkat:3", "unlinkat:7")),
+    *(f"supervisor:{call}" for call in ("write:10", "write:11")),  # a step runs; the result
+    "observer/poll:write:8",  # of an index
+]
+
 CATCHERS = {
-    "core": ([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
-    "crowd_pauses": (CROWD + ["pauses"], r"crowd: FAILED pauses"),
-    "crowd_restart": (CROWD + ["killed-broker"], r"crowd: FAILED killed-broker"),
-    "crowd_silence": (CROWD + ["silence"], r"crowd: FAILED silence"),
-    "sim": ([f"{BUILD}/fettle-sim-planted", "--seeds", "300"], r"sim: FAILED seed="),
-    "pauses": (python("e2e/time_test.py", "stopped_broker"), r"info: requeued"),
-    "clocks": (python("e2e/time_test.py", "clocks_that_jump"), r"info: requeued|ended by itself"),
-    "full_disk": (
+    "sim": Catcher([f"{BUILD}/fettle-sim-planted", "--seeds", "120"], r"sim: FAILED seed="),
+    "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
+    "supervisor": Catcher(
+        [f"{BUILD}/worker-supervisor-test-planted"]
+        + ["--filter", "supervisor/@(its_sudden|one_whose)*"],
+        r"\[FAIL\] supervisor::",
+    ),
+    "crowd_pauses": crowd("pauses"),
+    "crowd_restart": crowd("killed-broker"),
+    "crowd_silence": crowd("silence"),
+    "kills": Catcher(
+        python("kills/kills_test.py", "--planted", *(f"--point={death}" for death in DEATHS)),
+        r"FAILED \S+: ",
+        {"FETTLE_TEST_PATIENCE": "6"},  # what does not come is not waited for long
+    ),
+    "pauses": Catcher(python("e2e/time_test.py", "stopped_broker"), r"info: requeued"),
+    "clocks": Catcher(
+        python("e2e/time_test.py", "clocks_that_jump"), r"info: requeued|ended by itself"
+    ),
+    "full_disk": Catcher(
         python("e2e/full_disk_test.py", "a_full_disk"),
         r"told before it was stored|no broker answers",
     ),
-    "chaos": (python("chaos/chaos_test.py", "--seed", "1", "--seconds", "3"), r"P2: "),
+    "chaos": Catcher(python("chaos/chaos_test.py", "--seed", "1", "--seconds", "3"), r"P2: "),
 }
 
 
@@ -42,20 +69,19 @@ def table():
     """(name, catcher) of every plant."""
     with open(os.path.join(ROOT, "base/plants.def"), encoding="utf-8") as file:
         rows = re.findall(r"^PLANT\((\w+), (\w+), ", file.read(), re.MULTILINE)
-    assert len(rows) >= 4 and len({name for name, _ in rows}) == len(rows)
+    assert len(rows) >= 20 and len({name for name, _ in rows}) == len(rows)
     return rows
 
 
 def run(plant, catcher):
     """(exit code, what it said) of a catcher's command with a plant."""
-    words, _ = CATCHERS[catcher]
     done = subprocess.run(
-        words,
+        catcher.words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "FETTLE_PLANT": plant},
-        timeout=300,
+        env={**os.environ, **catcher.settings, "FETTLE_PLANT": plant},
+        timeout=TIMEOUT_SECONDS,
         text=True,
         errors="replace",
         check=False,
@@ -63,20 +89,21 @@ def run(plant, catcher):
     return done.returncode, done.stdout
 
 
-def judge(plant, catcher):
+def judge(plant, name):
     """(fine?, name of the case, explanation)"""
+    catcher = CATCHERS[name]
     code, said = run(plant, catcher)
     if plant == "none":
-        return code == 0, f"{catcher} catches nothing when nothing is planted", said
-    if re.search(r"^(ok |1\.\.0).*# SKIP", said, re.MULTILINE):
-        return True, f"{catcher} would catch {plant} # SKIP it cannot run here", said
-    caught = re.search(f"({CATCHERS[catcher][1]}).{{0,80}}", said)
-    name = f"{catcher} catches {plant}" + (f": {caught[0]}" if caught else "")
-    return code != 0 and caught is not None, name.replace("#", ""), said
+        return code == 0, f"{name} catches nothing when nothing is planted", said
+    if re.search(r"^ok .*# SKIP", said, re.MULTILINE):
+        return True, f"{name} would catch {plant} # SKIP it cannot run here", said
+    caught = re.search(f"({catcher.pattern}).{{0,80}}", said)
+    case = f"{name} catches {plant}" + (f": {caught[0]}" if caught else "")
+    return code != 0 and caught is not None, case.replace("#", ""), said
 
 
 def main():
-    cases = [("none", catcher) for catcher in CATCHERS]
+    cases = [("none", name) for name in CATCHERS]
     cases += table()
     cases = [case for case in cases if not WANTED or case[0] in WANTED]
     failed = 0

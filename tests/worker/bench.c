@@ -18,7 +18,14 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { DEADLINE_MS = 30000, TURN_MS = 10, LOG_MAX = 40 * 1024 * 1024 };
+enum { PATIENCE_S = 30, TURN_MS = 10, LOG_MAX = 40 * 1024 * 1024 };
+
+/* From now on; FETTLE_TEST_PATIENCE is in seconds. */
+static int64_t deadline_ms(void)
+{
+	const char *patience = getenv("FETTLE_TEST_PATIENCE");
+	return clock_mono_ms() + (patience ? atoi(patience) : PATIENCE_S) * 1000;
+}
 
 static int shell(const char *folder, const char *command)
 {
@@ -136,7 +143,7 @@ int bench_start_orphan(struct bench *bench)
 
 int bench_wait(struct bench *bench)
 {
-	int64_t ends_ms = clock_mono_ms() + DEADLINE_MS;
+	int64_t ends_ms = deadline_ms();
 	char packet[RUN_PACKET_MAX];
 	struct pollfd end = { .fd = bench->socket, .events = POLLIN };
 	ssize_t got = 1;
@@ -192,7 +199,7 @@ static bool still_waiting(int64_t ends_ms)
 
 void bench_wait_for_log(const struct bench *bench, const char *word)
 {
-	int64_t ends_ms = clock_mono_ms() + DEADLINE_MS;
+	int64_t ends_ms = deadline_ms();
 	for (;;) {
 		scoped(free_text) char *log = bench_log(bench);
 		if (strstr(log, word))
@@ -203,7 +210,7 @@ void bench_wait_for_log(const struct bench *bench, const char *word)
 
 void bench_expect_gone(const struct bench *bench, const char *word)
 {
-	int64_t ends_ms = clock_mono_ms() + DEADLINE_MS;
+	int64_t ends_ms = deadline_ms();
 	scoped(free_text) char *log = bench_log(bench);
 	scoped(free_text) char *line = text_format("\n%s ", word);
 	const char *found = strstr(log, line);
