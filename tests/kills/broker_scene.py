@@ -23,6 +23,7 @@ class BrokerScene:
     def __init__(self, thread):
         self.thread = thread
         self.name = f"broker/{thread}"
+        self.attaches = thread != "main"
 
     def quiet(self, scene):
         return (scene.path("broker.log"),)

@@ -140,6 +140,7 @@ class Tally:
         self.failed = []
         self.left_out = collections.Counter()
         self.error = None
+        self.skipped = None  # why
 
     def add(self, results):
         for point, reached, failure in results:
@@ -192,16 +193,29 @@ class Run:
         if not self.options.point:
             names = self.options.scene or list(SCENES)
             self.tallies = {name: Tally() for name in names}
-            return {self.pool.submit(list_points, name): name for name in names}
+            self.skip(name for name in names if SCENES[name].attaches)
+            return {
+                self.pool.submit(list_points, name): name
+                for name, tally in self.tallies.items()
+                if not tally.skipped
+            }
         tasks = {}
         by_scene = collections.defaultdict(list)
         for text in self.options.point:
             point = strace.point_of(text)
             by_scene[point.scene].append(point)
+        self.tallies = {name: Tally() for name in by_scene}
+        self.skip(name for name in by_scene if SCENES[name].attaches)
         for name, points in by_scene.items():
-            self.tallies[name] = Tally()
-            tasks.update({self.pool.submit(run_points, part): name for part in chunks(points)})
+            for part in chunks(points if not self.tallies[name].skipped else []):
+                tasks[self.pool.submit(run_points, part)] = name
         return tasks
+
+    def skip(self, names):
+        """Those who attach to a thread may not be allowed to."""
+        why_not = strace.why_not_attach()
+        for name in names:
+            self.tallies[name].skipped = why_not
 
     def take(self, task, name):
         """The tasks that follow from one that is done."""
@@ -224,13 +238,24 @@ def say(text):
     print("".join(f"# {row}\n" for row in text.splitlines()), end="", flush=True)
 
 
+def replay(run):
+    """A command, but for the point."""
+    words = ["FETTLE_NIGHTLY=1"] if run.programs.nightly else []
+    words += [sys.argv[0], run.programs.build, "--keep"]
+    words += ["--planted"] if run.programs.planted else []
+    return " ".join(words + (["--sanitized"] if run.programs.sanitized else []))
+
+
 def report(run, seconds):
     """True when all is well."""
     counts, missed, good = collections.Counter(), 0, True
     for number, (name, tally) in enumerate(run.tallies.items(), 1):
+        if tally.skipped:
+            print(f"ok {number} - {name} # SKIP {tally.skipped}", flush=True)
+            continue
         for point, failure in tally.failed:
             say(f"FAILED {point}: {failure}")
-            say(f"replay: {sys.argv[0]} {run.programs.build} --keep --point {point}")
+            say(f"replay: {replay(run)} --point {point}")
         if tally.error:
             say(f"FAILED {name} {tally.error}")
         if tally.left_out:

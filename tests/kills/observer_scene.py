@@ -15,6 +15,7 @@ ZERO = "0" * 40
 
 class ObserverScene:
     role = "observer"
+    attaches = False
 
     def __init__(self, name, session, wakes, middles):
         self.name = f"observer/{name}"

@@ -66,6 +66,16 @@ def why_not():
     return None if done.returncode == 0 else f"strace cannot trace: {done.stdout.strip()[:200]}"
 
 
+def why_not_attach():
+    """Why a process that runs already cannot be traced; None when it can."""
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        words = ["strace", "-o", "/dev/null", "-p", str(sleeper.pid)]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
+            said = tracer.stderr.readline().strip()
+            sleeper.kill()
+    return None if "attached" in said else said[:200]
+
+
 def listing(log):
     """strace and its words to list all calls of what follows."""
     return ["strace", "-q", "-y", "-s", "0", "-e", "signal=none", "-o", log]

@@ -19,6 +19,7 @@ class SupervisorScene:
     name = role = "supervisor"
     wakes = False
     middles = True
+    attaches = False
     starts_again = False
 
     def quiet(self, scene):

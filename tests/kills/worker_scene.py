@@ -22,6 +22,7 @@ class WorkerScene:
     role = "worker"
     wakes = True  # the agent's messages leave by ZeroMQ's thread
     middles = True
+    attaches = False
     starts_again = True
 
     def __init__(self, name, play):

@@ -95,9 +95,9 @@ def judge(plant, name):
     code, said = run(plant, catcher)
     if plant == "none":
         return code == 0, f"{name} catches nothing when nothing is planted", said
-    if re.search(r"^ok .*# SKIP", said, re.MULTILINE):
-        return True, f"{name} would catch {plant} # SKIP it cannot run here", said
     caught = re.search(f"({catcher.pattern}).{{0,80}}", said)
+    if not caught and re.search(r"^ok .*# SKIP", said, re.MULTILINE):
+        return True, f"{name} would catch {plant} # SKIP it cannot run here", said
     case = f"{name} catches {plant}" + (f": {caught[0]}" if caught else "")
     return code != 0 and caught is not None, case.replace("#", ""), said
 
