@@ -199,6 +199,8 @@ class Chaos:
         self.history = history.History(self.house.folder, self.drained, paths, excuses)
         self.wrong += self.history.check()
         self.wrong += self.not_killed()
+        if self.havoc.kills < self.seconds // 2:
+            self.wrong.append(f"only {self.havoc.kills} kills")
         self.wrong += self.slow_starts()
         self.wrong += self.errors()
         self.wrong += [

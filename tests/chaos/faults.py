@@ -19,7 +19,7 @@ def draw(random, weights):
 
 
 def schedule(random, seconds, names):
-    """Faults every 0.5 to 2 s, at least every other second a kill. `seconds` of a fault: how long
+    """Faults every 0.5 to 2 s, of which enough are kills. `seconds` of a fault: how long
     the program is away or stopped."""
     faults, at = [], random.uniform(1, 2)
     while at < seconds:
@@ -30,7 +30,7 @@ def schedule(random, seconds, names):
         faults.append(Fault(at, kind, role, away))
         at += random.uniform(0.5, 2) if random.random() > 0.1 else 0.02
     kills = sum(fault.kind not in ("stop", "end") for fault in faults)
-    return faults if kills >= seconds / 2 else schedule(random, seconds, names)
+    return faults if kills >= seconds * 0.55 else schedule(random, seconds, names)
 
 
 def supervisors(pid):
@@ -145,11 +145,12 @@ class Havoc:
             self.kills += 1
 
     def choose(self, fault, now):
-        """The role that was meant, or else the next one of its kind that is up."""
+        """The role that was meant, or else the next one that is up, of its kind if there is one."""
         kind = fault.role.partition("-")[0]
         same = [role for role in self.roles if role.name.startswith(kind)]
         first = [role.name for role in same].index(fault.role)
-        able = [role for role in same[first:] + same[:first] if role.can_be_killed(now)]
+        order = same[first:] + same[:first] + [role for role in self.roles if role not in same]
+        able = [role for role in order if role.can_be_killed(now)]
         if fault.kind in ("stop", "end"):  # but one that is stopped can be killed
             able = [role for role in able if role.is_up()]
         return able[0] if able else None
