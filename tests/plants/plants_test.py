@@ -33,7 +33,7 @@ def crowd(scene):
 DEATHS = [
     *(f"broker/store:fsync:{number}" for number in (3, 6)),  # while a result is being stored
     *(f"worker/away:{call}" for call in ("write:34", "unlinkat:3", "unlinkat:7")),
-    *(f"supervisor:{call}" for call in ("write:10", "write:11")),  # a step runs; the result
+    *(f"supervisor:write:{number}" for number in range(8, 13)),  # a step runs; the result
     "observer/poll:write:8",  # of an index
 ]
 
