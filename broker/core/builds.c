@@ -294,12 +294,15 @@ void builds_update(struct core *core, const struct event *event, struct effects 
 
 	char *reason = arena_new(&out->arena, REASON_SIZE_MAX);
 	snprintf(reason, REASON_SIZE_MAX, "superseded by %.12s", update->tip);
+	size_t count = update->commits_count;
 	bool gone = strcmp(update->to, ZERO_COMMIT) == 0;
-	if (update->latest && !gone)
+	/* A tip that is known may be what waits. */
+	bool tip_waits = count && event->known && event->known[count - 1];
+	if (update->latest && !gone && !tip_waits)
 		supersede_queued(core, ref, reason, out);
-	for (size_t i = 0; i < update->commits_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		const struct rec_commit *commit = &update->commits[i];
-		if (PLANTED(tip_only) && i + 1 < update->commits_count)
+		if (PLANTED(tip_only) && i + 1 < count)
 			continue;
 		bool is_tip = strcmp(commit->commit, update->tip) == 0;
 		if (!event->known || !event->known[i])

@@ -57,6 +57,18 @@ static void advance_clock(struct core *core, int64_t now_ms)
 		core->patience_end_ms = grace_ends_ms(core);
 }
 
+/* There is space again. Who was turned away meanwhile has time to come back, and what was to be
+ * offered leaves only now. */
+static void go_on(struct core *core)
+{
+	core->store_full = false;
+	core->dispatch_due = true;
+	lease_renew_offers(core);
+	core->patience_end_ms = grace_ends_ms(core);
+	if (core->grace_end_ms)
+		core->grace_end_ms = core->patience_end_ms;
+}
+
 static int64_t next_wakeup(const struct core *core)
 {
 	int64_t fleet = fleet_wakeup_ms(core), lease = lease_wakeup_ms(core);
@@ -74,10 +86,7 @@ void core_step(struct core *core, const struct event *event, struct effects *out
 		lease_tick(core, out);
 		break;
 	case EVENT_STORE_FULL: core->store_full = true; break;
-	case EVENT_STORE_OK:
-		core->store_full = false;
-		core->dispatch_due = true;
-		break;
+	case EVENT_STORE_OK: go_on(core); break;
 	}
 	queue_dispatch(core, out);
 	core->wakeup_ms = next_wakeup(core);

@@ -21,7 +21,7 @@ enum {
 	PAGE_DEFAULT = 100,       /* rows of an answer, when nobody says */
 	PAGE_MAX = 1000,          /* and at most */
 	WORKERS_MAX = 20000,      /* known at once; more are refused */
-	OFFER_TIMEOUT_MS = 10000, /* a lease its worker does not name by then is ended */
+	OFFER_TIMEOUT_MS = 10000, /* a lease its worker does not name for so long is ended */
 };
 
 struct core_settings {

@@ -278,14 +278,19 @@ static void set_credit(struct core *core, struct worker *worker, uint32_t slots)
 }
 
 /* An offer that found no room on its way is lost, and the worker has no way to know: what no
- * heartbeat names for two of them is sent again, until the offer's time is over. */
-static void repeat_offers(struct core *core, struct worker *worker, struct effects *out)
+ * heartbeat names for two of them is sent again, until the offer's time is over. What it named
+ * before and does not name any more, it will not finish. */
+static void settle_unnamed(struct core *core, struct worker *worker, struct effects *out)
 {
 	int64_t patience_ms = 2 * core->settings.heartbeat_ms;
-	for (struct lease *lease = worker->leases; lease && !core->store_full; lease = lease->next)
-		if (lease->state == LEASE_OFFERED &&
-		    lease->offered_ms + patience_ms <= fleet_now(core))
+	for (struct lease *lease = worker->leases, *next; lease; lease = next) {
+		next = lease->next;
+		if (lease_is_disowned(core, lease))
+			lease_end(core, lease, "the worker stopped naming it", out);
+		else if (lease->state == LEASE_OFFERED &&
+		         lease->offered_ms + patience_ms <= fleet_now(core))
 			lease_repeat(core, lease, out);
+	}
 }
 
 /* A worker names what it holds; what it should not hold is cancelled: some at a time, and none
@@ -308,7 +313,8 @@ static void receive_heartbeat(struct core *core, struct worker *worker,
 			                                      "this attempt is not the newest" } };
 		worker_send(core, worker, EFFECT_SEND, &cancel, out);
 	}
-	repeat_offers(core, worker, out);
+	if (!core->store_full)
+		settle_unnamed(core, worker, out);
 }
 
 static void receive_known(struct core *core, const struct event *event, struct worker *worker,
@@ -348,10 +354,11 @@ void fleet_receive(struct core *core, const struct event *event, struct effects 
 	receive_known(core, event, worker, out);
 }
 
-/* When the longest silent session ends; INT64_MAX: there is none. */
+/* When the longest silent session ends; INT64_MAX: there is none. Nothing ends while the disk is
+ * full: it could not be stored, and who lost its connection meanwhile is not let in again. */
 static int64_t silence_ends_ms(const struct core *core)
 {
-	if (!core->seen || (PLANTED(busy_is_alive) && core->seen->lease_count))
+	if (!core->seen || core->store_full || (PLANTED(busy_is_alive) && core->seen->lease_count))
 		return INT64_MAX;
 	int64_t ends_ms = core->seen->seen_ms + silence_ms(core);
 	return ends_ms > core->patience_end_ms ? ends_ms : core->patience_end_ms;
@@ -384,7 +391,7 @@ void fleet_tick(struct core *core, struct effects *out)
 	struct message heartbeat = { .type = MESSAGE_heartbeat };
 	while (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms <= now)
 		worker_send(core, core->sent, EFFECT_SEND_NOW, &heartbeat, out);
-	if (core->grace_end_ms && core->grace_end_ms <= now)
+	if (core->grace_end_ms && core->grace_end_ms <= now && !core->store_full)
 		end_grace(core, out);
 }
 
@@ -393,7 +400,7 @@ int64_t fleet_wakeup_ms(const struct core *core)
 	int64_t wakeup = silence_ends_ms(core);
 	if (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms < wakeup)
 		wakeup = core->sent->sent_ms + core->settings.heartbeat_ms;
-	if (core->grace_end_ms && core->grace_end_ms < wakeup)
+	if (core->grace_end_ms && core->grace_end_ms < wakeup && !core->store_full)
 		wakeup = core->grace_end_ms;
 	return wakeup == INT64_MAX ? wakeup : wakeup + core->lag_ms;
 }

@@ -32,6 +32,7 @@ static struct lease *lease_new(struct core *core, struct job *job, enum lease_st
 	lease->job = job;
 	lease->session = memory_copy_text(session);
 	lease->state = LEASE_CONFIRMED;
+	lease->named_ms = fleet_now(core);
 	set_state(core, lease, state);
 	job->lease = lease;
 	DL_APPEND(worker->leases, lease);
@@ -44,6 +45,13 @@ static struct lease *lease_new(struct core *core, struct job *job, enum lease_st
 void lease_confirm(struct core *core, struct lease *lease)
 {
 	set_state(core, lease, LEASE_CONFIRMED);
+	lease->named_ms = fleet_now(core);
+}
+
+bool lease_is_disowned(const struct core *core, const struct lease *lease)
+{
+	return lease->state == LEASE_CONFIRMED &&
+	       lease->named_ms + OFFER_TIMEOUT_MS <= fleet_now(core);
 }
 
 void lease_drop(struct core *core, struct lease *lease)
@@ -261,14 +269,22 @@ void lease_log(struct core *core, struct worker *worker, const struct msg_log *l
 	send_log_ok(core, worker, job, out);
 }
 
+void lease_renew_offers(struct core *core)
+{
+	for (struct lease *lease = core->offers; lease; lease = lease->offer_next)
+		lease->offered_ms = fleet_now(core);
+}
+
 void lease_tick(struct core *core, struct effects *out)
 {
-	while (core->offers && core->offers->offered_ms + OFFER_TIMEOUT_MS <= fleet_now(core))
+	while (!core->store_full && core->offers &&
+	       core->offers->offered_ms + OFFER_TIMEOUT_MS <= fleet_now(core))
 		lease_end(core, core->offers, "the worker never took the offer", out);
 }
 
 int64_t lease_wakeup_ms(const struct core *core)
 {
-	return core->offers ? core->offers->offered_ms + OFFER_TIMEOUT_MS + core->lag_ms
-	                    : INT64_MAX;
+	return core->offers && !core->store_full
+	               ? core->offers->offered_ms + OFFER_TIMEOUT_MS + core->lag_ms
+	               : INT64_MAX;
 }

@@ -97,6 +97,7 @@ struct lease {
 	enum lease_state state;
 	char *session;                         /* of the worker it was granted to */
 	int64_t offered_ms;                    /* fleet time */
+	int64_t named_ms;                      /* fleet time its worker named it last */
 	struct lease *prev, *next;             /* in its worker */
 	struct lease *offer_prev, *offer_next; /* in core->offers, while LEASE_OFFERED */
 };
@@ -216,12 +217,17 @@ void lease_end(struct core *core, struct lease *lease, const char *reason, struc
 void lease_drop(struct core *core, struct lease *lease);
 /* Queued -> leased: the worker of the newest attempt still has it. */
 void lease_adopt(struct core *core, struct job *job, struct effects *out);
+/* Its worker named it. */
 void lease_confirm(struct core *core, struct lease *lease);
+/* It is here, beats, and has not named what it was leased for too long. */
+bool lease_is_disowned(const struct core *core, const struct lease *lease);
 void lease_restore(struct core *core, struct job *job, const char *session);
 void lease_result(struct core *core, struct worker *worker, const struct msg_result *result,
                   struct effects *out);
 void lease_log(struct core *core, struct worker *worker, const struct msg_log *log,
                struct effects *out);
+/* No offer could leave until now. */
+void lease_renew_offers(struct core *core);
 /* End leases that no worker named in time. */
 void lease_tick(struct core *core, struct effects *out);
 int64_t lease_wakeup_ms(const struct core *core);

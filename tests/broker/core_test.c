@@ -341,6 +341,61 @@ Test(core, a_full_disk_refuses_work_and_keeps_results_with_the_workers)
 	effects_finish(&none);
 }
 
+/* Its hello was refused, for the welcome could not be stored: that is not its fault. */
+Test(core, who_lost_its_connection_while_the_disk_was_full_loses_no_job)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	text_clear(&story.lines);
+	story_store(&story, EVENT_STORE_FULL);
+	story_wait(&story, 20000);
+	story_expect(&story, "");
+	story_store(&story, EVENT_STORE_OK);
+	story_wait(&story, 8000);
+	struct rec_holding held = { .job = 1, .attempt = 1 };
+	struct message hello = { .type = MESSAGE_hello,
+		                 .hello = { .name = "w1",
+		                            .session = "0123456789abcdef",
+		                            .instance = "w1",
+		                            .version = "1",
+		                            .slots = 1,
+		                            .holding = &held,
+		                            .holding_count = 1 } };
+	story_receive(&story, "b", &hello);
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] "
+	                     "to b\n");
+}
+
+Test(core, an_offer_that_a_full_disk_held_back_has_its_time_afterwards)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	story_store(&story, EVENT_STORE_FULL);
+	story_wait(&story, 20000);
+	story_store(&story, EVENT_STORE_OK);
+	story_heartbeat(&story, "a", 0, 0);
+	story_wait(&story, 1000);
+	story_expect(&story, "");
+}
+
+Test(core, what_a_worker_stops_naming_goes_to_another)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	welcome("b", "w2", 1, NULL);
+	for (int i = 0; i < 10; i++) {
+		story_expect(&story, "");
+		story_wait(&story, 1000);
+		story_heartbeat(&story, "b", 0, 0);
+		story_heartbeat(&story, "a", 0, 0);
+	}
+	story_expect(&story, "save lease end job=1 attempt=1 reason=the worker stopped naming "
+	                     "it\n" OFFERED("1", "2", "w2", "b"));
+}
+
 Test(core, a_log_has_no_holes)
 {
 	welcome("a", "w1", 1, NULL);
@@ -640,6 +695,41 @@ static void push_latest(int from, int to, size_t jobs_count)
 }
 
 /* One job had passed and the other was skipped: the verdict said passed. */
+/* The worker leaves, so the job waits again; then the ref is set back to its very commit. */
+Test(core, latest_does_not_skip_the_tip_that_waits)
+{
+	welcome("a", "w1", 1, NULL);
+	push_latest(0, 1, 1);
+	push_latest(1, 2, 1);
+	story_receive(&story, "a", &(struct message){ .type = MESSAGE_goodbye });
+	text_clear(&story.lines);
+	static const char *const steps[] = { "make" };
+	struct rec_spec job = { .name = "unit", .steps = steps, .steps_count = 1 };
+	struct rec_commit tip = { .commit = story_commit_text(1), .jobs = &job, .jobs_count = 1 };
+	struct message update = { .type = MESSAGE_update,
+		                  .update = { .repository = "r",
+		                              .url = "/r",
+		                              .ref = "refs/heads/main",
+		                              .from = story_commit_text(2),
+		                              .to = tip.commit,
+		                              .tip = tip.commit,
+		                              .forced = true,
+		                              .latest = true,
+		                              .commits = &tip,
+		                              .commits_count = 1 } };
+	core_step(story.core,
+	          &(struct event){ .kind = EVENT_UPDATE,
+	                           .now_ms = story.now_ms,
+	                           .message = &update,
+	                           .known = (const bool[]){ true } },
+	          &story.effects);
+	for (size_t i = 0; i < story.effects.count; i++)
+		cr_assert_neq(story.effects.items[i].kind, EFFECT_SAVE_FINAL);
+	effects_reset(&story.effects);
+	story_hello(&story, "b", "w2", 1, NULL);
+	cr_assert_not_null(strstr(story.lines.data, "offer job=1 attempt=2 to b"));
+}
+
 Test(core, latest_lets_a_build_that_was_begun_go_on)
 {
 	welcome("a", "w1", 1, NULL);

@@ -61,6 +61,11 @@ void story_wait(struct story *story, int64_t ms)
 	story->now_ms = end;
 }
 
+void story_store(struct story *story, enum event_kind kind)
+{
+	step(story, &(struct event){ .kind = kind });
+}
+
 void story_update(struct story *story, const struct msg_update *update)
 {
 	struct message message = { .type = MESSAGE_update, .update = *update };

@@ -25,6 +25,9 @@ void story_heartbeat(struct story *story, const char *peer, uint64_t job, uint32
 void story_result(struct story *story, const char *peer, uint64_t job, uint32_t attempt,
                   enum outcome outcome);
 
+/* The disk is full, or has space again. */
+void story_store(struct story *story, enum event_kind kind);
+
 void story_update(struct story *story, const struct msg_update *update);
 
 /* One commit with one job that needs `label` (NULL: none) arrives on a ref of a repository. */

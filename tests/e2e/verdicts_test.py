@@ -75,6 +75,20 @@ class Verdicts(Case):
             self.assertEqual(of[commit]["outcome"], "skipped", of[commit])
             self.assertRegex(of[commit]["reason"], r"^superseded by [0-9a-f]+")
 
+    def test_latest_runs_what_it_left_out_when_that_is_the_newest_again(self):
+        repository = self.everything("--policy", "latest")
+        self.house.wait(repository.steps("true"))
+        left_out, newest = repository.push_many(2)
+        self.assertEqual(self.house.verdict(newest), "passed")
+        self.assertEqual(self.house.verdict(left_out), "skipped")
+        repository.git("update-ref", "refs/heads/main", left_out)
+
+        def runs():
+            builds = self.house.json("show", left_out)["builds"]
+            return [(one["build"]["run"], one["build"]["outcome"]) for one in builds]
+
+        wait_until(lambda: runs() == [(2, "passed"), (1, "skipped")], "the second run has passed")
+
     def test_a_bad_file_says_where(self):
         repository = self.everything()
         commit = repository.commit({".fettle.yaml": "env: {A: 1}\nstep: [make]\n"})

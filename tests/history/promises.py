@@ -122,17 +122,20 @@ def is_superseded(job):
 
 
 def p3_once(history):
-    """The same commit offered again is not accepted again."""
+    """The same commit offered again is not accepted again, but for one that was left out for a
+    newer one and is the newest now."""
     seen = set()
+    left_out = collections.Counter()
     for build in history.recorded.builds.values():
         history.facts["builds"] += 1
         key = (build.repository, build.ref, build.commit, build.run)
         what = f"{build.commit[:12]} on {build.ref} of {build.repository} has run {build.run}"
         if key in seen:
             yield f"{what} twice"
-        elif build.run != 1:
+        elif build.run != 1 + left_out[key[:3]]:
             yield f"{what}, and nobody asked for it"
         seen.add(key)
+        left_out[key[:3]] += any(is_superseded(job) for job in history.recorded.of_build[build.id])
 
 
 def p4_one_verdict(history):

@@ -21,9 +21,14 @@ struct disk_build *disk_build(struct sim *sim, uint64_t id)
 	return &sim->disk.builds[id];
 }
 
+bool disk_has(const struct sim *sim, int ref, int commit)
+{
+	return set_has(&sim->disk.refs[ref].accepted, commit);
+}
+
 bool disk_knows(const struct sim *sim, int ref, int commit)
 {
-	return set_has(&sim->disk.refs[ref].built, commit);
+	return disk_has(sim, ref, commit) && !set_has(&sim->disk.refs[ref].superseded, commit);
 }
 
 bool disk_is_all_final(const struct sim *sim)
@@ -42,7 +47,7 @@ static void save_ref(struct sim *sim, const struct effect *e)
 	ref->exists = true;
 	ref->rewound = e->ref.rewound;
 	memcpy(ref->mark, e->ref.mark, sizeof ref->mark);
-	set_add(&ref->told, commit_index(ref->mark));
+	set_put(&ref->told, commit_index(ref->mark), true);
 }
 
 static void save_build(struct sim *sim, const struct effect *e)
@@ -58,7 +63,10 @@ static void save_build(struct sim *sim, const struct effect *e)
 		                                      .commit = commit,
 		                                      .first_job = disk->last_job + 1 };
 	SIM_CHECK(!disk_knows(sim, ref, commit), "commit %d was accepted twice on one ref", commit);
-	set_add(&disk->refs[ref].built, commit);
+	if (disk_has(sim, ref, commit))
+		sometimes(sim, SOMETIMES_superseded_comes_back);
+	set_put(&disk->refs[ref].accepted, commit, true);
+	set_put(&disk->refs[ref].superseded, commit, false);
 	sim->totals.builds++;
 }
 
@@ -184,7 +192,8 @@ static void save_final(struct sim *sim, const struct effect *e)
 		          (unsigned long long)e->job);
 		sometimes(sim, SOMETIMES_third_loss);
 	} else if (outcome == OUTCOME_skipped) {
-		if (e->reason && strstr(e->reason, "superseded"))
+		job->superseded = e->reason && strstr(e->reason, "superseded");
+		if (job->superseded)
 			sometimes(sim, SOMETIMES_superseded);
 	} else if (e->attempt > 0) {
 		SIM_CHECK(outcome == job->truth[e->attempt],
@@ -209,7 +218,7 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 {
 	struct disk_build *build = disk_build(sim, e->build);
 	enum outcome worst = OUTCOME_NONE;
-	bool skipped = false;
+	bool skipped = false, superseded = false;
 	SIM_CHECK(build->outcome == OUTCOME_NONE, "build %llu: a second verdict",
 	          (unsigned long long)e->build);
 	for (uint32_t i = 0; i < build->jobs; i++) {
@@ -219,12 +228,14 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 		if (job->outcome > worst)
 			worst = job->outcome;
 		skipped |= job->outcome == OUTCOME_skipped;
+		superseded |= job->superseded;
 	}
 	SIM_CHECK(worst == e->final.outcome, "build %llu: wrong verdict",
 	          (unsigned long long)e->build);
 	SIM_CHECK(!skipped || !outcome_is_green(worst), "build %llu: green, but a job never ran",
 	          (unsigned long long)e->build);
 	build->outcome = e->final.outcome;
+	set_put(&sim->disk.refs[build->ref].superseded, build->commit, superseded);
 	struct disk *disk = &sim->disk;
 	while (disk->first_open_build <= disk->last_build &&
 	       disk->builds[disk->first_open_build].outcome != OUTCOME_NONE)
@@ -355,7 +366,8 @@ void disk_finish(struct sim *sim)
 	}
 	for (int i = 0; i < SIM_ALL_REFS; i++) {
 		free(sim->disk.refs[i].told.is_in);
-		free(sim->disk.refs[i].built.is_in);
+		free(sim->disk.refs[i].accepted.is_in);
+		free(sim->disk.refs[i].superseded.is_in);
 	}
 	free(sim->disk.jobs);
 	free(sim->disk.builds);

@@ -261,11 +261,30 @@ static void drill_worker_killed(struct sim *sim)
 	}
 }
 
+/* P19: on a full disk nobody is let in, and nobody loses what it runs. The broker notices when it
+ * has something to store; from then on connections may break. */
+static void drill_disk_full(struct sim *sim)
+{
+	if (sim->disk.full_until_ms == 0)
+		sim->disk.full_until_ms = sim->now_ms + 30000;
+	if (!sim->broker.stuck && sim->disk.full_until_ms > sim->now_ms) {
+		sim_add(sim, 500, DO_DRILL, PLACE_NONE);
+		return;
+	}
+	if (sim->broker.stuck && all_running_jobs(sim) > 0)
+		sometimes(sim, SOMETIMES_drill_disk_full);
+	for (int i = 0; i < SIM_TWIN && sim->broker.stuck; i++) {
+		struct link *link = &sim->links[PLACE_WORKER + i][sim->broker.place];
+		link->cut_to_until_ms = link->cut_from_until_ms =
+			sim->now_ms + sim_between(sim, 1000, 7000);
+	}
+}
+
 void storm_drill(struct sim *sim)
 {
-	static void (*const drills[])(struct sim * sim) = {
-		drill_broker_killed, drill_broker_paused, drill_workers_paused, drill_worker_killed
-	};
+	static void (*const drills[])(
+		struct sim * sim) = { drill_broker_killed, drill_broker_paused,
+		                      drill_workers_paused, drill_worker_killed, drill_disk_full };
 	if (!sim->drilled) { /* something to do, and time to begin with it */
 		sim->drilled = true;
 		sim->no_loss_allowed = true;
@@ -274,7 +293,7 @@ void storm_drill(struct sim *sim)
 		sim_add(sim, sim->interval_ms + 4000, DO_DRILL, PLACE_NONE);
 		return;
 	}
-	int which = sim->round % 4;
+	int which = sim->round % (int)(sizeof drills / sizeof *drills);
 	sim_print(sim, "drill %d while %d jobs run", which, all_running_jobs(sim));
 	drills[which](sim);
 }

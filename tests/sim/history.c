@@ -68,12 +68,12 @@ bool set_has(const struct commit_set *set, int commit)
 	return (size_t)(commit + 1) < set->capacity && set->is_in[commit + 1];
 }
 
-void set_add(struct commit_set *set, int commit)
+void set_put(struct commit_set *set, int commit, bool is_in)
 {
 	size_t before = set->capacity, index = (size_t)(commit + 1);
 	memory_reserve((void **)&set->is_in, &set->capacity, index + 1, 1);
 	memset(set->is_in + before, 0, set->capacity - before);
-	set->is_in[index] = 1;
+	set->is_in[index] = is_in;
 }
 
 /* ---- people -------------------------------------------------------------------------------- */
@@ -300,11 +300,14 @@ void history_check_fed(struct sim *sim)
 	const struct history *history = &sim->history;
 	for (int ref = 0; ref < SIM_ALL_REFS; ref++) {
 		int tip = history->refs[ref].tip;
+		SIM_CHECK(tip < 0 || disk_knows(sim, ref, tip),
+		          "%s %s: the tip %d was left out for a newer one",
+		          repository_name(ref / SIM_REFS), ref_name(ref), tip);
 		SIM_CHECK(tip == mark_of(sim, ref), "%s %s: the mark is %d, the tip is %d",
 		          repository_name(ref / SIM_REFS), ref_name(ref), mark_of(sim, ref), tip);
 		for (int at = tip; at >= 0; at = parent_of(history, ref, at))
 			if (at == tip || at >= history->refs[ref].required_from)
-				SIM_CHECK(disk_knows(sim, ref, at),
+				SIM_CHECK(disk_has(sim, ref, at),
 				          "%s %s: commit %d was never accepted",
 				          repository_name(ref / SIM_REFS), ref_name(ref), at);
 	}

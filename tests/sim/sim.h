@@ -87,6 +87,7 @@ struct disk_job {
 	enum outcome truth[ATTEMPTS_MAX + 1]; /* what the attempt really gave */
 	uint32_t truth_log[ATTEMPTS_MAX + 1]; /* and wrote */
 	enum outcome outcome;
+	bool superseded; /* that is why it was skipped */
 	int64_t queued_ms;
 };
 
@@ -107,7 +108,9 @@ struct commit_set {
 struct disk_ref {
 	bool exists, rewound;
 	char mark[COMMIT_SIZE + 1];
-	struct commit_set told, built;
+	struct commit_set told;
+	struct commit_set accepted;   /* commits that have a build */
+	struct commit_set superseded; /* those whose builds were all skipped for a newer one */
 };
 
 struct disk {
@@ -318,6 +321,9 @@ void disk_apply(struct sim *sim, const struct batch_item *item);
 void disk_interrupt(struct sim *sim, const struct batch *batch);
 void disk_cut_power(struct sim *sim);
 void disk_restore(struct sim *sim, struct core *core);
+/* Does the ref have a build of it? */
+bool disk_has(const struct sim *sim, int ref, int commit);
+/* One that was run, or still may be? */
 bool disk_knows(const struct sim *sim, int ref, int commit);
 /* Every 1,024th byte of a log tells where it belongs. */
 uint8_t log_byte(uint64_t job, uint32_t attempt, uint64_t offset);
@@ -340,7 +346,7 @@ int commit_index(const char *commit);
 /* COMMIT_SIZE + 1 bytes. */
 void commit_print(int commit, char *ret_text);
 bool set_has(const struct commit_set *set, int commit);
-void set_add(struct commit_set *set, int commit);
+void set_put(struct commit_set *set, int commit, bool is_in);
 /* What a poll of a repository finds now. */
 void history_poll(struct sim *sim, int repository, const struct rec_mark *marks, size_t mark_count,
                   struct arena *arena, struct observer_poll *ret_poll);
