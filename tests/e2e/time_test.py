@@ -157,6 +157,12 @@ class WallClock(TimeCase):
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
+    @staticmethod
+    def remove_clock_of(pid):
+        """What libfaketime keeps in memory for a program and its children outlives a SIGKILL."""
+        for path in glob.glob(f"/dev/shm/*faketime_*_{pid}"):
+            os.unlink(path)
+
     def years_in(self, name):
         return {row[:4] for row in self.house.log_of(name).splitlines() if row[4:5] == "-"}
 
@@ -171,6 +177,7 @@ class WallClock(TimeCase):
         late = self.repository.steps(LINES, message="accepted in another year")
         wait_until(lambda: self.house.only_job(late), "a commit is accepted")
         self.house.stop(broker, signal.SIGKILL)
+        self.remove_clock_of(broker.pid)
         self.set_clock("broker", "-10y")
         self.start_broker()
         self.hear_all()
