@@ -106,8 +106,8 @@ class Session:
 
 
 class PollSession(Session):
-    """The observer is well; the process dies that fetches into its mirror. That the observer would
-    look again only after five seconds is not waited for: another one is started."""
+    """The observer is well; the process dies that fetches into its mirror. The observer looks again
+    after five seconds; by day nobody waits for that, and another one is started."""
 
     def __init__(self, scene):
         super().__init__(scene)
@@ -130,13 +130,16 @@ class PollSession(Session):
         player = self.wait_for_tips(name)
         failing = f"repository failing repository={name} "
         look_until(lambda: player.code is not None or failing in scene.said("observer"), "a look")
-        if player.code is None:
+        if player.code is None and not self.is_patient():
             observer.stop()
             observer = self.observer(name, scene.programs.path("observer"))
         observer.outlive(player)
         observer.stop()
         if not self.shim.is_taken():
             raise Failure("no look was traced")
+
+    def is_patient(self):
+        return self.scene.programs.nightly and len(self.names) == 1
 
     def start_with_script(self, name, tracer):
         """Its first look waits for the broker's answer, and so for the script."""

@@ -135,6 +135,8 @@ static enum err ask(struct player *player, const char *method, enum record_type 
 	player->answer_ms *= 2;
 	if (!err || player->answer_ms > ANSWER_MAX_MS)
 		player->answer_ms = ANSWER_MS;
+	if (err) /* each question has a connection of its own */
+		fleet_wait(player->fleet, NULL, NULL, clock_mono_ms() + PAUSE_MS);
 	return err;
 }
 
