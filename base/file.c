@@ -60,11 +60,39 @@ enum err file_write_all(int fd, const void *data, size_t size)
 	return OK;
 }
 
+/* 0, or the error's number. */
+static int sync_folder(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int number = fd < 0 || fsync(fd) != 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return number;
+}
+
 enum err file_sync_folder(const char *path)
 {
-	scoped(close_fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) != 0)
-		return fail_errno("sync folder", path);
+	errno = sync_folder(path);
+	return errno ? fail_errno("sync folder", path) : OK;
+}
+
+/* Not ours, or of a file system that has no such thing. */
+static bool cannot_be_synced(int number)
+{
+	return number == EACCES || number == EPERM || number == EINVAL || number == EROFS;
+}
+
+enum err file_sync_parents(const char *path)
+{
+	scoped(free_text) char *part = text_format("%s", path);
+	for (char *slash; (slash = strrchr(part, '/'));) {
+		slash[slash == part] = 0; /* the first one is a folder */
+		errno = sync_folder(part);
+		if (errno && !cannot_be_synced(errno))
+			return fail_errno("sync folder", part);
+		if (slash == part)
+			break;
+	}
 	return OK;
 }
 

@@ -21,6 +21,10 @@ enum err file_make_folder(const char *path, mode_t mode);
 /* fsync a folder, so that the names in it are durable. */
 enum err file_sync_folder(const char *path);
 
+/* fsync every folder on the way to a path, so that it is found again; those that we may not read
+ * are passed over, for we did not make them. */
+enum err file_sync_parents(const char *path);
+
 /* Remove a file or a whole tree without following symbolic links; makes folders writable on the
  * way. Fine when it is not there. */
 enum err file_remove_tree(const char *path);
