@@ -1,9 +1,11 @@
-/* Log files, logs/JOB/ATTEMPT.log, and the plain file of each verdict, results/COMMIT/JOB.txt. */
+/* Log files, logs/JOB.ATTEMPT.log, and the plain file of each verdict, results/COMMIT/JOB.txt. */
 #include "broker/store_sqlite.h"
 
 #include "base/file.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,54 +14,123 @@
 
 static char *log_path(const struct store *store, uint64_t job, uint32_t attempt)
 {
-	return text_format("%s/logs/%llu/%u.log", store->folder, (unsigned long long)job, attempt);
+	return text_format("%s/logs/%llu.%u.log", store->folder, (unsigned long long)job, attempt);
 }
 
 /* Peers can use up the descriptors by connecting: like space, they come back. */
-static enum err fail_log(const char *what, const char *path)
+static enum err fail_file(const char *what, const char *path)
 {
-	bool full = errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE;
+	bool full = errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE ||
+	            PLANTED(error_is_full);
 	return fail(full ? ERR_FULL : ERR_STORE, "%s '%s': %s", what, path, strerror(errno));
 }
 
+/* Files of the store are its word as rows are: who cannot write them ends likewise. */
+static enum err as_store_error(enum err err)
+{
+	return !err || err == ERR_FULL ? err : fail(ERR_STORE, "%s", error_text());
+}
+
+/* A file, or the names in a folder. */
+static enum err sync_path(const char *path)
+{
+	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) != 0)
+		return fail_file("sync", path);
+	return OK;
+}
+
 /* Written at its offset, not appended: a batch that is tried again writes the same bytes to the
- * same place. */
-enum err log_append(const struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
+ * same place. The first bytes start the file anew, whatever an older life of the store left there.
+ */
+enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
                     const struct bytes *bytes)
 {
 	scoped(free_text) char *path = log_path(store, job, attempt);
-	scoped(close_fd) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	if (fd < 0 && errno == ENOENT) {
-		scoped(free_text) char *folder =
-			text_format("%s/logs/%llu", store->folder, (unsigned long long)job);
-		enum err err = file_make_folder(folder, 0755);
-		if (err)
-			return err;
-		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	}
+	int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (offset == 0 ? O_TRUNC : 0);
+	scoped(close_fd) int fd = open(path, flags, 0644);
 	if (fd < 0)
-		return fail_log("open log", path);
+		return fail_file("open log", path);
+	store->log_names_new |= offset == 0;
 	const char *data = bytes->data;
 	for (size_t done = 0; done < bytes->size;) {
 		ssize_t put = pwrite(fd, data + done, bytes->size - done, (off_t)(offset + done));
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put < 0)
-			return fail_log("write log", path);
+			return fail_file("write log", path);
 		done += (size_t)put;
 	}
 	return OK;
 }
 
-enum err log_sync(const struct store *store, uint64_t job, uint32_t attempt)
+enum err log_sync(struct store *store, uint64_t job, uint32_t attempt)
 {
 	scoped(free_text) char *path = log_path(store, job, attempt);
 	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return OK; /* it wrote nothing */
-	if (fd < 0 || fsync(fd) != 0)
-		return fail_log("sync log", path);
+	if (fd < 0)
+		return fail_file("open log", path);
+	if (fdatasync(fd) != 0) {
+		/* The page cache may show what never reaches the disk, also to our next start,
+		 * and a second sync would find no fault. */
+		enum err err = fail_file("sync log", path);
+		unlink(path);
+		return err;
+	}
+	store->log_synced = true;
 	return OK;
+}
+
+enum err log_sync_names(struct store *store)
+{
+	if (!store->log_synced || !store->log_names_new || PLANTED(log_names_not_synced))
+		return OK;
+	scoped(free_text) char *folder = text_format("%s/logs", store->folder);
+	enum err err = sync_path(folder);
+	store->log_names_new = err != OK;
+	return err;
+}
+
+enum err log_forget(const struct store *store, uint64_t job, uint32_t attempt)
+{
+	scoped(free_text) char *path = log_path(store, job, attempt);
+	return unlink(path) == 0 || errno == ENOENT ? OK : fail_file("remove log", path);
+}
+
+/* Logs of version 1 lay in logs/JOB/ATTEMPT.log: two more folders to sync for each verdict. */
+static enum err move_logs_of(const char *logs, const char *job)
+{
+	scoped(free_text) char *inside = text_format("%s/%s", logs, job);
+	DIR *folder = opendir(inside);
+	enum err err = OK;
+	if (!folder)
+		return fail_file("open", inside);
+	for (struct dirent *entry; !err && (entry = readdir(folder));) {
+		scoped(free_text) char *from = text_format("%s/%s", inside, entry->d_name);
+		scoped(free_text) char *to = text_format("%s/%s.%s", logs, job, entry->d_name);
+		if (entry->d_name[0] != '.' && rename(from, to) != 0)
+			err = fail_file("rename to", to);
+	}
+	closedir(folder);
+	if (!err && rmdir(inside) != 0)
+		err = fail_file("remove", inside);
+	return err;
+}
+
+enum err log_move_all(struct store *store)
+{
+	scoped(free_text) char *logs = text_format("%s/logs", store->folder);
+	DIR *folder = opendir(logs);
+	enum err err = OK;
+	if (!folder)
+		return errno == ENOENT ? OK : fail_file("open", logs);
+	for (struct dirent *entry; !err && (entry = readdir(folder));)
+		if (entry->d_name[0] != '.' && !strchr(entry->d_name, '.'))
+			err = move_logs_of(logs, entry->d_name);
+	closedir(folder);
+	return err ? err : sync_path(logs);
 }
 
 uint64_t log_size(const struct store *store, uint64_t job, uint32_t attempt)
@@ -92,34 +163,52 @@ static enum err copy_log(const struct store *store, uint64_t job, uint32_t attem
 	scoped(free_text) char *path = log_path(store, job, attempt);
 	scoped(close_fd) int from = open(path, O_RDONLY | O_CLOEXEC);
 	if (from < 0)
-		return OK;
+		return errno == ENOENT ? OK : fail_file("open log", path);
 	for (;;) {
 		ssize_t copied = sendfile(to, from, NULL, (size_t)1024 * 1024);
 		if (copied == 0)
 			return OK;
 		if (copied < 0 && errno != EINTR)
-			return fail_log("copy log", path);
+			return fail_file("copy log", path);
 	}
 }
 
-enum err result_write(const struct store *store, const char *commit, const char *name,
-                      const char *headline, uint64_t job, uint32_t attempt)
+static char *result_folder(const struct store *store, const char *commit)
 {
-	scoped(free_text) char *folder = text_format("%s/results/%s", store->folder, commit);
-	scoped(free_text) char *path = text_format("%s/%s.txt", folder, name);
+	return text_format("%s/results/%s", store->folder, commit);
+}
+
+enum err result_write(const struct store *store, const struct result *result)
+{
+	scoped(free_text) char *folder = result_folder(store, result->commit);
+	scoped(free_text) char *path = text_format("%s/%s.txt", folder, result->name);
 	scoped(free_text) char *aside = text_format("%s.new", path);
-	enum err err = file_make_folder(folder, 0755);
+	enum err err = as_store_error(file_make_folder(folder, 0755));
 	if (err)
 		return err;
 	scoped(close_fd) int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
-		return fail_log("create", aside);
-	if ((err = file_write_all(fd, headline, strlen(headline))) ||
-	    (err = copy_log(store, job, attempt, fd))) {
-		unlink(aside);
-		return err;
-	}
-	if (rename(aside, path) != 0)
-		return fail_log("rename to", path);
-	return OK;
+		return fail_file("create", aside);
+	err = as_store_error(file_write_all(fd, result->headline, strlen(result->headline)));
+	if (!err)
+		err = copy_log(store, result->job, result->attempt, fd);
+	if (!err && rename(aside, path) != 0)
+		err = fail_file("rename to", path);
+	if (err == ERR_FULL)
+		unlink(aside); /* it takes space; after another error nothing is touched */
+	return err;
+}
+
+enum err result_sync(const struct store *store, const struct result *result)
+{
+	scoped(free_text) char *folder = result_folder(store, result->commit);
+	scoped(free_text) char *path = text_format("%s/%s.txt", folder, result->name);
+	enum err err = sync_path(path);
+	return err ? err : sync_path(folder);
+}
+
+enum err result_sync_names(const struct store *store)
+{
+	scoped(free_text) char *folder = text_format("%s/results", store->folder);
+	return sync_path(folder);
 }

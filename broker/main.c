@@ -86,6 +86,17 @@ static void raise_descriptor_limit(void)
 	zsys_set_max_sockets(1024);
 }
 
+enum { BOOT_SIZE_MAX = 64 };
+
+/* Names this run of the machine; NULL when it has none. The caller frees it. */
+static char *read_boot(void)
+{
+	scoped(text_finish) struct text boot = { 0 };
+	if (file_read("/proc/sys/kernel/random/boot_id", BOOT_SIZE_MAX, &boot) || !boot.size)
+		return NULL;
+	return text_take(&boot);
+}
+
 static enum err serve(struct server *server, const struct address *ipc, const struct address *tcp)
 {
 	enum err err = server_open(server, ipc, tcp);
@@ -113,9 +124,10 @@ static enum err run(struct broker_settings *settings)
 	    (err = wire_start(&signals)))
 		return err;
 	raise_descriptor_limit();
+	scoped(free_text) char *boot = read_boot();
 	server.signals = signals;
 	server.core = core_new(&core_settings);
-	if (!(err = store_open(settings->state, &server.store)) &&
+	if (!(err = store_open(settings->state, boot, &server.store)) &&
 	    !(err = store_load(server.store, server.core, clock_mono_ms())))
 		err = serve(&server, &ipc, tcp.host ? &tcp : NULL);
 	scoped(free_text) char *line = memory_copy_text(error_text());

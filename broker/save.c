@@ -1,7 +1,8 @@
-/* A batch becomes one transaction; what leaves after it is filled in from the same rows. */
+/* A batch becomes one transaction. What files need besides waits until nothing else is to do. */
 #include "broker/store_sqlite.h"
 
 #include "base/memory.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 
 #include <string.h>
@@ -32,7 +33,9 @@ static enum err save_build(struct store *store, const struct effect *e, int64_t 
 static enum err save_lease(struct store *store, const struct effect *e, int64_t wall_ms)
 {
 	int64_t job = (int64_t)e->job, attempt = e->attempt;
-	enum err err = sql_run(store, sql_bind(store, SQL_save_lease, "ii", job, attempt), 1);
+	enum err err = attempt > 1 ? log_sync(store, e->job, e->attempt - 1) : OK;
+	if (!err)
+		err = sql_run(store, sql_bind(store, SQL_save_lease, "ii", job, attempt), 1);
 	if (err)
 		return err;
 	return sql_run(store,
@@ -65,12 +68,14 @@ static enum err save_final(struct store *store, const struct effect *e, int64_t 
 	int64_t job = (int64_t)e->job, attempt = e->attempt;
 	bool ran = attempt > 0 && e->final.outcome != OUTCOME_lost &&
 	           e->final.outcome != OUTCOME_skipped;
-	enum err err;
-	if (ran && ((err = log_sync(store, e->job, e->attempt)) ||
-	            (err = sql_run(store,
-	                           sql_bind(store, SQL_end_attempt, "iiis", job, attempt, wall_ms,
-	                                    "finished"),
-	                           1))))
+	enum err err =
+		attempt > 0 && !PLANTED(log_not_synced) ? log_sync(store, e->job, e->attempt) : OK;
+	if (!err && ran)
+		err = sql_run(
+			store,
+			sql_bind(store, SQL_end_attempt, "iiis", job, attempt, wall_ms, "finished"),
+			1);
+	if (err)
 		return err;
 	err = sql_run(store,
 	              sql_bind(store, SQL_save_final, "iissnni", job, attempt,
@@ -80,9 +85,10 @@ static enum err save_final(struct store *store, const struct effect *e, int64_t 
 	return err ? err : sql_run(store, sql_bind(store, SQL_add_unwritten, "i", job), 1);
 }
 
-static enum err save_item(struct store *store, const struct batch_item *item, int64_t wall_ms)
+static enum err save_item(struct store *store, struct batch *batch, struct batch_item *item)
 {
 	const struct effect *e = &item->effect;
+	int64_t wall_ms = batch->wall_ms;
 	switch (e->kind) {
 	case EFFECT_SAVE_REF: return save_ref(store, e);
 	case EFFECT_SAVE_BUILD: return save_build(store, e, wall_ms);
@@ -107,78 +113,10 @@ static enum err save_item(struct store *store, const struct batch_item *item, in
 	}
 }
 
-/* The store knows what an offer needs: memory for a queued job stays small. */
-static enum err fill_offer(struct store *store, struct batch *batch, struct batch_item *item)
-{
-	bool row;
-	sqlite3_stmt *found = sql_bind(store, SQL_offer, "i", (int64_t)item->effect.job);
-	enum err err = sql_step(store, found, &row);
-	if (err || !row)
-		return err ? err
-		           : fail(ERR_STORE, "store '%s': an offer without its job", store->path);
-	struct rec_spec spec;
-	struct message offer = { .type = MESSAGE_offer };
-	err = record_unpack(RECORD_spec, sqlite3_column_blob(found, 5),
-	                    (size_t)sqlite3_column_bytes(found, 5), &batch->arena, &spec);
-	if (err)
-		return fail(ERR_STORE, "store '%s': job %llu: %s", store->path,
-		            (unsigned long long)item->effect.job, error_text());
-	offer.offer = (struct msg_offer){
-		.job = item->effect.job,
-		.attempt = item->effect.attempt,
-		.build = sql_number(found, 0),
-		.repository = sql_text(found, 1, &batch->arena),
-		.url = sql_text(found, 2, &batch->arena),
-		.ref = sql_text(found, 3, &batch->arena),
-		.commit = sql_text(found, 4, &batch->arena),
-		.spec = &spec,
-	};
-	item->body = batch_pack(batch, &offer);
-	sqlite3_reset(found);
-	return OK;
-}
-
-static enum err fill_event(struct store *store, struct batch *batch, struct batch_item *item)
-{
-	bool row;
-	enum err err = OK;
-	struct msg_event *event = &item->effect.message.event; /* the loop logs it too */
-	event->time = batch->wall_ms;
-	if (event->build) {
-		sqlite3_stmt *found = sql_bind(store, SQL_event_build, "i", (int64_t)event->build);
-		if ((err = sql_step(store, found, &row)))
-			return err;
-		event->repository = sql_text(found, 0, &batch->arena);
-		event->ref = sql_text(found, 1, &batch->arena);
-		event->commit = sql_text(found, 2, &batch->arena);
-		sqlite3_reset(found);
-	}
-	if (event->job) {
-		sqlite3_stmt *found = sql_bind(store, SQL_event_job, "i", (int64_t)event->job);
-		if ((err = sql_step(store, found, &row)))
-			return err;
-		event->name = sql_text(found, 0, &batch->arena);
-		sqlite3_reset(found);
-	}
-	item->body = batch_pack(batch, &item->effect.message);
-	return OK;
-}
-
-/* A batch that is tried again was filled before, from the same rows. */
-static enum err fill_item(struct store *store, struct batch *batch, struct batch_item *item)
-{
-	if (item->body.size)
-		return OK;
-	if (item->effect.kind == EFFECT_OFFER)
-		return fill_offer(store, batch, item);
-	if (item->effect.kind == EFFECT_PUBLISH)
-		return fill_event(store, batch, item);
-	return OK;
-}
-
 /* The plain file of a verdict is written only after the verdict is recorded; the table `unwritten`
- * brings it back when we die in between. */
-static enum err write_result(struct store *store, uint64_t job)
+ * brings it back when we die in between, or when the power is cut before it is on disk. */
+static enum err with_result(struct store *store, uint64_t job,
+                            enum err (*use)(const struct store *, const struct result *))
 {
 	bool row;
 	scoped(arena_finish) struct arena arena = { 0 };
@@ -186,21 +124,24 @@ static enum err write_result(struct store *store, uint64_t job)
 	enum err err = sql_step(store, found, &row);
 	if (err || !row)
 		return err;
-	const char *commit = sql_text(found, 0, &arena), *name = sql_text(found, 1, &arena);
 	const char *outcome = sql_text(found, 2, &arena), *reason = sql_text(found, 3, &arena);
-	uint32_t attempt = (uint32_t)sql_number(found, 4);
-	sqlite3_reset(found);
 	scoped(free_text) char *headline =
 		text_format("%s%s%s\n", outcome, reason ? ": " : "", reason ? reason : "");
-	return result_write(store, commit, name, headline, job, attempt);
+	struct result result = { .commit = sql_text(found, 0, &arena),
+		                 .name = sql_text(found, 1, &arena),
+		                 .headline = headline,
+		                 .job = job,
+		                 .attempt = (uint32_t)sql_number(found, 4) };
+	sqlite3_reset(found);
+	return use(store, &result);
 }
 
 static enum err write_results(struct store *store)
 {
 	while (store->written < store->unwritten_count) {
-		enum err err = write_result(store, store->unwritten[store->written]);
+		enum err err = with_result(store, store->unwritten[store->written], result_write);
 		if (err == ERR_FULL)
-			return OK; /* the next batch tries again; the verdict itself is safe */
+			return OK; /* later again; the verdict itself is safe */
 		if (err)
 			return err;
 		store->written++;
@@ -208,9 +149,30 @@ static enum err write_results(struct store *store)
 	return OK;
 }
 
-static enum err forget_written(struct store *store)
+/* Descriptors can be used up: later again. */
+static enum err sync_result(struct store *store)
 {
-	for (size_t i = 0; i < store->written; i++) {
+	enum err err = with_result(store, store->unwritten[store->files_synced], result_sync);
+	store->files_synced += !err;
+	return err == ERR_FULL ? OK : err;
+}
+
+static enum err sync_result_names(struct store *store)
+{
+	enum err err = result_sync_names(store);
+	if (!err)
+		store->synced = store->files_synced;
+	return err == ERR_FULL ? OK : err;
+}
+
+static size_t forgettable(const struct store *store)
+{
+	return PLANTED(early_forget_result) ? store->written : store->synced;
+}
+
+static enum err forget_synced(struct store *store)
+{
+	for (size_t i = 0; i < forgettable(store); i++) {
 		enum err err = sql_run(
 			store,
 			sql_bind(store, SQL_delete_unwritten, "i", (int64_t)store->unwritten[i]),
@@ -223,23 +185,25 @@ static enum err forget_written(struct store *store)
 
 static enum err save_and_fill(struct store *store, struct batch *batch)
 {
-	enum err err = forget_written(store);
+	enum err err = forget_synced(store);
+	store->log_synced = false;
 	for (size_t i = 0; i < batch->count && !err; i++) {
-		err = save_item(store, &batch->items[i], batch->wall_ms);
+		err = save_item(store, batch, &batch->items[i]);
 		if (!err)
 			err = fill_item(store, batch, &batch->items[i]);
 	}
-	return err;
+	return err ? err : log_sync_names(store);
 }
 
 static void note_finals(struct store *store, const struct batch *batch)
 {
-	size_t left = store->unwritten_count - store->written;
+	size_t gone = forgettable(store), left = store->unwritten_count - gone;
 	if (left)
-		memmove(store->unwritten, store->unwritten + store->written,
-		        left * sizeof *store->unwritten);
+		memmove(store->unwritten, store->unwritten + gone, left * sizeof *store->unwritten);
 	store->unwritten_count = left;
-	store->written = 0;
+	store->written -= gone;
+	store->files_synced -= gone < store->files_synced ? gone : store->files_synced;
+	store->synced = 0;
 	for (size_t i = 0; i < batch->count; i++) {
 		if (batch->items[i].effect.kind != EFFECT_SAVE_FINAL)
 			continue;
@@ -249,21 +213,94 @@ static void note_finals(struct store *store, const struct batch *batch)
 	}
 }
 
+/* From the database's log to the database. It needs space: with a full disk the log grows on. */
+enum err save_checkpoint(struct store *store)
+{
+	store->in_checkpoint = true;
+	int code =
+		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	enum err err = code == SQLITE_OK ? OK : sql_fail(store, "checkpoint");
+	store->in_checkpoint = false;
+	if (!err)
+		store->log_pages = 0;
+	return err == ERR_FULL ? OK : err;
+}
+
+/* What cannot wait for a time when nothing else is to do, because none comes. */
+static enum err catch_up(struct store *store)
+{
+	enum err err = write_results(store);
+	for (size_t before = SIZE_MAX;
+	     !err && before != store->files_synced &&
+	     store->written - store->files_synced > RESULTS_UNSYNCED_MAX;) {
+		before = store->files_synced;
+		err = sync_result(store);
+	}
+	if (!err && store->files_synced - store->synced > RESULTS_UNSYNCED_MAX)
+		err = sync_result_names(store);
+	if (!err && store->log_pages >= CHECKPOINT_PAGES_MAX)
+		err = save_checkpoint(store);
+	return err;
+}
+
+static enum err keep(struct store *store, struct batch *batch)
+{
+	bool whole = !PLANTED(no_transaction);
+	enum err err = whole ? sql_run(store, sql_bind(store, SQL_begin, ""), -1) : OK;
+	if (!err)
+		err = save_and_fill(store, batch);
+	if (!err && whole)
+		err = sql_run(store, sql_bind(store, SQL_commit, ""), -1);
+	/* sqlite3_get_autocommit: some errors roll back by themselves. */
+	if (err && !sqlite3_get_autocommit(store->db))
+		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	return err;
+}
+
 /* After ERR_FULL nothing of the batch is kept. Any other error: nobody knows what is on disk, and
  * the broker ends; its next start reads what is. */
 enum err save_batch(struct store *store, struct batch *batch)
 {
-	enum err err = sql_run(store, sql_bind(store, SQL_begin, ""), -1);
-	if (!err)
-		err = save_and_fill(store, batch);
-	if (!err)
-		err = sql_run(store, sql_bind(store, SQL_commit, ""), -1);
-	if (err) {
-		/* sqlite3_get_autocommit: some errors roll back by themselves. */
-		if (!sqlite3_get_autocommit(store->db))
-			sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	enum err err = keep(store, batch);
+	if (err)
 		return err;
-	}
 	note_finals(store, batch);
-	return write_results(store);
+	return catch_up(store);
+}
+
+/* How much there is of it: it shrinks with each piece that succeeds. */
+static size_t left_over(const struct store *store)
+{
+	size_t results = store->unwritten_count - store->written;
+	size_t syncs = store->written - store->files_synced + (store->written > store->synced);
+	return results + syncs + (store->log_pages >= store->checkpoint_pages);
+}
+
+enum err save_rest(struct store *store, int *ret_wait_ms)
+{
+	enum err err = OK;
+	size_t before = left_over(store);
+	if (store->written < store->unwritten_count)
+		err = write_results(store);
+	else if (store->files_synced < store->written)
+		err = sync_result(store);
+	else if (store->synced < store->written)
+		err = sync_result_names(store);
+	else if (store->log_pages >= store->checkpoint_pages)
+		err = save_checkpoint(store);
+	size_t after = left_over(store);
+	*ret_wait_ms = after == 0 ? -1 : after < before ? 0 : FULL_WAIT_MS;
+	return err;
+}
+
+enum err save_everything(struct store *store)
+{
+	int wait_ms = 0;
+	scoped(batch_destroy) struct batch *nothing = batch_new();
+	enum err err = OK;
+	while (!err && wait_ms == 0)
+		err = save_rest(store, &wait_ms);
+	if (!err && store->synced > 0)
+		err = save_batch(store, nothing);
+	return err ? err : save_checkpoint(store);
 }

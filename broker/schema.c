@@ -1,68 +1,30 @@
-/* Opening the store: settings in the one order that is safe, the tables, and every reason not to
- * start. */
+/* Opening the store: settings in the one order that is safe, and every reason not to start. What is
+ * refused is left as it was. */
 #include "broker/store_sqlite.h"
 
 #include "base/file.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* EXCLUSIVE first: no shared memory file, and no second broker. EXTRA before WAL: with FULL, or
- * with EXTRA set later, a power cut while the file is created can bring the creation journal back
- * and lose every acknowledged commit. */
-static const char settings[] = "PRAGMA locking_mode = EXCLUSIVE;"
-			       "PRAGMA synchronous = EXTRA;"
+/* Before anything is read. EXCLUSIVE: no shared memory file, and no second broker. */
+static const char first_settings[] = "PRAGMA locking_mode = EXCLUSIVE;"
+				     "PRAGMA trusted_schema = OFF;"
+				     "PRAGMA temp_store = MEMORY;"
+				     "PRAGMA busy_timeout = 1000;";
+
+/* Before anything is written. EXTRA before WAL: with FULL, or with EXTRA set later, a power cut
+ * while the file is created can bring the creation journal back and lose every acknowledged
+ * commit. Checkpoints are ours: SQLite forgets the errors of its own (see save.c). */
+static const char settings[] = "PRAGMA synchronous = EXTRA;"
 			       "PRAGMA journal_mode = WAL;"
 			       "PRAGMA foreign_keys = ON;"
-			       "PRAGMA trusted_schema = OFF;"
-			       "PRAGMA temp_store = MEMORY;"
-			       "PRAGMA wal_autocheckpoint = 1000;"
-			       "PRAGMA journal_size_limit = 67108864;"
-			       "PRAGMA busy_timeout = 1000;";
-
-static const char tables[] =
-	"BEGIN IMMEDIATE;"
-	"CREATE TABLE repositories("
-	"  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL) STRICT;"
-	"CREATE TABLE refs("
-	"  id INTEGER PRIMARY KEY, repository INTEGER NOT NULL REFERENCES repositories,"
-	"  name TEXT NOT NULL, mark TEXT NOT NULL CHECK(length(mark) = 40),"
-	"  rewound INTEGER NOT NULL CHECK(rewound IN (0, 1)), UNIQUE(repository, name)) STRICT;"
-	"CREATE TABLE builds("
-	"  id INTEGER PRIMARY KEY, ref INTEGER NOT NULL REFERENCES refs,"
-	"  commit_id TEXT NOT NULL CHECK(length(commit_id) = 40), run INTEGER NOT NULL CHECK(run > "
-	"0),"
-	"  tree TEXT, author TEXT, subject TEXT, committed_at INTEGER, accepted_at INTEGER NOT "
-	"NULL,"
-	"  outcome TEXT, finished_at INTEGER, CHECK((outcome IS NULL) = (finished_at IS NULL)),"
-	"  UNIQUE(commit_id, ref, run)) STRICT;"
-	"CREATE TABLE jobs("
-	"  id INTEGER PRIMARY KEY, build INTEGER NOT NULL REFERENCES builds, name TEXT NOT NULL,"
-	"  labels TEXT NOT NULL, spec BLOB NOT NULL,"
-	"  state TEXT NOT NULL CHECK(state IN ('queued', 'leased', 'final')),"
-	"  attempt INTEGER NOT NULL CHECK(attempt BETWEEN 0 AND 3),"
-	"  outcome TEXT CHECK(outcome IN ('passed', 'failed', 'error', 'timed_out', 'cancelled',"
-	"    'lost', 'skipped')),"
-	"  reason TEXT, exit_code INTEGER, duration_ms INTEGER, queued_at INTEGER NOT NULL,"
-	"  finished_at INTEGER, CHECK((state = 'final') = (outcome IS NOT NULL)),"
-	"  UNIQUE(build, name)) STRICT;"
-	"CREATE TABLE attempts("
-	"  job INTEGER NOT NULL REFERENCES jobs, attempt INTEGER NOT NULL CHECK(attempt BETWEEN 1 "
-	"AND 3),"
-	"  worker TEXT NOT NULL, session TEXT NOT NULL, offered_at INTEGER NOT NULL,"
-	"  ended_at INTEGER, end TEXT, PRIMARY KEY(job, attempt)) STRICT, WITHOUT ROWID;"
-	/* Final jobs whose plain result file may be missing. */
-	"CREATE TABLE unwritten(job INTEGER PRIMARY KEY REFERENCES jobs) STRICT;"
-	"CREATE INDEX builds_unfinished ON builds(id) WHERE outcome IS NULL;"
-	"CREATE INDEX jobs_unfinished ON jobs(id) WHERE state <> 'final';"
-	"CREATE TRIGGER a_final_job_never_changes BEFORE UPDATE ON jobs WHEN OLD.state = 'final'"
-	"  BEGIN SELECT RAISE(ABORT, 'a final job never changes'); END;"
-	"CREATE TRIGGER attempts_only_grow BEFORE UPDATE ON jobs WHEN NEW.attempt < OLD.attempt"
-	"  BEGIN SELECT RAISE(ABORT, 'attempts only grow'); END;"
-	"PRAGMA user_version = 1;"
-	"COMMIT;";
+			       "PRAGMA wal_autocheckpoint = 0;"
+			       "PRAGMA journal_size_limit = 67108864;";
 
 static enum err run_all(struct store *store, const char *sql, const char *what)
 {
@@ -99,19 +61,42 @@ static enum err check_not_lost(struct store *store, const char *created)
 		store->path, created);
 }
 
-static enum err check_version(struct store *store, bool *ret_new)
+static enum err refuse_newer(const struct store *store, int version)
+{
+	if (version <= STORE_VERSION)
+		return OK;
+	return fail(ERR_STORE,
+	            "store '%s' was written by a newer fettle (version %d, this one reads %d)",
+	            store->path, version, STORE_VERSION);
+}
+
+/* From the file's own header, before SQLite opens it: opening alone makes a log file. */
+static enum err check_header(const struct store *store)
+{
+	uint8_t header[64];
+	scoped(close_fd) int fd = open(store->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return OK;
+	ssize_t got = fd < 0 ? -1 : pread(fd, header, sizeof header, 0);
+	if (got < 0)
+		return fail(ERR_STORE, "store '%s': %s", store->path, strerror(errno));
+	if (got < (ssize_t)sizeof header || memcmp(header, "SQLite format 3", 16) != 0)
+		return OK; /* new, or for SQLite to say what is wrong */
+	uint32_t version = (uint32_t)header[60] << 24 | (uint32_t)header[61] << 16 |
+	                   (uint32_t)header[62] << 8 | header[63];
+	return refuse_newer(store, (int)version);
+}
+
+static enum err check_version(struct store *store, int *ret_version)
 {
 	scoped(free_text) char *version = ask(store, "PRAGMA user_version");
-	if (!version)
+	scoped(free_text) char *tables = ask(store, "SELECT count(*) FROM sqlite_schema");
+	if (!version || !tables)
 		return sql_fail(store, "read its version");
-	int number = atoi(version);
-	*ret_new = number == 0;
-	if (number > STORE_VERSION)
-		return fail(
-			ERR_STORE,
-			"store '%s' was written by a newer fettle (version %d, this one reads %d)",
-			store->path, number, STORE_VERSION);
-	return OK;
+	*ret_version = atoi(version);
+	if (*ret_version == 0 && strcmp(tables, "0") != 0)
+		return fail(ERR_STORE, "'%s' is a database, but none of fettle", store->path);
+	return refuse_newer(store, *ret_version);
 }
 
 static enum err check_sound(struct store *store)
@@ -124,10 +109,18 @@ static enum err check_sound(struct store *store)
 	return OK;
 }
 
-static enum err create(struct store *store)
+/* What the core relies on; pages can be sound and say nonsense. */
+static enum err check_rows(struct store *store)
 {
-	enum err err = run_all(store, tables, "create");
-	return err ? err : file_sync_folder(store->folder);
+	bool row;
+	scoped(arena_finish) struct arena arena = { 0 };
+	sqlite3_stmt *found = sql_bind(store, SQL_unsound, "");
+	enum err err = sql_step(store, found, &row);
+	if (!err && row)
+		err = fail(ERR_STORE, "store '%s' is damaged: %s", store->path,
+		           sql_text(found, 0, &arena));
+	sqlite3_reset(found);
+	return err;
 }
 
 /* Also when the start that created the store was killed before it came here. */
@@ -137,20 +130,35 @@ static enum err note_created(const char *created)
 	return stat(created, &status) == 0 ? OK : file_write_durable(created, "", 0);
 }
 
-enum err schema_open(struct store *store)
+static enum err open_database(struct store *store, int *ret_version)
 {
-	scoped(free_text) char *created = text_format("%s/store-created", store->folder);
-	enum err err = check_not_lost(store, created);
-	if (err)
-		return err;
+	enum err err;
 	if (sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
 	                    NULL) != SQLITE_OK)
 		return sql_fail(store, "open");
 	sqlite3_extended_result_codes(store->db, 1);
-	bool is_new = false;
-	if ((err = run_all(store, settings, "open")) || (err = check_version(store, &is_new)))
+	sql_leave_log(store, true); /* until it is ours to write */
+	if ((err = run_all(store, first_settings, "open")) ||
+	    (err = check_version(store, ret_version)) ||
+	    (err = *ret_version > 0 ? check_sound(store) : OK))
 		return err;
-	if ((err = is_new ? create(store) : check_sound(store)) || (err = note_created(created)))
+	if ((err = run_all(store, settings, "open")))
 		return err;
-	return sql_prepare_all(store);
+	return PLANTED(sync_normal) ? run_all(store, "PRAGMA synchronous = NORMAL", "open") : OK;
+}
+
+enum err schema_open(struct store *store)
+{
+	int version = 0;
+	scoped(free_text) char *created = text_format("%s/store-created", store->folder);
+	enum err err;
+	if ((err = check_not_lost(store, created)) || (err = check_header(store)) ||
+	    (err = open_database(store, &version)) || (err = schema_migrate(store, version)) ||
+	    (err = sql_prepare_all(store)) || (err = check_rows(store)))
+		return err;
+	/* SQLite passes over an error when it syncs the name of its log. */
+	if ((err = file_sync_folder(store->folder)) || (err = note_created(created)))
+		return err;
+	sql_leave_log(store, false);
+	return OK;
 }

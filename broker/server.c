@@ -216,7 +216,7 @@ static enum err drain_store(struct server *server)
 			server->lookups--;
 			if (!task->err)
 				step_update(server, &task->message, task->known);
-		} else {
+		} else if (task->question != QUESTION_NONE) {
 			server->questions--;
 			admin_answer(server, task);
 		}

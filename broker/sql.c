@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -12,11 +13,46 @@ static const char *const texts[SQL_COUNT] = {
 #undef SQL
 };
 
+/* What the system said when SQLite last failed to write: to its log, or in a checkpoint to the
+ * database. */
+static int write_errno(struct store *store)
+{
+	int number = 0;
+	sqlite3_file *file = NULL;
+	sqlite3_file_control(store->db, "main",
+	                     store->in_checkpoint ? SQLITE_FCNTL_FILE_POINTER
+	                                          : SQLITE_FCNTL_JOURNAL_POINTER,
+	                     &file);
+	if (file && file->pMethods)
+		file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number);
+	return number;
+}
+
+/* A quota is a full disk to us, an I/O error to SQLite; descriptors come back like space. */
+static bool is_full(struct store *store)
+{
+	int number;
+	switch (sqlite3_extended_errcode(store->db)) {
+	case SQLITE_FULL: return true;
+	case SQLITE_IOERR_WRITE: return write_errno(store) == EDQUOT;
+	case SQLITE_CANTOPEN:
+		number = sqlite3_system_errno(store->db);
+		return number == ENOSPC || number == EDQUOT || number == EMFILE || number == ENFILE;
+	default: return false;
+	}
+}
+
 enum err sql_fail(struct store *store, const char *what)
 {
-	int code = sqlite3_errcode(store->db) & 0xff;
-	enum err err = code == SQLITE_FULL ? ERR_FULL : ERR_STORE;
+	if ((sqlite3_errcode(store->db) & 0xff) == SQLITE_BUSY)
+		return fail(ERR_IN_USE, "store '%s' is used by another process", store->path);
+	enum err err = is_full(store) ? ERR_FULL : ERR_STORE;
 	return fail(err, "store '%s': %s: %s", store->path, what, sqlite3_errmsg(store->db));
+}
+
+void sql_leave_log(struct store *store, bool leave)
+{
+	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave, NULL);
 }
 
 enum err sql_prepare_all(struct store *store)

@@ -3,28 +3,94 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
-enum err store_open(const char *folder, struct store **ret_store)
+/* For SQLite: the pages that its log has now. */
+static int count_log_pages(void *context, sqlite3 *db, const char *name, int pages)
+{
+	(void)db;
+	(void)name;
+	((struct store *)context)->log_pages = (size_t)pages;
+	return SQLITE_OK;
+}
+
+static enum err make_folder(const struct store *store, const char *name)
+{
+	scoped(free_text) char *path = text_format("%s/%s", store->folder, name);
+	return file_make_folder(path, 0755);
+}
+
+/* Log bytes are synced when their attempt is over. Until then the page cache holds them, and that
+ * ends with the machine's run: what the files of unfinished attempts say after another start of the
+ * machine is not to be believed, and the workers still have it all. */
+static enum err forget_open_logs(struct store *store)
+{
+	bool row;
+	enum err err;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_open_logs, "");
+	while (!(err = sql_step(store, found, &row)) && row)
+		if ((err = log_forget(store, sql_number(found, 0), (uint32_t)sql_number(found, 1))))
+			break;
+	sqlite3_reset(found);
+	/* Durably: a job can be final before its log has a byte again. */
+	store->log_synced = true;
+	return err ? err : log_sync_names(store);
+}
+
+/* Each start changes a row, also one that has nothing new to say: the first commit makes the
+ * database's log begin anew. On a full disk it waits for the next start, which does all this again.
+ */
+static enum err note_boot(struct store *store, const char *boot)
+{
+	bool row;
+	scoped(arena_finish) struct arena arena = { 0 };
+	sqlite3_stmt *found = sql_bind(store, SQL_load_boot, "");
+	enum err err = sql_step(store, found, &row);
+	const char *last = row ? sql_text(found, 0, &arena) : NULL;
+	sqlite3_reset(found);
+	bool is_same = boot && last && strcmp(boot, last) == 0;
+	if (!err && !is_same && !PLANTED(boot_ignored))
+		err = forget_open_logs(store);
+	if (err)
+		return err;
+	err = sql_run(store, sql_bind(store, SQL_save_boot, "s", boot ? boot : ""), 2);
+	return err == ERR_FULL ? OK : err;
+}
+
+/* What an earlier run left in the database's log may be in the page cache only, if that run ended
+ * because its log could not be synced: before anything is built on it, it is written again, to the
+ * database, and the log is begun anew. */
+static enum err open_all(struct store *store, const char *boot)
+{
+	enum err err;
+	if ((err = schema_open(store)) ||
+	    (err = PLANTED(lost_log_believed) ? OK : save_checkpoint(store)) ||
+	    (err = make_folder(store, "logs")) || (err = make_folder(store, "results")) ||
+	    (err = note_boot(store, boot)) || (err = file_sync_folder(store->folder)))
+		return err;
+	return PLANTED(parents_not_synced) ? OK : file_sync_parents(store->folder);
+}
+
+enum err store_open(const char *folder, const char *boot, struct store **ret_store)
 {
 	struct store *store = memory_new(1, sizeof *store);
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
-	scoped(free_text) char *logs = text_format("%s/logs", folder);
-	scoped(free_text) char *results = text_format("%s/results", folder);
-	enum err err = file_make_folder(logs, 0755);
-	if (!err)
-		err = file_make_folder(results, 0755);
-	if (!err)
-		err = schema_open(store);
+	store->checkpoint_pages = CHECKPOINT_PAGES;
+	store->log_names_new = true;
+	enum err err = open_all(store, boot);
 	if (err) {
+		store->broken = true; /* nothing was promised yet, and nothing more is done */
 		store_destroy(&store);
 		return err;
 	}
+	sqlite3_wal_hook(store->db, count_log_pages, store);
 	*ret_store = store;
 	return OK;
 }
@@ -139,37 +205,56 @@ static enum err answer(struct store *store, struct store_task *task)
 	case QUESTION_BUILDS: return read_builds(store, task);
 	case QUESTION_SHOW: return read_show(store, task);
 	case QUESTION_LOG: return read_log(store, task);
+	case QUESTION_NONE: break;
 	}
 	return OK;
 }
 
-static void write_left_over(struct store *store)
+static void give_back(struct store *store, zsock_t *pipe, struct store_task *task, enum err err)
 {
-	scoped(batch_destroy) struct batch *nothing = batch_new();
-	if (store->unwritten_count)
-		save_batch(store, nothing);
+	free(task->error); /* of an earlier try */
+	task->err = err;
+	task->error = err ? memory_copy_text(error_text()) : NULL;
+	store->broken |= err == ERR_STORE;
+	zmq_send(zsock_resolve(pipe), &task, sizeof task, 0);
+}
+
+/* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
+static void rest(struct store *store, zsock_t *pipe)
+{
+	zmq_pollitem_t item = { .socket = zsock_resolve(pipe), .events = ZMQ_POLLIN };
+	int wait_ms = 0;
+	while (zmq_poll(&item, 1, wait_ms) == 0) {
+		enum err err = save_rest(store, &wait_ms);
+		if (!err)
+			continue;
+		give_back(store, pipe, store_task_new(QUESTION_NONE), err);
+		return;
+	}
 }
 
 static void run_store(zsock_t *pipe, void *argument)
 {
 	struct store *store = argument;
 	zsock_signal(pipe, 0);
-	write_left_over(store);
 	for (;;) {
 		struct store_task *task = NULL;
+		if (!store->broken)
+			rest(store, pipe);
 		/* Pointers travel on this pipe only: both ends are ours. Anything else is the
 		 * actor's "$TERM". */
 		scoped(zmsg_destroy) zmsg_t *message = zmsg_recv(pipe);
 		if (!message)
-			return;
+			break;
 		scoped(zframe_destroy) zframe_t *frame = zmsg_pop(message);
 		if (!frame || zframe_size(frame) != sizeof task)
-			return;
+			break;
 		memcpy(&task, zframe_data(frame), sizeof task);
-		free(task->error); /* of an earlier try */
-		task->err = answer(store, task);
-		task->error = task->err ? memory_copy_text(error_text()) : NULL;
-		zmq_send(zsock_resolve(pipe), &task, sizeof task, 0);
+		give_back(store, pipe, task, store->broken ? ERR_STORE : answer(store, task));
+	}
+	if (!store->broken && save_everything(store)) {
+		store->broken = true;
+		log_at(LOG_LEVEL_ERROR, "at the end: %s", error_text());
 	}
 }
 
@@ -202,6 +287,8 @@ void store_destroy(struct store **store)
 		return;
 	struct store *gone = *store;
 	zactor_destroy(&gone->actor);
+	if (gone->broken && gone->db && !PLANTED(writes_after_error))
+		sql_leave_log(gone, true);
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
 	free(gone->unwritten);

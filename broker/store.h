@@ -14,8 +14,10 @@
 struct store;
 
 /* Open or create the store in a folder that this process has locked. Refuses a store that is
- * damaged, of a newer version, or gone although it was there: never a silent new one. */
-enum err store_open(const char *folder, struct store **ret_store);
+ * damaged, of a newer version, or gone although it was there: never a silent new one. `boot` names
+ * the run of the machine; in another one, or with NULL, log bytes of unfinished attempts are asked
+ * for again: a power cut may have taken them. */
+enum err store_open(const char *folder, const char *boot, struct store **ret_store);
 
 /* Put every unfinished row into a new core. Before store_start(). */
 enum err store_load(struct store *store, struct core *core, int64_t now_ms);
@@ -26,10 +28,11 @@ void store_start(struct store *store);
 /* The loop's end of the pipe: readable when an answer waits. */
 zsock_t *store_pipe(struct store *store);
 
-/* Stop the thread after what was handed in, close, free. */
+/* Stop the thread after what was handed in, close, free. After an error nothing is written. */
 void store_destroy(struct store **store);
 
 enum store_question {
+	QUESTION_NONE,  /* nobody asked: the store failed while it had nothing else to do */
 	QUESTION_BATCH, /* save and fill in a batch */
 	QUESTION_KNOWN, /* which commits of an update have a build on its ref */
 	QUESTION_QUEUE, /* admin methods of these names */

@@ -5,7 +5,15 @@
 
 #include <sqlite3.h>
 
-enum { STORE_VERSION = 1 };
+enum {
+	STORE_VERSION = 2,           /* of the tables: see migrations.c */
+	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
+	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
+	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
+	RESULTS_UNSYNCED_MAX = 1000, /* files that may wait for a time when nothing else is to do */
+	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
+	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
+};
 
 struct store {
 	char *folder;
@@ -13,9 +21,23 @@ struct store {
 	sqlite3 *db;
 	zactor_t *actor;
 	sqlite3_stmt **statements; /* prepared once, by number: see sql.c */
-	uint64_t *unwritten;       /* final jobs whose result file is not written yet */
+	bool broken;               /* met an error after which nothing is written */
+	size_t log_pages;          /* of the database's own log */
+	size_t checkpoint_pages;
+	bool in_checkpoint; /* the database itself is written */
+	bool log_synced;    /* in this batch: the names must be, too */
+	bool log_names_new; /* since they were synced last */
+
+	/* Final jobs whose result file is not known to be on disk, oldest first. The first `synced`
+	 * are, and their rows can go; then come those whose own folder and file are, then those
+	 * that are written. */
+	uint64_t *unwritten;
 	size_t unwritten_count, unwritten_capacity;
-	size_t written; /* of these, from the front, are written but not yet said so in the store */
+	size_t written, files_synced, synced;
+
+	uint64_t last_event;
+	int64_t audit_second; /* rows were written in */
+	int audit_rows;       /* how many */
 };
 
 /* ---- sql.c: statements and errors ---- */
@@ -39,19 +61,46 @@ enum err sql_run(struct store *store, sqlite3_stmt *bound, int rows);
 /* One row: OK with *ret_row true, or no more of them. */
 enum err sql_step(struct store *store, sqlite3_stmt *bound, bool *ret_row);
 
-/* Word an error of the connection: ERR_FULL for a full disk, else ERR_STORE. */
+/* Word an error of the connection: ERR_FULL for a full disk, ERR_IN_USE, else ERR_STORE. */
 enum err sql_fail(struct store *store, const char *what);
+
+/* Leave the database's log as it is when the connection closes? */
+void sql_leave_log(struct store *store, bool leave);
 
 /* Column values; texts are copied into the arena, NULL stays NULL. */
 uint64_t sql_number(sqlite3_stmt *row, int column);
 const char *sql_text(sqlite3_stmt *row, int column, struct arena *arena);
 enum outcome sql_outcome(sqlite3_stmt *row, int column);
 
-/* ---- schema.c ---- */
+/* ---- schema.c, migrations.c ---- */
 enum err schema_open(struct store *store);
+
+/* Bring the tables from a version (0: there are none) to ours. */
+enum err schema_migrate(struct store *store, int version);
 
 /* ---- save.c ---- */
 enum err save_batch(struct store *store, struct batch *batch);
+
+/* One piece of what waits until nothing else is to do. The next can be done after `ret_wait_ms`: 0
+ * at once, more when a disk is full, -1 when there is none. */
+enum err save_rest(struct store *store, int *ret_wait_ms);
+
+/* Bring the database up to date, so that its log is needed no more. */
+enum err save_checkpoint(struct store *store);
+
+/* All of it: the end, on purpose. */
+enum err save_everything(struct store *store);
+
+/* ---- fill.c: what leaves after a batch is filled in from the same rows ---- */
+enum err fill_item(struct store *store, struct batch *batch, struct batch_item *item);
+
+/* Time, number and names of an event, packed. */
+enum err fill_event(struct store *store, struct batch *batch, struct msg_event *event,
+                    struct bytes *ret_body);
+
+/* ---- audit.c ---- */
+/* Answer a result that did not pass the core's fence, and keep a row of one that contradicts. */
+enum err audit_late(struct store *store, struct batch *batch, struct batch_item *item);
 
 /* ---- read.c ---- */
 enum err read_known(struct store *store, struct store_task *task);
@@ -61,12 +110,28 @@ enum err read_show(struct store *store, struct store_task *task);
 enum err read_log(struct store *store, struct store_task *task);
 
 /* ---- logs.c: log files and result files ---- */
-enum err log_append(const struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
+enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
                     const struct bytes *bytes);
-enum err log_sync(const struct store *store, uint64_t job, uint32_t attempt);
+/* Nothing will be added: its bytes are durable then, and with log_sync_names() its name. */
+enum err log_sync(struct store *store, uint64_t job, uint32_t attempt);
+/* The names of all logs, when one was synced. */
+enum err log_sync_names(struct store *store);
+/* Its bytes are not to be trusted. */
+enum err log_forget(const struct store *store, uint64_t job, uint32_t attempt);
 uint64_t log_size(const struct store *store, uint64_t job, uint32_t attempt);
 enum err log_read(const struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
                   size_t size_max, struct arena *arena, struct bytes *ret_bytes);
+/* To where this version keeps them. */
+enum err log_move_all(struct store *store);
+
 /* The plain file of a verdict. */
-enum err result_write(const struct store *store, const char *commit, const char *name,
-                      const char *headline, uint64_t job, uint32_t attempt);
+struct result {
+	const char *commit, *name;
+	const char *headline;
+	uint64_t job;
+	uint32_t attempt;
+};
+enum err result_write(const struct store *store, const struct result *result);
+/* Its bytes, and its name; result_sync_names() for the names of the folders. */
+enum err result_sync(const struct store *store, const struct result *result);
+enum err result_sync_names(const struct store *store);

@@ -1,94 +1,12 @@
 /* The store with real SQLite in a real folder: what is saved is there after a restart, the state
  * graph is its law, and damage is never taken for a first start. */
-#include "base/file.h"
-#include "base/scoped.h"
-#include "broker/store_sqlite.h"
+#include "tests/broker/rows.h"
 
-#include <criterion/criterion.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 
-static char folder[64];
-
-static void start(void)
-{
-	snprintf(folder, sizeof folder, "/tmp/fettle-store-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
-}
-
-static void finish(void)
-{
-	cr_assert_eq(file_remove_tree(folder), OK);
-}
-
-TestSuite(store, .init = start, .fini = finish);
-
-static struct store *open_store(void)
-{
-	struct store *store = NULL;
-	cr_assert_eq(store_open(folder, &store), OK, "%s", error_text());
-	return store;
-}
-
-static struct core *load(struct store *store)
-{
-	struct core_settings settings = { 1000, 3, 9000, 1000 };
-	struct core *core = core_new(&settings);
-	cr_assert_eq(store_load(store, core, 5000), OK, "%s", error_text());
-	core_check(core);
-	return core;
-}
-
-static enum err save(struct store *store, const struct effect *effects, size_t count)
-{
-	scoped(batch_destroy) struct batch *batch = batch_new();
-	batch->wall_ms = 1700000000000;
-	for (size_t i = 0; i < count; i++)
-		batch_add(batch, &effects[i]);
-	return save_batch(store, batch);
-}
-
-static const char *const steps[] = { "make" };
-static const struct rec_spec spec = { .name = "unit", .steps = steps, .steps_count = 1 };
-static const struct rec_commit commit = { .commit = "1234567890123456789012345678901234567890",
-	                                  .author = "Ada",
-	                                  .subject = "a change" };
-
-#define ACCEPT                                                                                     \
-	{ .kind = EFFECT_SAVE_REF,                                                                 \
-	  .ref = { .repository = "r",                                                              \
-		   .url = "/r",                                                                    \
-		   .name = "refs/heads/main",                                                      \
-		   .mark = commit.commit } },                                                      \
-		{ .kind = EFFECT_SAVE_BUILD,                                                       \
-		  .build = 1,                                                                      \
-		  .accepted = {                                                                    \
-			  .repository = "r", .ref = "refs/heads/main", .commit = &commit } },      \
-	{                                                                                          \
-		.kind = EFFECT_SAVE_JOB, .build = 1, .job = 1, .queued = {                         \
-			.spec = &spec,                                                             \
-			.labels = ""                                                               \
-		}                                                                                  \
-	}
-#define LEASE(n)                                                                                   \
-	{                                                                                          \
-		.kind = EFFECT_SAVE_LEASE, .build = 1, .job = 1, .attempt = n, .lease = {          \
-			.worker = "w1",                                                            \
-			.session = "s"                                                             \
-		}                                                                                  \
-	}
-#define FINAL(n, how)                                                                              \
-	{                                                                                          \
-		.kind = EFFECT_SAVE_FINAL, .job = 1, .attempt = n, .final = {                      \
-			.outcome = OUTCOME_##how                                                   \
-		}                                                                                  \
-	}
-
-#define VERDICT(how)                                                                               \
-	{                                                                                          \
-		.kind = EFFECT_SAVE_VERDICT, .build = 1, .final = {.outcome = OUTCOME_##how }      \
-	}
+TestSuite(store, .init = rows_start, .fini = rows_finish);
 
 Test(store, what_was_saved_is_there_after_a_restart)
 {
@@ -98,12 +16,12 @@ Test(store, what_was_saved_is_there_after_a_restart)
 		                      .job = 1,
 		                      .attempt = 1,
 		                      .log = { .bytes = { "hello\n", 6 } } } };
-	struct store *store = open_store();
-	cr_assert_eq(save(store, effects, 5), OK, "%s", error_text());
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 5), OK, "%s", error_text());
 	store_destroy(&store);
 
-	store = open_store();
-	struct core *core = load(store);
+	store = rows_open();
+	struct core *core = rows_load(store);
 	scoped(arena_finish) struct arena arena = { 0 };
 	struct rec_status_result status = { 0 };
 	struct rec_marks_result marks;
@@ -112,7 +30,7 @@ Test(store, what_was_saved_is_there_after_a_restart)
 	cr_assert_eq(status.leased, 1);
 	cr_assert_eq(status.queued, 0);
 	cr_assert_eq(marks.marks_count, 1);
-	cr_assert_str_eq(marks.marks[0].commit, commit.commit);
+	cr_assert_str_eq(marks.marks[0].commit, rows_commit.commit);
 	cr_assert_eq(log_size(store, 1, 1), 6);
 	core_destroy(&core);
 	store_destroy(&store);
@@ -123,7 +41,7 @@ Test(store, an_offer_is_filled_in_from_the_rows)
 	struct effect effects[] = { ACCEPT,
 		                    LEASE(1),
 		                    { .kind = EFFECT_OFFER, .job = 1, .attempt = 1 } };
-	struct store *store = open_store();
+	struct store *store = rows_open();
 	scoped(batch_destroy) struct batch *batch = batch_new();
 	for (size_t i = 0; i < 5; i++)
 		batch_add(batch, &effects[i]);
@@ -133,7 +51,7 @@ Test(store, an_offer_is_filled_in_from_the_rows)
 	             OK);
 	cr_assert_eq(offer.type, MESSAGE_offer);
 	cr_assert_str_eq(offer.offer.url, "/r");
-	cr_assert_str_eq(offer.offer.commit, commit.commit);
+	cr_assert_str_eq(offer.offer.commit, rows_commit.commit);
 	cr_assert_str_eq(offer.offer.spec->steps[0], "make");
 	store_destroy(&store);
 }
@@ -142,9 +60,9 @@ Test(store, a_final_job_takes_no_second_verdict)
 {
 	struct effect first[] = { ACCEPT, LEASE(1), FINAL(1, passed) };
 	struct effect second[] = { FINAL(1, failed) };
-	struct store *store = open_store();
-	cr_assert_eq(save(store, first, 5), OK, "%s", error_text());
-	cr_assert_eq(save(store, second, 1), ERR_STORE);
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, first, 5), OK, "%s", error_text());
+	cr_assert_eq(rows_save(store, second, 1), ERR_STORE);
 	store_destroy(&store);
 }
 
@@ -152,18 +70,18 @@ Test(store, attempts_grow_by_one)
 {
 	struct effect accepted[] = { ACCEPT };
 	struct effect skipped[] = { LEASE(2) };
-	struct store *store = open_store();
-	cr_assert_eq(save(store, accepted, 3), OK, "%s", error_text());
-	cr_assert_eq(save(store, skipped, 1), ERR_STORE);
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, accepted, 3), OK, "%s", error_text());
+	cr_assert_eq(rows_save(store, skipped, 1), ERR_STORE);
 	store_destroy(&store);
 }
 
 Test(store, a_batch_is_kept_whole_or_not_at_all)
 {
 	struct effect effects[] = { ACCEPT, LEASE(2) };
-	struct store *store = open_store();
-	cr_assert_eq(save(store, effects, 4), ERR_STORE);
-	struct core *core = load(store);
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 4), ERR_STORE);
+	struct core *core = rows_load(store);
 	scoped(arena_finish) struct arena arena = { 0 };
 	struct rec_marks_result marks;
 	core_marks(core, &(struct rec_marks_params){ .repository = "r" }, &arena, &marks);
@@ -174,7 +92,8 @@ Test(store, a_batch_is_kept_whole_or_not_at_all)
 
 static void read_result(struct text *content)
 {
-	scoped(free_text) char *path = text_format("%s/results/%s/unit.txt", folder, commit.commit);
+	scoped(free_text) char *path =
+		text_format("%s/results/%s/unit.txt", rows_folder, rows_commit.commit);
 	cr_assert_eq(file_read(path, 1000, content), OK, "%s", error_text());
 }
 
@@ -187,9 +106,9 @@ Test(store, a_verdict_is_a_plain_file_too)
 		                      .attempt = 1,
 		                      .log = { .bytes = { "hello\n", 6 } } },
 		                    FINAL(1, passed) };
-	struct store *store = open_store();
+	struct store *store = rows_open();
 	scoped(text_finish) struct text content = { 0 };
-	cr_assert_eq(save(store, effects, 6), OK, "%s", error_text());
+	cr_assert_eq(rows_save(store, effects, 6), OK, "%s", error_text());
 	read_result(&content);
 	cr_assert_str_eq(content.data, "passed\nhello\n");
 	store_destroy(&store);
@@ -198,13 +117,13 @@ Test(store, a_verdict_is_a_plain_file_too)
 Test(store, a_result_file_that_a_crash_prevented_is_written_at_the_next_start)
 {
 	struct effect effects[] = { ACCEPT, LEASE(1), FINAL(1, failed), VERDICT(failed) };
-	struct store *store = open_store();
-	cr_assert_eq(save(store, effects, 6), OK, "%s", error_text());
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 6), OK, "%s", error_text());
 	store_destroy(&store); /* the store still counts the file as unwritten */
-	scoped(free_text) char *results = text_format("%s/results", folder);
+	scoped(free_text) char *results = text_format("%s/results", rows_folder);
 	cr_assert_eq(file_remove_tree(results), OK);
-	store = open_store();
-	struct core *core = load(store);
+	store = rows_open();
+	struct core *core = rows_load(store);
 	store_start(store);
 	store_destroy(&store); /* ends the thread after its first work */
 	core_destroy(&core);
@@ -215,7 +134,7 @@ Test(store, a_result_file_that_a_crash_prevented_is_written_at_the_next_start)
 
 Test(store, a_log_written_twice_is_the_same_log)
 {
-	struct store *store = open_store();
+	struct store *store = rows_open();
 	struct bytes bytes = { "hello\n", 6 };
 	cr_assert_eq(log_append(store, 1, 1, 0, &bytes), OK);
 	cr_assert_eq(log_append(store, 1, 1, 0, &bytes), OK);
@@ -223,45 +142,13 @@ Test(store, a_log_written_twice_is_the_same_log)
 	store_destroy(&store);
 }
 
-Test(store, a_newer_schema_is_refused_in_one_line)
-{
-	struct store *store = open_store();
-	cr_assert_eq(sqlite3_exec(store->db, "PRAGMA user_version = 99", NULL, NULL, NULL),
-	             SQLITE_OK);
-	store_destroy(&store);
-	cr_assert_eq(store_open(folder, &store), ERR_STORE);
-	cr_assert_not_null(strstr(error_text(), "was written by a newer fettle (version 99"));
-}
-
-Test(store, a_store_that_is_gone_is_not_a_first_start)
-{
-	struct store *store = open_store();
-	store_destroy(&store);
-	scoped(free_text) char *path = text_format("%s/fettle.db", folder);
-	cr_assert_eq(unlink(path), 0);
-	cr_assert_eq(store_open(folder, &store), ERR_STORE);
-	cr_assert_not_null(strstr(error_text(), "is gone or empty"));
-}
-
-Test(store, garbage_is_refused)
-{
-	struct store *store = open_store();
-	store_destroy(&store);
-	scoped(free_text) char *path = text_format("%s/fettle.db", folder);
-	char garbage[8192];
-	memset(garbage, 'x', sizeof garbage);
-	cr_assert_eq(file_write_durable(path, garbage, sizeof garbage), OK);
-	cr_assert_eq(store_open(folder, &store), ERR_STORE);
-	cr_assert_not_null(strstr(error_text(), "not a database"));
-}
-
 Test(store, a_start_that_was_killed_before_its_mark_is_made_good)
 {
-	struct store *store = open_store();
+	struct store *store = rows_open();
 	store_destroy(&store);
-	scoped(free_text) char *created = text_format("%s/store-created", folder);
+	scoped(free_text) char *created = text_format("%s/store-created", rows_folder);
 	cr_assert_eq(unlink(created), 0);
-	store = open_store();
+	store = rows_open();
 	store_destroy(&store);
 	cr_assert_eq(access(created, F_OK), 0);
 }
@@ -287,7 +174,7 @@ Test(store, a_batch_that_is_tried_again_on_a_full_disk_takes_no_more_memory)
 		  .job = 2,
 		  .queued = { .spec = &large, .labels = "" } },
 	};
-	struct store *store = open_store();
+	struct store *store = rows_open();
 	scoped(batch_destroy) struct batch *batch = batch_new();
 	for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
 		batch_add(batch, &effects[i]);
@@ -309,12 +196,15 @@ Test(store, a_batch_that_is_tried_again_on_a_full_disk_takes_no_more_memory)
 Test(store, no_statement_reads_a_whole_table)
 {
 	static const char *const allowed[] = { "SCAN CONSTANT ROW",
+		                               "SCAN 2 CONSTANT ROWS",
 		                               "SCAN (subquery",
 		                               "SCAN b USING INDEX builds_unfinished",
+		                               "SCAN b USING COVERING INDEX builds_unfinished",
 		                               "SCAN j USING INDEX jobs_unfinished",
+		                               "SCAN jobs USING INDEX jobs_unfinished",
 		                               "SCAN r",
 		                               "SCAN unwritten" };
-	struct store *store = open_store();
+	struct store *store = rows_open();
 	for (int i = 0; i < SQL_COUNT; i++) {
 		const char *sql = sqlite3_sql(store->statements[i]);
 		scoped(free_text) char *question = text_format("EXPLAIN QUERY PLAN %s", sql);
@@ -335,17 +225,151 @@ Test(store, no_statement_reads_a_whole_table)
 /* Whoever can connect can use up the descriptors: that ended the broker. */
 Test(store, without_a_free_descriptor_a_log_waits_like_on_a_full_disk)
 {
-	struct store *store = open_store();
+	struct store *store = rows_open();
 	struct bytes bytes = { "hello\n", 6 };
 	struct rlimit before, none;
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	none = before;
 	none.rlim_cur = 0;
-	cr_assert_eq(log_append(store, 1, 1, 0, &bytes), OK); /* makes its folder */
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	enum err err = log_append(store, 1, 2, 0, &bytes);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 	cr_assert_eq(err, ERR_FULL, "%s", error_text());
 	cr_assert_eq(log_append(store, 1, 2, 0, &bytes), OK);
+	store_destroy(&store);
+}
+
+static void save_log(struct store *store, uint64_t offset, const char *text)
+{
+	struct bytes bytes = { text, strlen(text) };
+	cr_assert_eq(log_append(store, 1, 1, offset, &bytes), OK, "%s", error_text());
+}
+
+/* Bytes of an attempt that is not over are in the page cache only. */
+Test(store, log_bytes_are_believed_in_the_same_run_of_the_machine_only)
+{
+	struct effect effects[] = { ACCEPT, LEASE(1) };
+	struct store *store = rows_open_in("monday");
+	cr_assert_eq(rows_save(store, effects, 4), OK, "%s", error_text());
+	save_log(store, 0, "hello\n");
+	store_destroy(&store);
+	store = rows_open_in("monday");
+	cr_assert_eq(log_size(store, 1, 1), 6);
+	store_destroy(&store);
+	store = rows_open_in("tuesday");
+	cr_assert_eq(log_size(store, 1, 1), 0);
+	save_log(store, 0, "hel");
+	store_destroy(&store);
+	store = rows_open_in("tuesday");
+	cr_assert_eq(log_size(store, 1, 1), 3);
+	store_destroy(&store);
+	store = rows_open_in(NULL);
+	cr_assert_eq(log_size(store, 1, 1), 0, "nobody knows which run this is");
+	store_destroy(&store);
+}
+
+Test(store, logs_of_attempts_that_are_over_outlive_the_run_of_the_machine)
+{
+	struct effect effects[] = { ACCEPT, LEASE(1) };
+	struct effect ends[] = { { .kind = EFFECT_SAVE_LEASE_END, .job = 1, .attempt = 1 },
+		                 LEASE(2) };
+	struct store *store = rows_open_in("monday");
+	cr_assert_eq(rows_save(store, effects, 4), OK, "%s", error_text());
+	save_log(store, 0, "hello\n");
+	cr_assert_eq(rows_save(store, ends, 2), OK, "%s", error_text());
+	store_destroy(&store);
+	store = rows_open_in("tuesday");
+	cr_assert_eq(log_size(store, 1, 1), 6);
+	store_destroy(&store);
+}
+
+/* A store put back from a backup hands out the same numbers again. */
+Test(store, a_log_begins_anew_with_its_first_byte)
+{
+	struct store *store = rows_open();
+	save_log(store, 0, "an older life\n");
+	save_log(store, 0, "hello\n");
+	cr_assert_eq(log_size(store, 1, 1), 6);
+	store_destroy(&store);
+}
+
+/* Its log could not be opened, and the file stayed without it for ever. */
+Test(store, without_a_free_descriptor_a_result_file_waits_for_its_log)
+{
+	struct effect effects[] = { ACCEPT, LEASE(1) }, final[] = { FINAL(1, passed) };
+	struct store *store = rows_open();
+	struct rlimit before, few;
+	int wait_ms = 0;
+	cr_assert_eq(rows_save(store, effects, 4), OK, "%s", error_text());
+	save_log(store, 0, "hello\n");
+	int next = dup(0); /* the result file gets this one, its log none */
+	close(next);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)next + 1;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	enum err err = rows_save(store, final, 1);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_assert_eq(err, OK, "%s", error_text());
+	cr_assert_eq(save_rest(store, &wait_ms), OK, "%s", error_text());
+	scoped(text_finish) struct text content = { 0 };
+	read_result(&content);
+	cr_assert_str_eq(content.data, "passed\nhello\n");
+	store_destroy(&store);
+}
+
+static void finish_jobs(struct store *store, uint64_t first, uint64_t count)
+{
+	struct rec_spec named = rows_spec;
+	for (uint64_t id = first; id < first + count; id++) {
+		scoped(free_text) char *name = text_format("job-%d", (int)id);
+		named.name = name;
+		struct effect effects[] = {
+			{ .kind = EFFECT_SAVE_JOB,
+			  .build = 1,
+			  .job = id,
+			  .queued = { .spec = &named, .labels = "" } },
+			{ .kind = EFFECT_SAVE_FINAL,
+			  .job = id,
+			  .final = { .outcome = OUTCOME_error } },
+		};
+		cr_assert_eq(rows_save(store, effects, 2), OK, "%s", error_text());
+	}
+}
+
+/* Without a pause they pile up; with each batch beyond the most, as many are synced as came. */
+Test(store, result_files_are_synced_also_when_there_is_never_a_pause)
+{
+	struct effect effects[] = { ACCEPT };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 3), OK, "%s", error_text());
+	finish_jobs(store, 2, RESULTS_UNSYNCED_MAX + 10);
+	cr_assert_eq(store->files_synced, 10);
+	cr_assert_eq(store->written - store->files_synced, RESULTS_UNSYNCED_MAX);
+	cr_assert_eq(save_everything(store), OK, "%s", error_text());
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 0);
+	store_destroy(&store);
+}
+
+/* The store's thread finds the disk broken while nobody asks it for anything. */
+Test(store, an_error_while_nothing_is_asked_ends_the_broker_too)
+{
+	struct effect effects[] = { ACCEPT, LEASE(1), FINAL(1, passed), VERDICT(passed) };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 6), OK, "%s", error_text());
+	scoped(free_text) char *results = text_format("%s/results", rows_folder);
+	scoped(free_text) char *aside = text_format("%s-aside", results);
+	cr_assert_eq(rename(results, aside), 0);
+	store_start(store);
+	zmq_pollitem_t item = { .socket = zsock_resolve(store_pipe(store)), .events = ZMQ_POLLIN };
+	cr_assert_eq(zmq_poll(&item, 1, 5000), 1);
+	struct store_task *task = store_answer(store);
+	cr_assert_eq(task->question, QUESTION_NONE);
+	cr_assert_eq(task->err, ERR_STORE);
+	store_task_destroy(&task);
+	cr_assert_eq(rename(aside, results), 0);
+	store_destroy(&store);
+	store = rows_open();
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 1, "nothing was written");
 	store_destroy(&store);
 }

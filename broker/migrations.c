@@ -1,0 +1,95 @@
+/* The tables, as the steps that lead to them: a new store takes all of them, one of an older fettle
+ * those that it lacks. Each is one transaction together with the version it leads to, so a step
+ * that was cut off is done again. What was released is never changed here: add a step. */
+#include "broker/store_sqlite.h"
+
+#include "base/plant.h"
+#include "base/scoped.h"
+
+static const char version_1[] =
+	"CREATE TABLE repositories("
+	"  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL) STRICT;"
+	"CREATE TABLE refs("
+	"  id INTEGER PRIMARY KEY, repository INTEGER NOT NULL REFERENCES repositories,"
+	"  name TEXT NOT NULL, mark TEXT NOT NULL CHECK(length(mark) = 40),"
+	"  rewound INTEGER NOT NULL CHECK(rewound IN (0, 1)), UNIQUE(repository, name)) STRICT;"
+	"CREATE TABLE builds("
+	"  id INTEGER PRIMARY KEY, ref INTEGER NOT NULL REFERENCES refs,"
+	"  commit_id TEXT NOT NULL CHECK(length(commit_id) = 40), run INTEGER NOT NULL CHECK(run > "
+	"0),"
+	"  tree TEXT, author TEXT, subject TEXT, committed_at INTEGER, accepted_at INTEGER NOT "
+	"NULL,"
+	"  outcome TEXT, finished_at INTEGER, CHECK((outcome IS NULL) = (finished_at IS NULL)),"
+	"  UNIQUE(commit_id, ref, run)) STRICT;"
+	"CREATE TABLE jobs("
+	"  id INTEGER PRIMARY KEY, build INTEGER NOT NULL REFERENCES builds, name TEXT NOT NULL,"
+	"  labels TEXT NOT NULL, spec BLOB NOT NULL,"
+	"  state TEXT NOT NULL CHECK(state IN ('queued', 'leased', 'final')),"
+	"  attempt INTEGER NOT NULL CHECK(attempt BETWEEN 0 AND 3),"
+	"  outcome TEXT CHECK(outcome IN ('passed', 'failed', 'error', 'timed_out', 'cancelled',"
+	"    'lost', 'skipped')),"
+	"  reason TEXT, exit_code INTEGER, duration_ms INTEGER, queued_at INTEGER NOT NULL,"
+	"  finished_at INTEGER, CHECK((state = 'final') = (outcome IS NOT NULL)),"
+	"  UNIQUE(build, name)) STRICT;"
+	"CREATE TABLE attempts("
+	"  job INTEGER NOT NULL REFERENCES jobs, attempt INTEGER NOT NULL CHECK(attempt BETWEEN 1 "
+	"AND 3),"
+	"  worker TEXT NOT NULL, session TEXT NOT NULL, offered_at INTEGER NOT NULL,"
+	"  ended_at INTEGER, end TEXT, PRIMARY KEY(job, attempt)) STRICT, WITHOUT ROWID;"
+	/* Final jobs whose plain result file may be missing. */
+	"CREATE TABLE unwritten(job INTEGER PRIMARY KEY REFERENCES jobs) STRICT;"
+	"CREATE INDEX builds_unfinished ON builds(id) WHERE outcome IS NULL;"
+	"CREATE INDEX jobs_unfinished ON jobs(id) WHERE state <> 'final';"
+	"CREATE TRIGGER a_final_job_never_changes BEFORE UPDATE ON jobs WHEN OLD.state = 'final'"
+	"  BEGIN SELECT RAISE(ABORT, 'a final job never changes'); END;"
+	"CREATE TRIGGER attempts_only_grow BEFORE UPDATE ON jobs WHEN NEW.attempt < OLD.attempt"
+	"  BEGIN SELECT RAISE(ABORT, 'attempts only grow'); END;";
+
+static const char version_2[] =
+	/* About the store itself: `boot`, the run of the machine in which it was used last;
+         * `starts` of brokers on it. */
+	"CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+	/* Who did what: results that did not count; the newest rows. */
+	"CREATE TABLE audit("
+	"  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, session TEXT,"
+	"  what TEXT NOT NULL, job INTEGER, attempt INTEGER, said TEXT, recorded TEXT) STRICT;";
+
+/* `after`: what files need, after the statements and before the step is kept. */
+static const struct step {
+	const char *sql;
+	enum err (*after)(struct store *store);
+} steps[STORE_VERSION] = {
+	{ version_1, NULL },
+	{ version_2, log_move_all },
+};
+
+static enum err run(struct store *store, const char *sql)
+{
+	if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return sql_fail(store, "create or convert");
+	return OK;
+}
+
+static enum err take(struct store *store, int version)
+{
+	const struct step *step = &steps[version];
+	enum err err = run(store, "BEGIN IMMEDIATE");
+	if (!err)
+		err = run(store, step->sql);
+	if (!err && step->after)
+		err = step->after(store);
+	if (err)
+		return err;
+	scoped(free_text) char *end =
+		text_format("PRAGMA user_version = %d; COMMIT",
+	                    PLANTED(migration_without_version) ? version : version + 1);
+	return run(store, end);
+}
+
+enum err schema_migrate(struct store *store, int version)
+{
+	enum err err = OK;
+	while (!err && version < STORE_VERSION)
+		err = take(store, version++);
+	return err;
+}

@@ -1,0 +1,61 @@
+/* A real store in a folder of its own, and the effects of one commit with one job. */
+#pragma once
+
+#include "base/file.h"
+#include "base/scoped.h"
+#include "broker/store_sqlite.h"
+
+#include <criterion/criterion.h>
+
+extern char rows_folder[64];
+
+/* For TestSuite: a new folder, and away with it. */
+void rows_start(void);
+void rows_finish(void);
+
+struct store *rows_open(void);
+/* As after another start of the machine. */
+struct store *rows_open_in(const char *boot);
+/* A core with the store's unfinished rows. */
+struct core *rows_load(struct store *store);
+enum err rows_save(struct store *store, const struct effect *effects, size_t count);
+/* The number that a query finds. */
+int64_t rows_count(struct store *store, const char *query);
+
+extern const struct rec_spec rows_spec;
+extern const struct rec_commit rows_commit;
+
+#define ACCEPT                                                                                     \
+	{ .kind = EFFECT_SAVE_REF,                                                                 \
+	  .ref = { .repository = "r",                                                              \
+		   .url = "/r",                                                                    \
+		   .name = "refs/heads/main",                                                      \
+		   .mark = rows_commit.commit } },                                                 \
+		{ .kind = EFFECT_SAVE_BUILD,                                                       \
+		  .build = 1,                                                                      \
+		  .accepted = {                                                                    \
+			  .repository = "r", .ref = "refs/heads/main", .commit = &rows_commit } }, \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_JOB, .build = 1, .job = 1, .queued = {                         \
+			.spec = &rows_spec,                                                        \
+			.labels = ""                                                               \
+		}                                                                                  \
+	}
+#define LEASE(n)                                                                                   \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_LEASE, .build = 1, .job = 1, .attempt = n, .lease = {          \
+			.worker = "w1",                                                            \
+			.session = "s"                                                             \
+		}                                                                                  \
+	}
+#define FINAL(n, how)                                                                              \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_FINAL, .job = 1, .attempt = n, .final = {                      \
+			.outcome = OUTCOME_##how                                                   \
+		}                                                                                  \
+	}
+
+#define VERDICT(how)                                                                               \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_VERDICT, .build = 1, .final = {.outcome = OUTCOME_##how }      \
+	}
