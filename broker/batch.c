@@ -93,6 +93,10 @@ void batch_add(struct batch *batch, const struct effect *effect)
 		item->effect.log.bytes.data =
 			arena_copy(arena, effect->log.bytes.data, effect->log.bytes.size);
 		break;
+	case EFFECT_LATE:
+		item->effect.late.worker = arena_copy_text(arena, effect->late.worker);
+		item->effect.late.session = arena_copy_text(arena, effect->late.session);
+		break;
 	case EFFECT_SEND: item->body = batch_pack(batch, &effect->message); break;
 	case EFFECT_PUBLISH: copy_event(arena, &item->effect.message.event); break;
 	case EFFECT_SAVE_ADOPTED:

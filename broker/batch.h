@@ -5,11 +5,17 @@
 #include "broker/core/effects.h"
 
 /* An effect whose pointers lie in the batch's arena. `body` is a packed message: of a send from the
- * start, of an offer or an event once the store has filled in what it knows. */
+ * start, of an offer, an event or the answer to a late result once the store has filled in what it
+ * knows. */
 struct batch_item {
 	struct effect effect;
 	struct bytes body;
 	bool to_admin; /* a send for the admin socket, not for a worker */
+
+	/* Of a late result: what is told about it, and logged; NULL when it is no news. */
+	struct msg_event *event;
+	struct bytes event_body;
+	bool unaudited; /* there were too many */
 };
 
 struct batch {

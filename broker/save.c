@@ -109,6 +109,7 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 		               sql_bind(store, SQL_save_verdict, "isi", (int64_t)e->build,
 		                        outcome_text(e->final.outcome), wall_ms),
 		               1);
+	case EFFECT_LATE: return audit_late(store, batch, item);
 	default: return OK;
 	}
 }

@@ -129,6 +129,19 @@ static void step(struct server *server, const struct event *event)
 	take_effects(server);
 }
 
+/* A result that did not count; operators see it when it is news. */
+static enum err release_late(struct server *server, const struct batch_item *item)
+{
+	if (item->event) {
+		log_event(item->event);
+		if (wire_send_packed(server->events, NULL, &item->event_body))
+			log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+	} else if (item->unaudited) {
+		server_note_refusal(server, "workers", "a result that does not count");
+	}
+	return wire_send_packed(server->workers, &item->effect.peer, &item->body);
+}
+
 /* Everything the batch saved is durable: now it may be told. */
 static void release(struct server *server, const struct batch *batch)
 {
@@ -139,6 +152,8 @@ static void release(struct server *server, const struct batch *batch)
 			log_event(&item->effect.message.event);
 			if (item->body.size)
 				err = wire_send_packed(server->events, NULL, &item->body);
+		} else if (item->effect.kind == EFFECT_LATE) {
+			err = release_late(server, item);
 		} else if (item->effect.kind == EFFECT_SEND || item->effect.kind == EFFECT_OFFER) {
 			err = wire_send_packed(item->to_admin ? server->admin : server->workers,
 			                       &item->effect.peer, &item->body);

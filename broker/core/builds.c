@@ -85,9 +85,8 @@ static void finish_build(struct core *core, struct build *build, struct effects 
 	struct effect *save = effects_add(out, EFFECT_SAVE_VERDICT);
 	save->build = build->id;
 	save->final.outcome = build->worst;
-	publish(core, out,
-	        &(struct msg_event){
-			.kind = "verdict", .build = build->id, .outcome = build->worst });
+	publish(out, &(struct msg_event){
+			     .kind = "verdict", .build = build->id, .outcome = build->worst });
 	DL_DELETE(build->ref->builds, build);
 	HASH_DEL(core->builds, build);
 	free(build);
@@ -104,15 +103,14 @@ void job_finish(struct core *core, struct job *job, const struct msg_result *res
 	save->final.exit_code = result->exit_code;
 	save->final.duration_ms = result->duration_ms;
 	save->reason = arena_copy_text(&out->arena, result->reason);
-	publish(core, out,
-	        &(struct msg_event){ .kind = "finished",
-	                             .build = build->id,
-	                             .job = job->id,
-	                             .attempt = job->attempt,
-	                             .worker = job->holder ? job->holder->name : NULL,
-	                             .outcome = result->outcome,
-	                             .reason = save->reason,
-	                             .duration_ms = result->duration_ms });
+	publish(out, &(struct msg_event){ .kind = "finished",
+	                                  .build = build->id,
+	                                  .job = job->id,
+	                                  .attempt = job->attempt,
+	                                  .worker = job->holder ? job->holder->name : NULL,
+	                                  .outcome = result->outcome,
+	                                  .reason = save->reason,
+	                                  .duration_ms = result->duration_ms });
 	if (job->lease)
 		lease_drop(core, job->lease);
 	else
@@ -163,7 +161,7 @@ static void add_commit(struct core *core, struct ref *ref, const struct rec_comm
 	save->accepted.repository = ref->repository->name;
 	save->accepted.ref = ref->name;
 	save->accepted.commit = commit;
-	publish(core, out, &(struct msg_event){ .kind = "accepted", .build = build->id });
+	publish(out, &(struct msg_event){ .kind = "accepted", .build = build->id });
 	core->accepted++;
 	if (commit->error && *commit->error) {
 		/* Reasons of jobs are shorter than texts. */

@@ -26,7 +26,7 @@ void core_destroy(struct core **core)
 	*core = NULL;
 }
 
-void publish(struct core *core, struct effects *out, const struct msg_event *event)
+void publish(struct effects *out, const struct msg_event *event)
 {
 	struct effect *effect = effects_add(out, EFFECT_PUBLISH);
 	effect->build = event->build;
@@ -34,7 +34,6 @@ void publish(struct core *core, struct effects *out, const struct msg_event *eve
 	effect->attempt = event->attempt;
 	effect->message.type = MESSAGE_event;
 	effect->message.event = *event;
-	effect->message.event.sequence = ++core->last_event;
 	/* The worker may be gone before the shell looks. */
 	effect->message.event.worker = arena_copy_text(&out->arena, event->worker);
 }

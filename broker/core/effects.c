@@ -40,6 +40,7 @@ static const char *const words[] = {
 	[EFFECT_SEND] = "send",
 	[EFFECT_OFFER] = "offer",
 	[EFFECT_PUBLISH] = "publish",
+	[EFFECT_LATE] = "late",
 	[EFFECT_SEND_NOW] = "send now",
 	[EFFECT_REFUSED] = "refused",
 };
@@ -70,6 +71,10 @@ void effect_print(const struct effect *effect, struct text *line)
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_VERDICT:
 		text_addf(line, " outcome=%s", outcome_text(effect->final.outcome));
+		break;
+	case EFFECT_LATE:
+		text_addf(line, " worker=%s outcome=%s", effect->late.worker,
+		          outcome_text(effect->late.outcome));
 		break;
 	case EFFECT_SEND:
 	case EFFECT_SEND_NOW:

@@ -20,6 +20,7 @@ enum effect_kind {
 	EFFECT_SEND,    /* a message */
 	EFFECT_OFFER,   /* an offer: the store knows what to run */
 	EFFECT_PUBLISH, /* an event: the store knows the names */
+	EFFECT_LATE,    /* a result that does not count: the store knows what does, and answers */
 
 	/* What needs no row: heartbeats and greetings pass a slow disk. */
 	EFFECT_SEND_NOW,
@@ -29,7 +30,7 @@ enum effect_kind {
 /* One effect. Pointers are good until the core's next step. */
 struct effect {
 	enum effect_kind kind;
-	struct peer peer; /* of sends and offers */
+	struct peer peer; /* of sends, offers and answers */
 	uint64_t build;   /* ids, where they apply */
 	uint64_t job;
 	uint32_t attempt;
@@ -58,6 +59,10 @@ struct effect {
 			uint32_t exit_code;
 			int64_t duration_ms;
 		} final;
+		struct {
+			const char *worker, *session;
+			enum outcome outcome;
+		} late;
 		struct message message; /* never owns memory */
 	};
 	const char *reason; /* of ends, finals, verdicts and refusals; may be NULL */

@@ -109,10 +109,9 @@ static void disconnect(struct core *core, struct worker *worker)
 
 void worker_leave(struct core *core, struct worker *worker, const char *reason, struct effects *out)
 {
-	publish(core, out,
-	        &(struct msg_event){ .kind = "left",
-	                             .worker = arena_copy_text(&out->arena, worker->name),
-	                             .reason = arena_copy_text(&out->arena, reason) });
+	publish(out, &(struct msg_event){ .kind = "left",
+	                                  .worker = arena_copy_text(&out->arena, worker->name),
+	                                  .reason = arena_copy_text(&out->arena, reason) });
 	disconnect(core, worker);
 	/* While leases end, jobs forget this worker; it must live until the last one did. */
 	worker->references++;
@@ -268,7 +267,7 @@ static void receive_hello(struct core *core, const struct event *event, struct w
 	welcome(core, worker, hello, out);
 	settle_forgotten(core, worker, hello, out);
 	if (!known)
-		publish(core, out, &(struct msg_event){ .kind = "joined", .worker = worker->name });
+		publish(out, &(struct msg_event){ .kind = "joined", .worker = worker->name });
 }
 
 static void set_credit(struct core *core, struct worker *worker, uint32_t slots)

@@ -100,12 +100,11 @@ void lease_grant(struct core *core, struct job *job, struct worker *worker, stru
 	save->lease.worker = worker->name;
 	save->lease.session = worker->session;
 	send_offer(job, out);
-	publish(core, out,
-	        &(struct msg_event){ .kind = "leased",
-	                             .build = job->build->id,
-	                             .job = job->id,
-	                             .attempt = job->attempt,
-	                             .worker = worker->name });
+	publish(out, &(struct msg_event){ .kind = "leased",
+	                                  .build = job->build->id,
+	                                  .job = job->id,
+	                                  .attempt = job->attempt,
+	                                  .worker = worker->name });
 }
 
 bool lease_is_unheard(const struct lease *lease, const char *session)
@@ -150,13 +149,12 @@ void lease_end(struct core *core, struct lease *lease, const char *reason, struc
 		           &(struct msg_result){ .outcome = OUTCOME_lost, .reason = text }, out);
 		return;
 	}
-	publish(core, out,
-	        &(struct msg_event){ .kind = "requeued",
-	                             .build = job->build->id,
-	                             .job = job->id,
-	                             .attempt = job->attempt,
-	                             .worker = job->holder->name,
-	                             .reason = save->reason });
+	publish(out, &(struct msg_event){ .kind = "requeued",
+	                                  .build = job->build->id,
+	                                  .job = job->id,
+	                                  .attempt = job->attempt,
+	                                  .worker = job->holder->name,
+	                                  .reason = save->reason });
 }
 
 /* The worker that was counted as lost last is back. */
@@ -220,7 +218,8 @@ static void send_log_ok(struct core *core, struct worker *worker, const struct j
 }
 
 /* A result counts while its attempt is the newest, even when the lease ended: nothing else was
- * granted since. With a full disk it is not answered, and the worker keeps it. */
+ * granted since. One that does not is the store's to answer: it knows jobs that are final. With a
+ * full disk it is not answered, and the worker keeps it. */
 void lease_result(struct core *core, struct worker *worker, const struct msg_result *result,
                   struct effects *out)
 {
@@ -228,7 +227,13 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 	if (core->store_full)
 		return;
 	if (!job) {
-		send_stale(core, worker, result->job, result->attempt, out);
+		struct effect *late = effects_add(out, EFFECT_LATE);
+		late->peer = worker->peer;
+		late->job = result->job;
+		late->attempt = result->attempt;
+		late->late.worker = worker->name;
+		late->late.session = worker->session;
+		late->late.outcome = result->outcome;
 		return;
 	}
 	if (result->outcome == OUTCOME_lost || result->outcome == OUTCOME_skipped) {

@@ -134,7 +134,7 @@ struct core {
 	int64_t patience_end_ms; /* fleet time before which no session ends for its silence */
 	bool store_full;
 	bool dispatch_due; /* a job or a slot became free */
-	uint64_t last_build, last_job, last_event, turn;
+	uint64_t last_build, last_job, turn;
 	uint64_t queued, leased;
 	uint64_t accepted, finished, lost_leases;
 
@@ -253,4 +253,4 @@ void fleet_finish(struct core *core);
 
 /* ---- core.c ---- */
 /* Say what was recorded; names are filled in by the store. */
-void publish(struct core *core, struct effects *out, const struct msg_event *event);
+void publish(struct effects *out, const struct msg_event *event);

@@ -106,7 +106,8 @@ Test(core, a_busy_worker_that_beats_keeps_its_job)
 	story_expect(&story, "");
 }
 
-Test(core, a_late_result_of_an_older_attempt_is_stale)
+/* Job 1 was lost by w1 and is with w2 now; w1 is back as "c". */
+static void hand_over(void)
 {
 	welcome("a", "w1", 1, NULL);
 	accept(0, 1);
@@ -115,12 +116,62 @@ Test(core, a_late_result_of_an_older_attempt_is_stale)
 	welcome("b", "w2", 1, NULL);
 	story_hello(&story, "c", "w1", 1, NULL);
 	text_clear(&story.lines);
+}
+
+/* The store knows what is recorded, and answers. */
+Test(core, a_late_result_of_an_older_attempt_does_not_count)
+{
+	hand_over();
 	story_result(&story, "c", 1, 1, OUTCOME_passed);
-	story_expect(&story, "send stale job=1 attempt=1 to c\n");
+	story_expect(&story, "late job=1 attempt=1 worker=w1 outcome=passed to c\n");
 	story_result(&story, "b", 1, 2, OUTCOME_failed);
 	story_expect(&story, "save final job=1 attempt=2 outcome=failed\n"
 	                     "save verdict build=1 outcome=failed\n"
 	                     "send result_ok job=1 attempt=2 to b\n");
+}
+
+Test(core, a_result_for_anothers_lease_does_not_count)
+{
+	hand_over();
+	story_result(&story, "c", 1, 2, OUTCOME_passed);
+	story_expect(&story, "late job=1 attempt=2 worker=w1 outcome=passed to c\n");
+}
+
+Test(core, a_result_of_a_job_that_never_existed_makes_none)
+{
+	welcome("a", "w1", 1, NULL);
+	story_result(&story, "a", 7, 1, OUTCOME_passed);
+	story_expect(&story, "late job=7 attempt=1 worker=w1 outcome=passed to a\n");
+}
+
+Test(core, a_second_result_of_a_final_job_changes_nothing)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	text_clear(&story.lines);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	story_result(&story, "a", 1, 1, OUTCOME_failed);
+	story_expect(&story, "late job=1 attempt=1 worker=w1 outcome=passed to a\n"
+	                     "late job=1 attempt=1 worker=w1 outcome=failed to a\n");
+}
+
+Test(core, a_log_of_an_older_attempt_is_stale)
+{
+	hand_over();
+	struct message log = { .type = MESSAGE_log,
+		               .log = { .job = 1, .attempt = 1, .bytes = { "hello\n", 6 } } };
+	story_receive(&story, "c", &log);
+	story_expect(&story, "send stale job=1 attempt=1 to c\n");
+}
+
+Test(core, with_a_full_disk_a_late_result_is_not_answered)
+{
+	hand_over();
+	core_step(story.core, &(struct event){ .kind = EVENT_STORE_FULL, .now_ms = story.now_ms },
+	          &story.effects);
+	story_result(&story, "c", 1, 1, OUTCOME_passed);
+	story_expect(&story, "");
 }
 
 Test(core, a_late_result_of_the_newest_attempt_counts)

@@ -125,6 +125,23 @@ static void fill_offer(struct sim *sim, struct batch *batch, struct batch_item *
 	item->body = batch_pack(batch, &offer);
 }
 
+/* The answer to a result that does not count: the first one again, when it says the same. */
+static void fill_late(struct sim *sim, struct batch *batch, struct batch_item *item)
+{
+	const struct effect *late = &item->effect;
+	const struct disk_job *job =
+		late->job <= sim->disk.last_job ? disk_job(sim, late->job) : NULL;
+	bool again = job && job->state == DISK_FINAL && job->attempt == late->attempt &&
+	             job->outcome == late->late.outcome &&
+	             strcmp(job->worker[job->attempt], late->late.worker) == 0;
+	struct message stale = { .type = MESSAGE_stale,
+		                 .stale = { .job = late->job, .attempt = late->attempt } };
+	struct message ok = { .type = MESSAGE_result_ok,
+		              .result_ok = { .job = late->job, .attempt = late->attempt } };
+	item->body = batch_pack(batch, again ? &ok : &stale);
+	sometimes(sim, again ? SOMETIMES_repeated_result : SOMETIMES_stale_result);
+}
+
 static void check_stale(struct sim *sim, const struct peer *peer, const struct msg_stale *stale)
 {
 	if (is_rogue(peer))
@@ -133,9 +150,6 @@ static void check_stale(struct sim *sim, const struct peer *peer, const struct m
 	SIM_CHECK(job->state == DISK_FINAL || job->attempt > stale->attempt,
 	          "job %llu: stale, but attempt %u is the newest", (unsigned long long)stale->job,
 	          stale->attempt);
-	sometimes(sim, job->state == DISK_FINAL && job->attempt == stale->attempt
-	                       ? SOMETIMES_repeated_result
-	                       : SOMETIMES_stale_result);
 }
 
 static void check_welcome(struct sim *sim, const struct msg_welcome *welcome)
@@ -231,7 +245,8 @@ static void check_event(struct sim *sim, const struct msg_event *event)
 
 static bool is_sent(const struct batch_item *item)
 {
-	return item->effect.kind == EFFECT_OFFER || item->effect.kind == EFFECT_SEND;
+	return item->effect.kind == EFFECT_OFFER || item->effect.kind == EFFECT_SEND ||
+	       item->effect.kind == EFFECT_LATE;
 }
 
 /* What is told is looked at where it stands among the rows: later ones of the same batch may have
@@ -249,6 +264,8 @@ static void store(struct sim *sim, struct batch *batch)
 			if (i == 0 || item[-1].effect.kind != EFFECT_SAVE_LEASE)
 				sometimes(sim, SOMETIMES_offer_repeated);
 		}
+		if (item->effect.kind == EFFECT_LATE)
+			fill_late(sim, batch, item);
 		if (is_sent(item) && item->to_admin)
 			check_marks(sim, observer_at(sim, peer), &item->body);
 		else if (is_sent(item))

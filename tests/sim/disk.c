@@ -258,6 +258,7 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SEND:
 	case EFFECT_OFFER:
 	case EFFECT_PUBLISH:
+	case EFFECT_LATE:
 	case EFFECT_SEND_NOW:
 	case EFFECT_REFUSED: break;
 	}
