@@ -93,7 +93,7 @@ def import_repositories(folder):
 
 
 def job_log(job, attempt=1):
-    return f"broker/logs/{job}/{attempt}.log"
+    return f"broker/logs/{job}.{attempt}.log"
 
 
 # The recorded jobs: 1 passed, 2 failed, 3 is lost, 4 passed after a restart of the broker, 5 and 6

@@ -50,7 +50,7 @@ class Recorded:
             self.of_job[attempt.job].append(attempt)
 
     def log_path(self, job, attempt):
-        return os.path.join(self.folder, "logs", str(job), f"{attempt}.log")
+        return os.path.join(self.folder, "logs", f"{job}.{attempt}.log")
 
     def log_size(self, job, attempt):
         try:

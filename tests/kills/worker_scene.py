@@ -133,7 +133,7 @@ class AwayPlay(RunPlay):
 
     def is_log_stored(self):
         """All that is written before the gate, and the agent knows."""
-        logs = glob.glob(self.scene.path("broker", "logs", "1", "*.log"))
+        logs = glob.glob(self.scene.path("broker", "logs", "1.*.log"))
         sizes = [os.path.getsize(log) for log in logs if b" line 2 of 2\n" in read(log)]
         said = self.scene.said("worker-w")
         return any(re.search(rf"log_ok job=1 attempt=\d offset={size}\n", said) for size in sizes)

@@ -38,6 +38,11 @@ DEATHS = [
 ]
 
 CATCHERS = {
+    "cuts": Catcher([f"{BUILD}/fettle-cuts-planted", "--cuts", "200"], r"cuts: FAILED \S+ "),
+    "cuts_errors": Catcher(
+        [f"{BUILD}/fettle-cuts-planted", "--cuts", "700", "--only", "eio"],
+        r"cuts: FAILED \S+ ",
+    ),
     "sim": Catcher([f"{BUILD}/fettle-sim-planted", "--seeds", "120"], r"sim: FAILED seed="),
     "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
     "supervisor": Catcher(
