@@ -303,5 +303,7 @@ enum err save_everything(struct store *store)
 		err = save_rest(store, &wait_ms);
 	if (!err && store->synced > 0)
 		err = save_batch(store, nothing);
-	return err ? err : save_checkpoint(store);
+	if (!err)
+		err = save_checkpoint(store);
+	return err == ERR_FULL ? OK : err; /* the next start does what is left */
 }
