@@ -271,7 +271,11 @@ class Scene:
             raise Failure(f"the player did not get done: {self.last_words('player')}")
 
     def check_history(self, **settings):
-        """By all that was said, shown and stored."""
+        """By all that was said, shown and stored, once those who trace are gone."""
+        try:
+            look_until(self.is_alone, "nothing else runs", LEFT_S)
+        except Failure:
+            pass  # the checker names it
         told = history.History(self.folder, **settings)
         complaints = told.check()
         if complaints:
