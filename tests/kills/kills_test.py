@@ -135,6 +135,14 @@ def run_points(points):
     return results
 
 
+def work_on(work, argument):
+    """What the pool runs; after a stop it would go on with the next."""
+    try:
+        return work(argument)
+    except SystemExit:
+        os._exit(1)
+
+
 # ---- in the process that hands out -------------------------------------------------------------
 
 
@@ -206,7 +214,7 @@ class Run:
             self.tallies = {name: Tally() for name in names}
             self.skip(name for name in names if SCENES[name].attaches)
             return {
-                self.pool.submit(list_points, name): name
+                self.pool.submit(work_on, list_points, name): name
                 for name, tally in self.tallies.items()
                 if not tally.skipped
             }
@@ -219,7 +227,7 @@ class Run:
         self.skip(name for name in by_scene if SCENES[name].attaches)
         for name, points in by_scene.items():
             for part in chunks(points if not self.tallies[name].skipped else []):
-                tasks[self.pool.submit(run_points, part)] = name
+                tasks[self.pool.submit(work_on, run_points, part)] = name
         return tasks
 
     def skip(self, names):
@@ -242,7 +250,7 @@ class Run:
         points, tally.left_out = result
         parts = list(chunks(sample(points, self.options.sample)))
         random.Random(1).shuffle(parts)
-        return {self.pool.submit(run_points, part): name for part in parts}
+        return {self.pool.submit(work_on, run_points, part): name for part in parts}
 
 
 def say(text):
