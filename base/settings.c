@@ -104,6 +104,11 @@ static enum err set_value(const struct setting *setting, void *target, const cha
 		if (text_to_count(value, field))
 			return OK;
 		return fail(ERR_USAGE, "%s%s needs a whole number, not '%s'", where, flag, value);
+	case SETTING_size:
+		if (text_to_size(value, field))
+			return OK;
+		return fail(ERR_USAGE, "%s%s needs a size such as 64K, 512M or 2G, not '%s'", where,
+		            flag, value);
 	case SETTING_duration:
 		if (text_to_duration(value, field))
 			return OK;

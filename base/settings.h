@@ -10,7 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum setting_kind { SETTING_text, SETTING_flag, SETTING_count, SETTING_duration, SETTING_list };
+enum setting_kind {
+	SETTING_text,
+	SETTING_flag,
+	SETTING_count,
+	SETTING_duration,
+	SETTING_size,
+	SETTING_list
+};
 
 struct setting {
 	const char *name; /* C name: "log_level" is --log-level, FETTLE_LOG_LEVEL, log-level = */
@@ -37,6 +44,7 @@ struct settings_table {
 #define SETTING_FIELD_text(name)                                      char *name;
 #define SETTING_FIELD_flag(name)                                      bool name;
 #define SETTING_FIELD_count(name)                                     int64_t name;
+#define SETTING_FIELD_size(name)                                      int64_t name;
 #define SETTING_FIELD_duration(name)                                  int64_t name##_ms;
 #define SETTING_FIELD_list(name)                                      struct text_list name;
 #define SETTING_FIELD(kind, name, letter, fallback, value_name, help) SETTING_FIELD_##kind(name)
@@ -44,6 +52,7 @@ struct settings_table {
 #define SETTING_NAME_text(name)     name
 #define SETTING_NAME_flag(name)     name
 #define SETTING_NAME_count(name)    name
+#define SETTING_NAME_size(name)     name
 #define SETTING_NAME_duration(name) name##_ms
 #define SETTING_NAME_list(name)     name
 /* One row of the table; `settings_struct` must be a typedef of the struct where it is used. */

@@ -275,14 +275,15 @@ const char *text_nearest(const char *word, const char *const *candidates, size_t
 	return nearest;
 }
 
-bool text_to_duration(const char *text, int64_t *ret_ms)
+struct unit {
+	const char *name;
+	double factor; /* 0: nothing but zero is written so */
+};
+
+/* A number and the name of its unit; false when it is neither, or over `most`. */
+static bool read_quantity(const char *text, const struct unit *units, size_t count, double most,
+                          int64_t *ret_value)
 {
-	static const struct {
-		const char *unit;
-		double ms;
-	} units[] = {
-		{ "ms", 1 }, { "s", 1000 }, { "m", 60e3 }, { "h", 3600e3 }, { "d", 86400e3 }
-	};
 	size_t digits = strspn(text, "0123456789.");
 	if (digits == 0 || digits > 15 || text[0] == '.')
 		return false;
@@ -290,17 +291,33 @@ bool text_to_duration(const char *text, int64_t *ret_ms)
 	double value = strtod(text, &end);
 	if (end != text + digits)
 		return false;
-	if (!*end && value == 0) {
-		*ret_ms = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(end, units[i].name) != 0)
+			continue;
+		if (value * units[i].factor > most || (units[i].factor == 0 && value != 0))
+			return false;
+		*ret_value = (int64_t)(value * units[i].factor + 0.5);
 		return true;
 	}
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-		if (strcmp(end, units[i].unit) == 0 && value * units[i].ms <= 366 * 86400e3) {
-			*ret_ms = (int64_t)(value * units[i].ms + 0.5);
-			return true;
-		}
-	}
 	return false;
+}
+
+bool text_to_duration(const char *text, int64_t *ret_ms)
+{
+	static const struct unit units[] = { { "", 0 },     { "ms", 1 },     { "s", 1000 },
+		                             { "m", 60e3 }, { "h", 3600e3 }, { "d", 86400e3 } };
+	return read_quantity(text, units, sizeof units / sizeof *units, 366 * 86400e3, ret_ms);
+}
+
+bool text_to_size(const char *text, int64_t *ret_bytes)
+{
+	static const struct unit units[] = { { "", 1 },
+		                             { "K", 1024 },
+		                             { "M", 1024.0 * 1024 },
+		                             { "G", 1024.0 * 1024 * 1024 },
+		                             { "T", 1024.0 * 1024 * 1024 * 1024 } };
+	return read_quantity(text, units, sizeof units / sizeof *units, 9007199254740992.0,
+	                     ret_bytes);
 }
 
 bool text_to_count(const char *text, int64_t *ret_count)

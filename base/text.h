@@ -65,6 +65,10 @@ const char *text_nearest(const char *word, const char *const *candidates, size_t
  * a year. */
 bool text_to_duration(const char *text, int64_t *ret_ms);
 
+/* "4096", "64K", "1.5M", "2G", "1T" as bytes, by powers of 1024; false when it is none of these or
+ * over 2^53. */
+bool text_to_size(const char *text, int64_t *ret_bytes);
+
 /* A whole number of at most 18 digits. */
 bool text_to_count(const char *text, int64_t *ret_count);
 

@@ -12,6 +12,7 @@
 #define MESSAGE_PROTOCOL "fettle/1"
 #define ID_MAX           INT64_MAX /* SQLite's largest rowid */
 #define TIME_MAX         INT64_MAX
+#define BYTES_MAX        INT64_MAX
 #define ZERO_COMMIT      "0000000000000000000000000000000000000000"
 
 enum {

@@ -133,6 +133,20 @@ static void duration_is(const char *text, int64_t wanted)
 	cr_assert_eq(ms, wanted, "'%s' is %lld", text, (long long)ms);
 }
 
+Test(text, sizes)
+{
+	static const char *const bad[] = { "",      "K",   "1k",    "1KB", "-1",
+		                           "1.2.3", ".5K", "9000T", "1 K" };
+	int64_t bytes = -1;
+	cr_assert(text_to_size("0", &bytes) && bytes == 0);
+	cr_assert(text_to_size("4096", &bytes) && bytes == 4096);
+	cr_assert(text_to_size("64K", &bytes) && bytes == 65536);
+	cr_assert(text_to_size("1.5M", &bytes) && bytes == 1572864);
+	cr_assert(text_to_size("2T", &bytes) && bytes == INT64_C(2199023255552));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		cr_assert(!text_to_size(bad[i], &bytes), "'%s'", bad[i]);
+}
+
 Test(text, durations)
 {
 	duration_is("0", 0);

@@ -118,6 +118,26 @@ Test(jobfile, a_byte_order_mark_is_fine)
 	cr_assert_str_eq(jobs[0].steps[0], "make");
 }
 
+Test(jobfile, limits_reports_and_artifacts)
+{
+	parse("steps: make\nsilence: 90s\nnetwork: false\ntests: out/*.xml\n"
+	      "artifacts: [dist/*, \"..data/a\"]\n"
+	      "limits: {processes: 200, memory: 1.5G, files: 512, disk: 64M}\n");
+	cr_assert_eq(jobs[0].silence_ms, 90000);
+	cr_assert(jobs[0].offline);
+	cr_assert_eq(jobs[0].tests_count, 1);
+	cr_assert_str_eq(jobs[0].tests[0], "out/*.xml");
+	cr_assert_eq(jobs[0].artifacts_count, 2);
+	cr_assert_str_eq(jobs[0].artifacts[1], "..data/a");
+	cr_assert_eq(jobs[0].processes, 200);
+	cr_assert_eq(jobs[0].memory, 1610612736);
+	cr_assert_eq(jobs[0].open_files, 512);
+	cr_assert_eq(jobs[0].disk, 67108864);
+	parse("jobs: {a: {steps: x, network: true}, b: {steps: x}}\n");
+	cr_assert(!jobs[0].offline && !jobs[1].offline);
+	cr_assert_eq(jobs[1].tests_count + jobs[1].artifacts_count, 0);
+}
+
 Test(jobfile, unknown_keys_name_the_nearest)
 {
 	refuse("env: {A: 1}\njobs:\n  unit:\n    step: make\n",
@@ -125,18 +145,17 @@ Test(jobfile, unknown_keys_name_the_nearest)
 	refuse("stepz: make\n", ".fettle.yaml:1:1: unknown key \"stepz\", did you mean \"steps\"?");
 	refuse("steps: x\nelephant: 1\n",
 	       ".fettle.yaml:2:1: unknown key \"elephant\"; a file has steps, env, timeout, "
-	       "labels, or jobs");
+	       "labels and more, or jobs");
 	refuse("jobs: {a: {elephant: 1}}\n",
-	       ".fettle.yaml:1:12: unknown key \"elephant\"; a job has steps, env, timeout and "
-	       "labels");
+	       ".fettle.yaml:1:12: unknown key \"elephant\"; a job has steps, env, timeout, "
+	       "labels and more");
 	refuse("steps: x\nmatrx: 1\n",
 	       ".fettle.yaml:2:1: unknown key \"matrx\", did you mean \"matrix\"?");
 }
 
 Test(jobfile, keys_of_the_complete_form_are_told_apart)
 {
-	static const char *const keys[] = { "matrix", "after",   "branches", "paths",
-		                            "tests",  "silence", "artifacts" };
+	static const char *const keys[] = { "matrix", "after", "branches", "paths", "priority" };
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		scoped(free_text) char *text = text_format("steps: x\n%s: 1\n", keys[i]);
 		scoped(free_text) char *why = text_format(
@@ -175,6 +194,27 @@ Test(jobfile, wrong_shapes_are_told)
 	refuse("steps: a\ntimeout: 0s\n",
 	       ".fettle.yaml:2:10: timeout must be a duration such as 90s, 10m or 2h");
 	refuse("steps: a\ntimeout: 8d\n", ".fettle.yaml:2:10: timeout is over 7 days");
+	refuse("steps: a\nsilence: 0\n",
+	       ".fettle.yaml:2:10: silence must be a duration such as 90s, 10m or 2h");
+	refuse("steps: a\nnetwork: maybe\n", ".fettle.yaml:2:10: network must be true or false");
+	refuse("steps: a\nlimits: 5\n",
+	       ".fettle.yaml:2:9: limits must be a map of processes, memory, files or disk");
+	refuse("steps: a\nlimits: {memory: lots}\n",
+	       ".fettle.yaml:2:18: memory must be a size such as 512M or 2G");
+	refuse("steps: a\nlimits: {processes: 0}\n",
+	       ".fettle.yaml:2:21: processes must be a number from 1 to 1000000");
+	refuse("steps: a\nlimits: {proceses: 9}\n",
+	       ".fettle.yaml:2:10: unknown key \"proceses\", did you mean \"processes\"?");
+	refuse("steps: a\nlimits: {elephants: 9}\n",
+	       ".fettle.yaml:2:10: unknown key \"elephants\"; limits are processes, memory, "
+	       "files and disk");
+	refuse("steps: a\ntests: []\n", ".fettle.yaml:2:8: tests is empty");
+	refuse("steps: a\ntests: out/../../x\n",
+	       ".fettle.yaml:2:8: tests: \"out/../../x\" does not stay in the checkout");
+	refuse("steps: a\nartifacts: [ok, /etc/x]\n",
+	       ".fettle.yaml:2:17: artifacts: \"/etc/x\" does not stay in the checkout");
+	refuse("steps: a\nartifacts: [..]\n",
+	       ".fettle.yaml:2:13: artifacts: \"..\" does not stay in the checkout");
 	refuse("- a\n", ".fettle.yaml:1:1: the file must be a map with steps or jobs");
 	refuse("jobs: [a]\n", ".fettle.yaml:1:7: jobs must be a map of names to jobs");
 	refuse("jobs: {a: b}\n", ".fettle.yaml:1:11: job \"a\" must be a map with steps");
