@@ -71,16 +71,23 @@ void jobs_add_restored(struct jobs *jobs, uint64_t job, uint32_t attempt)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
+/* The lowest that no living supervisor has. */
+static uint32_t free_slot(const struct jobs *jobs)
+{
+	uint32_t slot = 0;
+	for (size_t i = 0; i < jobs->count; i++) {
+		if (!jobs->items[i].pid || jobs->items[i].slot != slot)
+			continue;
+		slot++;
+		i = (size_t)-1; /* from the start */
+	}
+	return slot;
+}
+
 static enum err start_supervisor(struct jobs *jobs, struct job *job, int socket)
 {
 	const char *argv[SUPERVISOR_ARGS_SIZE];
-	char timeout_ms[32], grace_ms[32];
-	scoped(free_text) char *mirrors = text_format("%s/mirrors", jobs->settings->state);
-	snprintf(timeout_ms, sizeof timeout_ms, "%" PRId64, jobs->settings->job_timeout_ms);
-	snprintf(grace_ms, sizeof grace_ms, "%" PRId64, jobs->settings->kill_grace_ms);
-	struct supervisor_orders orders = { job->folder, mirrors, jobs->settings->name, timeout_ms,
-		                            grace_ms };
-	supervisor_args(jobs->program, &orders, argv);
+	supervisor_args(jobs->program, job->folder, argv);
 	struct process process = { .argv = argv,
 		                   .folder = job->folder,
 		                   .in = -1,
@@ -93,7 +100,15 @@ static enum err start_supervisor(struct jobs *jobs, struct job *job, int socket)
 
 static enum err start(struct jobs *jobs, struct job *job, const struct msg_offer *offer)
 {
-	enum err err = spool_begin(job->folder, offer);
+	const struct worker_settings *settings = jobs->settings;
+	scoped(free_text) char *mirrors = text_format("%s/mirrors", settings->state);
+	job->slot = free_slot(jobs);
+	struct rec_orders orders = { .worker = settings->name,
+		                     .mirrors = mirrors,
+		                     .slot = job->slot,
+		                     .timeout_ms = settings->job_timeout_ms,
+		                     .grace_ms = settings->kill_grace_ms };
+	enum err err = spool_begin(job->folder, offer, &orders);
 	if (err)
 		return err;
 	int sockets[2];

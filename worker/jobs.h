@@ -13,6 +13,7 @@ struct job {
 	uint64_t job;
 	uint32_t attempt;
 	char *folder;
+	uint32_t slot;  /* while its supervisor lives; no two share one */
 	pid_t pid;      /* supervisor; 0 once it is gone */
 	pid_t group;    /* of the job's processes; 0 while unknown */
 	int socket;     /* to the supervisor; -1 once it closed its end */

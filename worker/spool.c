@@ -51,16 +51,34 @@ static enum err write_quickly(const char *path, const struct text *body)
 	return OK;
 }
 
-enum err spool_begin(const char *folder, const struct msg_offer *offer)
+static enum err write_part(const char *folder, const char *file, const struct text *body)
 {
-	enum err err;
-	if ((err = file_remove_tree(folder)) || (err = file_make_folder(folder, 0700)))
-		return err;
-	scoped(text_finish) struct text body = { 0 };
-	scoped(free_text) char *path = text_format("%s/offer", folder);
+	scoped(free_text) char *path = text_format("%s/%s", folder, file);
+	return write_quickly(path, body); /* without a result it is worth nothing */
+}
+
+enum err spool_begin(const char *folder, const struct msg_offer *offer,
+                     const struct rec_orders *orders)
+{
+	scoped(text_finish) struct text offered = { 0 }, ordered = { 0 };
 	struct message message = { .type = MESSAGE_offer, .offer = *offer };
-	message_pack(&message, &body);
-	return write_quickly(path, &body); /* without a result it is worth nothing */
+	enum err err;
+	message_pack(&message, &offered);
+	record_pack(RECORD_orders, orders, &ordered);
+	if ((err = file_remove_tree(folder)) || (err = file_make_folder(folder, 0700)) ||
+	    (err = write_part(folder, "orders", &ordered)))
+		return err;
+	return write_part(folder, "offer", &offered);
+}
+
+enum err spool_read_orders(const char *folder, struct arena *arena, struct rec_orders *ret_orders)
+{
+	scoped(text_finish) struct text body = { 0 };
+	scoped(free_text) char *path = text_format("%s/orders", folder);
+	enum err err = file_read(path, MESSAGE_SIZE_MAX, &body);
+	if (!err && (err = record_unpack(RECORD_orders, body.data, body.size, arena, ret_orders)))
+		return fail(ERR_MALFORMED, "'%s': %s", path, error_text());
+	return err;
 }
 
 enum err spool_read(const char *folder, const char *file, enum message_type type,

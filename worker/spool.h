@@ -1,5 +1,5 @@
-/* The folder of an attempt: `offer`, `log`, and at the end `result`. It is the worker's only memory
- * of a job, and stays until the broker has the result. */
+/* The folder of an attempt: `offer`, `orders`, `log`, and at the end `result`. It is the worker's
+ * only memory of a job, and stays until the broker has the result. */
 #pragma once
 
 #include "proto/message.h"
@@ -7,8 +7,12 @@
 /* <state>/jobs/<job>.<attempt>; the caller frees it. */
 char *spool_folder(const char *state, uint64_t job, uint32_t attempt);
 
-/* Make the folder of an offer anew, with the offer in it. */
-enum err spool_begin(const char *folder, const struct msg_offer *offer);
+/* Make the folder of an offer anew, with the offer and the orders for its supervisor in it. */
+enum err spool_begin(const char *folder, const struct msg_offer *offer,
+                     const struct rec_orders *orders);
+
+/* The orders in a folder; texts live in the arena. */
+enum err spool_read_orders(const char *folder, struct arena *arena, struct rec_orders *ret_orders);
 
 /* Mark the folder as in use by this process, until the descriptor is closed. */
 enum err spool_hold(const char *folder, int *ret_fd);

@@ -23,8 +23,10 @@
 enum { AGENT_FD = 3, STEP_LINE_SIZE = 200, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
 
 struct supervisor {
-	struct supervisor_orders orders;
+	const char *folder; /* of the attempt */
+	struct rec_orders orders;
 	struct message offer;
+	struct arena arena; /* of the orders */
 	struct run run;
 	int lock; /* on the folder, for an agent that starts while we end */
 	int64_t started_ms;
@@ -33,13 +35,10 @@ struct supervisor {
 	char reason[REASON_SIZE + 1];
 };
 
-void supervisor_args(const char *program, const struct supervisor_orders *orders,
+void supervisor_args(const char *program, const char *folder,
                      const char *ret_argv[SUPERVISOR_ARGS_SIZE])
 {
-	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program,          SUPERVISOR_FLAG,
-		                                         orders->folder,   orders->mirrors,
-		                                         orders->worker,   orders->timeout_ms,
-		                                         orders->grace_ms, NULL };
+	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program, SUPERVISOR_FLAG, folder, NULL };
 	memcpy(ret_argv, argv, sizeof argv);
 }
 
@@ -76,8 +75,8 @@ static void make_env(const struct supervisor *supervisor, struct text_list *env)
 {
 	const struct msg_offer *offer = &supervisor->offer.offer;
 	const char *path = getenv("PATH"), *language = getenv("LANG");
-	scoped(free_text) char *home = text_format("%s/home", supervisor->orders.folder);
-	scoped(free_text) char *tmp = text_format("%s/tmp", supervisor->orders.folder);
+	scoped(free_text) char *home = text_format("%s/home", supervisor->folder);
+	scoped(free_text) char *tmp = text_format("%s/tmp", supervisor->folder);
 	set_env(env, "PATH", path ? path : "/usr/local/bin:/usr/bin:/bin");
 	set_env(env, "LANG", language ? language : "C.UTF-8");
 	set_env(env, "HOME", home);
@@ -189,7 +188,7 @@ static void run_steps(struct supervisor *supervisor)
 {
 	const struct rec_spec *spec = supervisor->offer.offer.spec;
 	scoped(text_list_finish) struct text_list env = { 0 };
-	scoped(free_text) char *work = text_format("%s/work", supervisor->orders.folder);
+	scoped(free_text) char *work = text_format("%s/work", supervisor->folder);
 	make_env(supervisor, &env);
 	for (size_t i = 0; i < spec->steps_count; i++) {
 		char line[STEP_LINE_SIZE];
@@ -222,7 +221,7 @@ static void run_job(struct supervisor *supervisor)
 	struct checkout checkout = {
 		.offer = &supervisor->offer.offer,
 		.mirrors = supervisor->orders.mirrors,
-		.folder = supervisor->orders.folder,
+		.folder = supervisor->folder,
 	};
 	enum err err = checkout_commit(&checkout, &supervisor->run);
 	if (err == OK)
@@ -248,7 +247,7 @@ static void close_log(struct supervisor *supervisor)
 static int deliver(struct supervisor *supervisor)
 {
 	struct msg_result *result = &supervisor->result;
-	const char *folder = supervisor->orders.folder;
+	const char *folder = supervisor->folder;
 	result->job = supervisor->offer.offer.job;
 	result->attempt = supervisor->offer.offer.attempt;
 	result->duration_ms = clock_mono_ms() - supervisor->started_ms;
@@ -266,15 +265,12 @@ static int deliver(struct supervisor *supervisor)
 static enum err prepare(struct supervisor *supervisor)
 {
 	static const char *const folders[] = { "home", "tmp" };
-	const char *folder = supervisor->orders.folder;
-	const struct supervisor_orders *orders = &supervisor->orders;
-	int64_t grace_ms;
-	if (!text_to_count(orders->timeout_ms, &supervisor->timeout_ms) ||
-	    !text_to_count(orders->grace_ms, &grace_ms))
-		return fail(ERR_USAGE, SUPERVISOR_FLAG ": not for people");
+	const char *folder = supervisor->folder;
+	const struct rec_orders *orders = &supervisor->orders;
 	enum err err;
 	if ((err = spool_hold(folder, &supervisor->lock)) ||
-	    (err = spool_read(folder, "offer", MESSAGE_offer, &supervisor->offer)))
+	    (err = spool_read(folder, "offer", MESSAGE_offer, &supervisor->offer)) ||
+	    (err = spool_read_orders(folder, &supervisor->arena, &supervisor->orders)))
 		return err;
 	for (size_t i = 0; i < 2; i++) {
 		scoped(free_text) char *path = text_format("%s/%s", folder, folders[i]);
@@ -284,9 +280,10 @@ static enum err prepare(struct supervisor *supervisor)
 	scoped(free_text) char *log = text_format("%s/log", folder);
 	if ((err = run_init(&supervisor->run, AGENT_FD, log)))
 		return err;
-	if (supervisor->offer.offer.spec->timeout_ms > 0)
-		supervisor->timeout_ms = supervisor->offer.offer.spec->timeout_ms;
-	supervisor->run.grace_ms = grace_ms;
+	supervisor->timeout_ms = supervisor->offer.offer.spec->timeout_ms;
+	if (!supervisor->timeout_ms)
+		supervisor->timeout_ms = orders->timeout_ms;
+	supervisor->run.grace_ms = orders->grace_ms;
 	supervisor->run.deadline_ms = supervisor->started_ms + supervisor->timeout_ms;
 	return OK;
 }
@@ -300,7 +297,7 @@ static int supervise(struct supervisor *supervisor)
 		close_log(supervisor);
 		exit_code = deliver(supervisor);
 	}
-	spool_remove_work(supervisor->orders.folder);
+	spool_remove_work(supervisor->folder);
 	return exit_code;
 }
 
@@ -322,8 +319,7 @@ int supervisor_main(int argc, char *const *argv)
 	supervisor.run = (struct run){ .signals = -1, .output = { -1, -1 }, .log.fd = -1 };
 	enum err err = fail(ERR_USAGE, SUPERVISOR_FLAG ": not for people");
 	if (argc == SUPERVISOR_ARGC) {
-		supervisor.orders =
-			(struct supervisor_orders){ argv[2], argv[3], argv[4], argv[5], argv[6] };
+		supervisor.folder = argv[2];
 		err = prepare(&supervisor);
 	}
 	int exit_code = err ? error_exit_code(err) : supervise(&supervisor);
@@ -331,6 +327,7 @@ int supervisor_main(int argc, char *const *argv)
 		log_at(LOG_LEVEL_ERROR, "supervisor failed reason=\"%s\"", error_text());
 	run_finish(&supervisor.run);
 	message_finish(&supervisor.offer);
+	arena_finish(&supervisor.arena);
 	close_fd(&supervisor.lock);
 	return exit_code;
 }

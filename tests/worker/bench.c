@@ -101,12 +101,10 @@ struct msg_offer bench_offer(const struct bench *bench, const char *const *steps
 }
 
 /* On one end of a socket pair; the other is the bench's. */
-static void start_on(struct bench *bench, int socket, const char *grace_ms)
+static void start_on(struct bench *bench, int socket)
 {
 	const char *argv[SUPERVISOR_ARGS_SIZE];
-	scoped(free_text) char *mirrors = text_format("%s/mirrors", bench->state);
-	struct supervisor_orders orders = { bench->folder, mirrors, "w1", "20000", grace_ms };
-	supervisor_args(WORKER_PROGRAM, &orders, argv);
+	supervisor_args(WORKER_PROGRAM, bench->folder, argv);
 	struct process process = {
 		.argv = argv, .in = -1, .out = -1, .err = 2, .keep = socket, .new_session = true
 	};
@@ -122,12 +120,16 @@ static void open_socket(struct bench *bench, int *ret_other)
 	*ret_other = sockets[1];
 }
 
-void bench_start(struct bench *bench, const struct msg_offer *offer, const char *grace_ms)
+void bench_start(struct bench *bench, const struct msg_offer *offer, int64_t grace_ms)
 {
 	int other;
-	cr_assert_eq(spool_begin(bench->folder, offer), OK, "%s", error_text());
+	scoped(free_text) char *mirrors = text_format("%s/mirrors", bench->state);
+	struct rec_orders orders = {
+		.worker = "w1", .mirrors = mirrors, .timeout_ms = 20000, .grace_ms = grace_ms
+	};
+	cr_assert_eq(spool_begin(bench->folder, offer, &orders), OK, "%s", error_text());
 	open_socket(bench, &other);
-	start_on(bench, other, grace_ms);
+	start_on(bench, other);
 }
 
 int bench_start_orphan(struct bench *bench)
@@ -135,7 +137,7 @@ int bench_start_orphan(struct bench *bench)
 	int other;
 	open_socket(bench, &other);
 	close_fd(&bench->socket);
-	start_on(bench, other, "500");
+	start_on(bench, other);
 	int status = process_wait(bench->pid);
 	bench->pid = 0;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -174,7 +176,7 @@ struct message bench_result(const struct bench *bench)
 
 struct message bench_run(struct bench *bench, const struct msg_offer *offer)
 {
-	bench_start(bench, offer, "500");
+	bench_start(bench, offer, 500);
 	cr_expect_eq(bench_wait(bench), 0);
 	return bench_result(bench);
 }

@@ -25,7 +25,7 @@ struct msg_offer bench_offer(const struct bench *bench, const char *const *steps
                              struct rec_spec *ret_spec);
 
 /* Start a supervisor as an agent does, in the folder of job 1, attempt 1. */
-void bench_start(struct bench *bench, const struct msg_offer *offer, const char *grace_ms);
+void bench_start(struct bench *bench, const struct msg_offer *offer, int64_t grace_ms);
 
 /* Start one whose agent died meanwhile, and whose folder the next agent cleared; its exit code. */
 int bench_start_orphan(struct bench *bench);

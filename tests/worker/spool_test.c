@@ -36,7 +36,8 @@ static char *make_attempt(uint64_t job, bool finished)
 	struct msg_offer offer = bench_offer(&bench, NULL, 0, &spec);
 	char *folder = spool_folder(bench.state, job, 1);
 	offer.job = job;
-	cr_assert_eq(spool_begin(folder, &offer), OK);
+	const struct rec_orders orders = { .worker = "w", .mirrors = "/m" };
+	cr_assert_eq(spool_begin(folder, &offer, &orders), OK);
 	scoped(free_text) char *log = text_format("%s/log", folder);
 	scoped(free_text) char *work = text_format("%s/work", folder);
 	cr_assert_eq(file_write_durable(log, "log\n", 4), OK);

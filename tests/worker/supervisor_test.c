@@ -314,7 +314,7 @@ Test(supervisor, a_unittest_job_that_ran_tests_is_judged_by_its_exit)
 Test(supervisor, a_cancelled_job_ends_with_the_reason)
 {
 	struct msg_offer offer = offer_of("sleep 1000 & echo \"sleeps $!\"; wait");
-	bench_start(&bench, &offer, "500");
+	bench_start(&bench, &offer, 500);
 	bench_wait_for_log(&bench, "\nsleeps ");
 	cr_assert_eq(send(bench.socket, "Cnot wanted", 11, 0), 11);
 	cr_expect_eq(bench_wait(&bench), 0);
@@ -327,7 +327,7 @@ Test(supervisor, a_cancelled_job_ends_with_the_reason)
 Test(supervisor, its_sudden_death_ends_what_the_steps_started)
 {
 	struct msg_offer offer = offer_of("(trap '' TERM; sleep 1000) & echo \"sleeps $!\"; wait");
-	bench_start(&bench, &offer, "500");
+	bench_start(&bench, &offer, 500);
 	bench_wait_for_log(&bench, "\nsleeps ");
 	kill(bench.pid, SIGKILL);
 	cr_expect_eq(bench_wait(&bench), 128 + SIGKILL);
@@ -337,7 +337,7 @@ Test(supervisor, its_sudden_death_ends_what_the_steps_started)
 Test(supervisor, without_its_agent_it_ends_the_job_and_leaves_no_result)
 {
 	struct msg_offer offer = offer_of("sleep 1000 & echo \"sleeps $!\"; wait");
-	bench_start(&bench, &offer, "500");
+	bench_start(&bench, &offer, 500);
 	bench_wait_for_log(&bench, "\nsleeps ");
 	shutdown(bench.socket, SHUT_RDWR);
 	bench_wait(&bench);
