@@ -1,7 +1,9 @@
-/* fettle log: the bytes of a job's log as they are, followed through its attempts when asked. */
+/* fettle log: the bytes of a job's log, followed through its attempts when asked. A file gets them
+ * as they are, a terminal what is fit for it. */
 #include "base/scoped.h"
 #include "cli/cli.h"
 #include "cli/json.h"
+#include "cli/log_view.h"
 #include "cli/output.h"
 #include "cli/show.h"
 #include "proto/wire.h"
@@ -20,6 +22,7 @@ struct reading {
 	bool follow;
 	bool away_said;
 	struct json json;
+	struct log_view view;
 };
 
 /* A character that was cut by the end of a part is asked for again with the next one. */
@@ -68,18 +71,34 @@ static size_t write_json(struct reading *reading, const struct rec_log_result *p
 	return size;
 }
 
+static enum err write_text(struct reading *reading, const struct bytes *bytes, bool last)
+{
+	scoped(text_finish) struct text shown = { 0 };
+	const char *data = bytes->data;
+	size_t size = bytes->size;
+	if (output_is_terminal()) {
+		log_view_add(&reading->view, data, size, &shown);
+		if (last)
+			log_view_end(&reading->view, &shown);
+		data = shown.data;
+		size = shown.size;
+	}
+	if (fwrite(data, 1, size, stdout) != size || fflush(stdout) != 0)
+		return fail(ERR_SYSTEM, "stdout: %s", strerror(errno));
+	return OK;
+}
+
 static enum err write_part(struct session *session, struct reading *reading,
                            const struct rec_log_result *part, bool last)
 {
 	size_t size = part->bytes.size;
-	if (session->options->json) {
-		if (size > 0 || last)
-			size = write_json(reading, part);
-	} else if (fwrite(part->bytes.data, 1, size, stdout) != size || fflush(stdout) != 0) {
-		return fail(ERR_SYSTEM, "stdout: %s", strerror(errno));
-	}
+	enum err err = OK;
+	if (!session->options->json)
+		err = write_text(reading, &part->bytes, last);
+	else if (size > 0 || last)
+		size = write_json(reading, part);
 	reading->offset = part->offset + size;
-	return OK;
+	return err;
 }
 
 static enum err ask(struct session *session, uint64_t job, uint32_t attempt, uint64_t offset,
@@ -163,7 +182,8 @@ static enum err read_log(struct session *session, const struct rec_job_row *job,
 		                   .name = name,
 		                   .attempt = (uint32_t)session->options->attempt,
 		                   .follow = session->options->follow,
-		                   .json = json_start(stdout) };
+		                   .json = json_start(stdout),
+		                   .view.colour = output_is_coloured() };
 	enum err err = OK;
 	if (head)
 		fprintf(stderr, "==> %s\n", name);

@@ -29,6 +29,11 @@ bool output_is_terminal(void)
 	return output.terminal;
 }
 
+bool output_is_coloured(void)
+{
+	return output.colour;
+}
+
 static void add_one_line(struct text *line, const char *text)
 {
 	size_t start = line->size;

@@ -14,6 +14,9 @@ void output_start(void);
 /* True when stdout is a terminal. */
 bool output_is_terminal(void);
 
+/* True when it may be coloured. */
+bool output_is_coloured(void);
+
 /* Append `text` so that a terminal shows it on one line, in `tint`. */
 void output_add(struct text *line, enum tint tint, const char *text);
 
