@@ -206,7 +206,8 @@ static void free_items(zmq_pollitem_t **items)
 /* One turn: everything that is there is handled before any deadline is looked at. */
 static void turn(struct agent *agent)
 {
-	scoped(free_items) zmq_pollitem_t *items = memory_new(agent->jobs.count + 2, sizeof *items);
+	scoped(free_items) zmq_pollitem_t *items =
+		memory_new(2 * agent->jobs.count + 2, sizeof *items);
 	size_t count = jobs_poll_items(&agent->jobs, items);
 	items[count++] = (zmq_pollitem_t){ .fd = agent->signals, .events = ZMQ_POLLIN };
 	zmq_pollitem_t *socket = &items[count];
@@ -231,6 +232,27 @@ static void turn(struct agent *agent)
 
 /* ---- start --------------------------------------------------------------------------------- */
 
+static bool adopt(void *user, uint64_t job, uint32_t attempt)
+{
+	struct agent *agent = user;
+	switch (PLANTED(adopt_nobody) ? ADOPTION_NOBODY : jobs_adopt(&agent->jobs, job, attempt)) {
+	case ADOPTION_NOBODY: return false;
+	case ADOPTION_SILENT:
+		log_at(LOG_LEVEL_WARN,
+		       "supervisor does not answer, left alone job=%" PRIu64 " attempt=%u", job,
+		       attempt);
+		return true;
+	case ADOPTION_DONE: break;
+	}
+	const char *folder = jobs_find(&agent->jobs, job, attempt)->folder;
+	log_at(LOG_LEVEL_INFO, "job taken up again job=%" PRIu64 " attempt=%u", job, attempt);
+	feed(agent, (struct worker_event){ .kind = WORKER_ADOPTED,
+	                                   .job = job,
+	                                   .attempt = attempt,
+	                                   .size = spool_log_size(folder) });
+	return true;
+}
+
 static void restore(void *user, const struct msg_result *result, uint64_t log_size)
 {
 	struct agent *agent = user;
@@ -246,18 +268,22 @@ static void restore(void *user, const struct msg_result *result, uint64_t log_si
 
 static enum err start(struct agent *agent)
 {
+	const struct spool_visitor visitor = { .user = agent, .running = adopt, .ended = restore };
 	struct identity identity;
 	enum err err;
 	if ((err = wire_start(&agent->signals)) ||
+	    (err = jobs_init(&agent->jobs, agent->settings)) ||
 	    (err = identity_load(agent->settings, &identity)))
 		return err;
 	worker_init(&agent->core, &identity.worker);
-	if ((err = spool_restore(agent->settings->state, restore, agent)))
+	if ((err = spool_restore(agent->settings->state, &visitor)))
 		return err;
+	size_t held = worker_attempts_held(&agent->core.attempts);
+	size_t running = worker_attempts_busy(&agent->core.attempts);
 	log_at(LOG_LEVEL_INFO,
-	       "ready name=%s slots=%" PRId64 " broker=%s state=%s kept_results=%zu",
+	       "ready name=%s slots=%" PRId64 " broker=%s state=%s running=%zu kept_results=%zu",
 	       agent->settings->name, agent->settings->slots, agent->endpoint,
-	       agent->settings->state, worker_attempts_held(&agent->core.attempts));
+	       agent->settings->state, running, held - running);
 	return OK;
 }
 
@@ -269,7 +295,6 @@ enum err agent_run(const struct worker_settings *settings)
 	if (err)
 		return err;
 	agent.endpoint = address_endpoint(&address, DOOR_WORKERS);
-	jobs_init(&agent.jobs, settings);
 	agent.err = start(&agent);
 	while (!agent.err && !agent.exited)
 		turn(&agent);

@@ -8,6 +8,7 @@
 #include "base/plant.h"
 #include "base/process.h"
 #include "base/scoped.h"
+#include "worker/link.h"
 #include "worker/run.h"
 #include "worker/settings.h"
 #include "worker/spool.h"
@@ -25,10 +26,25 @@
 
 enum { LEAVE_MS = 2000 };
 
-void jobs_init(struct jobs *jobs, const struct worker_settings *settings)
+/* Beside our own, with the same name but for one word. */
+static char *supervisor_program(void)
 {
-	*jobs = (struct jobs){ .settings = settings, .program = process_self() };
+	static const char ours[] = "worker";
+	scoped(free_text) char *self = process_self();
+	const char *slash = strrchr(self, '/'), *word = strstr(slash ? slash : self, ours);
+	return word ? text_format("%.*ssupervisor%s", (int)(word - self), self,
+	                          word + sizeof ours - 1)
+	            : text_format("%s-supervisor", self);
+}
+
+enum err jobs_init(struct jobs *jobs, const struct worker_settings *settings)
+{
+	*jobs = (struct jobs){ .settings = settings, .program = supervisor_program() };
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (access(jobs->program, X_OK) != 0)
+		return fail(ERR_SYSTEM, "'%s' is not there; is fettle installed whole?",
+		            jobs->program);
+	return OK;
 }
 
 struct job *jobs_find(struct jobs *jobs, uint64_t job, uint32_t attempt)
@@ -47,6 +63,7 @@ static struct job *add(struct jobs *jobs, uint64_t job, uint32_t attempt)
 	*added = (struct job){ .job = job,
 		               .attempt = attempt,
 		               .folder = spool_folder(jobs->settings->state, job, attempt),
+		               .end = -1,
 		               .socket = -1,
 		               .log = -1 };
 	return added;
@@ -57,6 +74,7 @@ static void drop(struct jobs *jobs, struct job *job)
 {
 	if (job->forgotten && file_remove_tree(job->folder) != OK)
 		log_at(LOG_LEVEL_WARN, "job folder not removed reason=\"%s\"", error_text());
+	close_fd(&job->end);
 	close_fd(&job->socket);
 	close_fd(&job->log);
 	free(job->folder);
@@ -67,6 +85,22 @@ static void drop(struct jobs *jobs, struct job *job)
 void jobs_add_restored(struct jobs *jobs, uint64_t job, uint32_t attempt)
 {
 	add(jobs, job, attempt)->ended = true;
+}
+
+enum adoption_result jobs_adopt(struct jobs *jobs, uint64_t job, uint32_t attempt)
+{
+	struct adoption adoption;
+	scoped(free_text) char *folder = spool_folder(jobs->settings->state, job, attempt);
+	enum adoption_result result = adoption_try(folder, &adoption);
+	if (result != ADOPTION_DONE)
+		return result;
+	struct job *adopted = add(jobs, job, attempt);
+	adopted->pid = adoption.pid;
+	adopted->end = adoption.end;
+	adopted->socket = adoption.socket;
+	adopted->slot = adoption.slot;
+	adopted->grew = true; /* it may have a result by now */
+	return result;
 }
 
 /* ---- starting ------------------------------------------------------------------------------ */
@@ -84,7 +118,7 @@ static uint32_t free_slot(const struct jobs *jobs)
 	return slot;
 }
 
-static enum err start_supervisor(struct jobs *jobs, struct job *job, int socket)
+static enum err start_supervisor(struct jobs *jobs, struct job *job, int listener)
 {
 	const char *argv[SUPERVISOR_ARGS_SIZE];
 	supervisor_args(jobs->program, job->folder, argv);
@@ -93,7 +127,7 @@ static enum err start_supervisor(struct jobs *jobs, struct job *job, int socket)
 		                   .in = -1,
 		                   .out = -1,
 		                   .err = STDERR_FILENO,
-		                   .keep = socket,
+		                   .keep = listener,
 		                   .new_session = true };
 	return process_start(&process, &job->pid);
 }
@@ -107,17 +141,16 @@ static enum err start(struct jobs *jobs, struct job *job, const struct msg_offer
 		                     .mirrors = mirrors,
 		                     .slot = job->slot,
 		                     .timeout_ms = settings->job_timeout_ms,
-		                     .grace_ms = settings->kill_grace_ms };
-	enum err err = spool_begin(job->folder, offer, &orders);
-	if (err)
+		                     .silence_ms = settings->silence_timeout_ms,
+		                     .grace_ms = settings->kill_grace_ms,
+		                     .orphan_ms = settings->orphan_timeout_ms };
+	scoped(close_fd) int listener = -1;
+	enum err err;
+	if ((err = spool_begin(job->folder, offer, &orders)) ||
+	    (err = link_listen(job->folder, &listener)) ||
+	    (err = link_connect(job->folder, &job->socket)))
 		return err;
-	int sockets[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
-		return fail(ERR_SYSTEM, "socketpair: %s", strerror(errno));
-	err = start_supervisor(jobs, job, sockets[1]);
-	close(sockets[1]);
-	job->socket = sockets[0];
-	return err;
+	return start_supervisor(jobs, job, listener);
 }
 
 /* The folder gets a result when its supervisor left none. */
@@ -190,10 +223,14 @@ void jobs_forget(struct jobs *jobs, uint64_t job, uint32_t attempt)
 size_t jobs_poll_items(const struct jobs *jobs, zmq_pollitem_t *items)
 {
 	size_t count = 0;
-	for (size_t i = 0; i < jobs->count; i++)
-		if (jobs->items[i].socket >= 0)
-			items[count++] = (zmq_pollitem_t){ .fd = jobs->items[i].socket,
-				                           .events = ZMQ_POLLIN };
+	for (size_t i = 0; i < jobs->count; i++) {
+		const struct job *job = &jobs->items[i];
+		if (job->socket >= 0)
+			items[count++] =
+				(zmq_pollitem_t){ .fd = job->socket, .events = ZMQ_POLLIN };
+		if (job->pid && job->end >= 0)
+			items[count++] = (zmq_pollitem_t){ .fd = job->end, .events = ZMQ_POLLIN };
+	}
 	return count;
 }
 
@@ -221,25 +258,30 @@ void jobs_listen(struct jobs *jobs)
 		hear(&jobs->items[i]);
 }
 
-static bool has_result(const struct job *job)
+/* The number is a group of this job for as long as its leader is in the supervisor's session. */
+static void kill_group(const struct job *job, pid_t supervisor)
 {
-	scoped(free_text) char *path = text_format("%s/result", job->folder);
-	return access(path, F_OK) == 0;
+	if (job->group > 1 && getsid(job->group) == supervisor)
+		kill(-job->group, SIGKILL);
 }
+
+/* How one ended that is not our child, nobody tells us: neither exited nor signaled. */
+enum { STATUS_UNKNOWN = -1 };
 
 /* A supervisor that was killed took its group along, but for a group whose leader was stopped: that
  * is ours to kill. */
 static void bury(struct job *job, int status)
 {
+	pid_t supervisor = job->pid;
 	job->pid = 0;
-	if (job->ended || has_result(job))
+	close_fd(&job->end);
+	if (job->ended || spool_has_result(job->folder))
 		return;
-	if (job->group > 1)
-		kill(-job->group, SIGKILL);
-	char reason[64];
+	kill_group(job, supervisor);
+	char reason[64] = "supervisor died";
 	if (WIFSIGNALED(status))
 		snprintf(reason, sizeof reason, "supervisor died (signal %d)", WTERMSIG(status));
-	else
+	else if (WIFEXITED(status))
 		snprintf(reason, sizeof reason, "supervisor died (exit %d)", WEXITSTATUS(status));
 	if (job->forgotten)
 		return;
@@ -276,12 +318,19 @@ static void end_strangers(struct jobs *jobs)
 	} while (ended);
 }
 
+static bool has_ended(const struct job *job, int *ret_status)
+{
+	*ret_status = STATUS_UNKNOWN;
+	return job->end >= 0 ? adoption_is_over(job->end)
+	                     : waitpid(job->pid, ret_status, WNOHANG) == job->pid;
+}
+
 void jobs_reap(struct jobs *jobs)
 {
 	for (size_t i = jobs->count; i-- > 0;) {
 		struct job *job = &jobs->items[i];
 		int status;
-		if (job->pid == 0 || waitpid(job->pid, &status, WNOHANG) != job->pid)
+		if (job->pid == 0 || !has_ended(job, &status))
 			continue;
 		hear(job);
 		bury(job, status);
@@ -312,7 +361,8 @@ static void read_result(const struct job *job, struct message *ret_result)
 static bool next_is(struct job *job, bool *ret_ended)
 {
 	*ret_ended =
-		!job->ended && (job->pid == 0 || (job->grew && !job->forgotten && has_result(job)));
+		!job->ended &&
+		(job->pid == 0 || (job->grew && !job->forgotten && spool_has_result(job->folder)));
 	return *ret_ended || (job->grew && !job->ended);
 }
 
@@ -348,6 +398,14 @@ void jobs_read_log(struct job *job, uint64_t offset, void *data, size_t size)
 
 /* ---- leaving ------------------------------------------------------------------------------- */
 
+static int wait_for_end(const struct job *job)
+{
+	if (job->end < 0)
+		return process_wait(job->pid);
+	adoption_wait(job->end);
+	return STATUS_UNKNOWN;
+}
+
 static void wait_for_all(struct jobs *jobs, int64_t until_ms)
 {
 	for (size_t i = 0; i < jobs->count; i++) {
@@ -362,7 +420,7 @@ static void wait_for_all(struct jobs *jobs, int64_t until_ms)
 			jobs->strangers = true;
 		}
 		if (job->pid)
-			bury(job, process_wait(job->pid));
+			bury(job, wait_for_end(job));
 	}
 }
 

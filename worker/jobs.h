@@ -2,6 +2,7 @@
 #pragma once
 
 #include "proto/message.h"
+#include "worker/adoption.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -16,6 +17,7 @@ struct job {
 	uint32_t slot;  /* while its supervisor lives; no two share one */
 	pid_t pid;      /* supervisor; 0 once it is gone */
 	pid_t group;    /* of the job's processes; 0 while unknown */
+	int end;        /* of a supervisor that we adopted: see adoption.h; -1: it is our child */
 	int socket;     /* to the supervisor; -1 once it closed its end */
 	int log;        /* the log file; -1 until it is read */
 	char *error;    /* why it ended, when its folder could not take that as a result */
@@ -28,11 +30,12 @@ struct jobs {
 	struct job *items;
 	size_t count, capacity;
 	const struct worker_settings *settings;
-	char *program;  /* our own path, for supervisors */
+	char *program;  /* of supervisors */
 	bool strangers; /* a supervisor was killed: what left its job's group comes to us */
 };
 
-void jobs_init(struct jobs *jobs, const struct worker_settings *settings);
+/* Fails when the supervisors' program is not beside ours. */
+enum err jobs_init(struct jobs *jobs, const struct worker_settings *settings);
 
 /* Ends what still runs, waits for it, and removes what was forgotten. */
 void jobs_finish(struct jobs *jobs);
@@ -43,6 +46,10 @@ struct job *jobs_find(struct jobs *jobs, uint64_t job, uint32_t attempt);
 /* A finished attempt of an earlier run. */
 void jobs_add_restored(struct jobs *jobs, uint64_t job, uint32_t attempt);
 
+/* Take over what an earlier agent started, if it still runs. ADOPTION_NOBODY: its folder has all
+ * there is. */
+enum adoption_result jobs_adopt(struct jobs *jobs, uint64_t job, uint32_t attempt);
+
 /* Start a supervisor. A failure becomes the job's result, told like any other. */
 void jobs_start(struct jobs *jobs, const struct msg_offer *offer);
 
@@ -52,7 +59,7 @@ void jobs_cancel(struct jobs *jobs, uint64_t job, uint32_t attempt, const char *
 /* End it without a result, and remove it once its supervisor is gone. */
 void jobs_forget(struct jobs *jobs, uint64_t job, uint32_t attempt);
 
-/* Sockets to poll; `items` has room for jobs->count. Returns how many. */
+/* What to poll; `items` has room for two of each job. Returns how many. */
 size_t jobs_poll_items(const struct jobs *jobs, zmq_pollitem_t *items);
 
 /* Hear what supervisors say. */

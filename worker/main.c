@@ -5,9 +5,6 @@
 #include "worker/agent.h"
 #include "worker/checkout.h"
 #include "worker/settings.h"
-#include "worker/supervisor.h"
-
-#include <string.h>
 
 static enum err lock_state(const char *state, int *ret_fd)
 {
@@ -33,8 +30,6 @@ static enum err run(struct worker_settings *settings)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], SUPERVISOR_FLAG) == 0)
-		return supervisor_main(argc, argv);
 	struct worker_settings settings = { 0 };
 	scoped(text_list_finish) struct text_list rest = { 0 };
 	bool help;

@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "base/scoped.h"
 #include "base/text.h"
+#include "worker/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,9 +29,13 @@ enum {
 	DRAIN_MAX = 1024 * 1024,  /* leftover output read, at most */
 };
 
-enum err run_init(struct run *run, int agent, const char *log_path)
+enum err run_init(struct run *run, int listener, const char *log_path)
 {
-	*run = (struct run){ .agent = agent, .signals = -1, .output = { -1, -1 } };
+	*run = (struct run){ .listener = listener,
+		             .agent = -1,
+		             .signals = -1,
+		             .output = { -1, -1 },
+		             .alone_ms = clock_mono_ms() };
 	run->log.fd = -1;
 	sigset_t handled;
 	sigemptyset(&handled);
@@ -40,6 +45,7 @@ enum err run_init(struct run *run, int agent, const char *log_path)
 	sigaddset(&handled, SIGHUP);
 	sigprocmask(SIG_BLOCK, &handled, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	fcntl(listener, F_SETFD, FD_CLOEXEC); /* nobody but us may seem to be a supervisor */
 	run->signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (run->signals < 0 || pipe2(run->output, O_CLOEXEC) != 0 ||
 	    fcntl(run->output[0], F_SETFL, O_NONBLOCK) != 0)
@@ -51,6 +57,7 @@ enum err run_init(struct run *run, int agent, const char *log_path)
 
 void run_finish(struct run *run)
 {
+	close_fd(&run->agent);
 	close_fd(&run->signals);
 	close_fd(&run->output[0]);
 	close_fd(&run->output[1]);
@@ -178,8 +185,29 @@ static void read_signals(struct run *run)
 	struct signalfd_siginfo info;
 	while (read(run->signals, &info, sizeof info) == (ssize_t)sizeof info)
 		if (info.ssi_signo != SIGCHLD)
-			stop(run, RUN_GIVEN_UP); /* the agent died, or somebody ends us */
+			stop(run, RUN_GIVEN_UP); /* somebody ends us */
 	reap(run);
+}
+
+/* A new one has to learn everything. */
+static void accept_agent(struct run *run)
+{
+	pid_t self = getpid();
+	run->agent = link_accept(run->listener);
+	if (run->agent < 0)
+		return;
+	run_tell(run, RUN_TELL_SELF, &self, sizeof self);
+	if (run->group)
+		run_tell(run, RUN_TELL_GROUP, &run->group, sizeof run->group);
+	run->told_size = 0;
+}
+
+static void lose_agent(struct run *run)
+{
+	close_fd(&run->agent);
+	run->alone_ms = clock_mono_ms();
+	if (PLANTED(dies_with_agent))
+		stop(run, RUN_GIVEN_UP);
 }
 
 static void read_agent(struct run *run)
@@ -189,8 +217,7 @@ static void read_agent(struct run *run)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		run->agent = -1;
-		stop(run, RUN_GIVEN_UP);
+		lose_agent(run);
 		return;
 	}
 	packet[got] = 0;
@@ -207,14 +234,21 @@ static bool read_output(struct run *run)
 {
 	char chunk[65536];
 	ssize_t got = read(run->output[0], chunk, sizeof chunk);
-	if (got > 0)
-		joblog_write(&run->log, chunk, (size_t)got);
-	return got > 0;
+	if (got <= 0)
+		return false;
+	run->heard_ms = clock_mono_ms();
+	joblog_write(&run->log, chunk, (size_t)got);
+	return true;
+}
+
+static bool has_news(const struct run *run)
+{
+	return run->agent >= 0 && run->log.size != run->told_size;
 }
 
 static void tell_growth(struct run *run, int64_t now_ms)
 {
-	if (run->log.size == run->told_size || now_ms < run->told_ms + TELL_EVERY_MS)
+	if (!has_news(run) || now_ms < run->told_ms + TELL_EVERY_MS)
 		return;
 	run->told_ms = now_ms;
 	if (run_tell(run, RUN_TELL_GREW, NULL, 0))
@@ -225,29 +259,64 @@ static void tell_growth(struct run *run, int64_t now_ms)
 static void turn(struct run *run, int64_t until_ms)
 {
 	int64_t now_ms = clock_mono_ms();
-	if (run->log.size != run->told_size && run->told_ms + TELL_EVERY_MS < until_ms)
+	if (has_news(run) && run->told_ms + TELL_EVERY_MS < until_ms)
 		until_ms = run->told_ms + TELL_EVERY_MS;
 	int64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
 	struct pollfd polled[] = {
 		{ .fd = run->output[0], .events = POLLIN },
-		{ .fd = run->agent, .events = POLLIN },
+		{ .fd = run->agent >= 0 ? run->agent : run->listener, .events = POLLIN },
 		{ .fd = run->signals, .events = POLLIN },
 	};
 	poll(polled, 3, wait_ms > 60000 ? 60000 : (int)wait_ms);
 	if (polled[0].revents)
 		read_output(run);
-	if (polled[1].revents)
+	if (polled[1].revents && run->agent >= 0)
 		read_agent(run);
+	else if (polled[1].revents)
+		accept_agent(run);
 	if (polled[2].revents)
 		read_signals(run);
 	tell_growth(run, clock_mono_ms());
 }
 
+static int64_t silence_ends_ms(const struct run *run)
+{
+	return run->silence_ms ? run->heard_ms + run->silence_ms : INT64_MAX;
+}
+
+static int64_t orphan_ends_ms(const struct run *run)
+{
+	return run->agent >= 0 || PLANTED(orphan_for_ever) ? INT64_MAX
+	                                                   : run->alone_ms + run->orphan_ms;
+}
+
+/* When goes_on() must be asked again. */
+static int64_t next_end_ms(const struct run *run)
+{
+	int64_t ends_ms = run->deadline_ms;
+	if (silence_ends_ms(run) < ends_ms)
+		ends_ms = silence_ends_ms(run);
+	return orphan_ends_ms(run) < ends_ms ? orphan_ends_ms(run) : ends_ms;
+}
+
 static bool goes_on(struct run *run)
 {
-	if (clock_mono_ms() >= run->deadline_ms && run->stop == RUN_GOES_ON)
+	int64_t now_ms = clock_mono_ms();
+	if (run->stop != RUN_GOES_ON)
+		return false;
+	if (now_ms >= orphan_ends_ms(run))
+		stop(run, RUN_GIVEN_UP);
+	else if (now_ms >= run->deadline_ms)
 		stop(run, RUN_TIMED_OUT);
+	else if (now_ms >= silence_ends_ms(run))
+		stop(run, RUN_SILENT);
 	return run->stop == RUN_GOES_ON;
+}
+
+void run_limit_silence(struct run *run, int64_t silence_ms)
+{
+	run->silence_ms = silence_ms;
+	run->heard_ms = clock_mono_ms();
 }
 
 static void drain_output(struct run *run)
@@ -267,7 +336,7 @@ bool run_command(struct run *run, const struct run_command *command, int *ret_st
 		return true;
 	}
 	while (!run->child_ended && goes_on(run))
-		turn(run, run->deadline_ms);
+		turn(run, next_end_ms(run));
 	drain_output(run);
 	*ret_status = run->child_status;
 	return run->child_ended && run->stop == RUN_GOES_ON;
@@ -277,7 +346,7 @@ bool run_wait(struct run *run, int64_t wait_ms)
 {
 	int64_t until_ms = clock_mono_ms() + wait_ms;
 	while (goes_on(run) && clock_mono_ms() < until_ms)
-		turn(run, until_ms < run->deadline_ms ? until_ms : run->deadline_ms);
+		turn(run, until_ms < next_end_ms(run) ? until_ms : next_end_ms(run));
 	return run->stop == RUN_GOES_ON;
 }
 
@@ -305,9 +374,8 @@ static size_t signal_all(const struct run *run, int signal_number)
 
 static int64_t grace_of(const struct run *run)
 {
-	int64_t most_ms = run->stop == RUN_TIMED_OUT || run->stop == RUN_CANCELLED
-	                          ? run->grace_ms
-	                          : LEFTOVER_GRACE_MS;
+	int64_t most_ms = run->stop == RUN_GOES_ON || run->stop == RUN_GIVEN_UP ? LEFTOVER_GRACE_MS
+	                                                                        : run->grace_ms;
 	return run->grace_ms < most_ms ? run->grace_ms : most_ms;
 }
 

@@ -11,12 +11,14 @@
 enum run_stop {
 	RUN_GOES_ON,
 	RUN_TIMED_OUT,
+	RUN_SILENT,    /* no output for too long */
 	RUN_CANCELLED, /* the agent said so */
-	RUN_GIVEN_UP,  /* the agent wants no result, or is gone */
+	RUN_GIVEN_UP,  /* the agent wants no result, or there was none for too long */
 };
 
 /* Commands between agent and supervisor: packets that begin with one of these. */
 enum {
+	RUN_TELL_SELF = 'I',   /* supervisor, first of all: its process id follows as a pid_t */
 	RUN_TELL_GREW = 'G',   /* supervisor: the log has more */
 	RUN_TELL_GROUP = 'P',  /* supervisor: the job's process group follows as a pid_t */
 	RUN_TELL_RESULT = 'R', /* supervisor: the result is durable */
@@ -27,7 +29,8 @@ enum {
 
 struct run {
 	struct joblog log;
-	int agent;     /* socket of the agent; -1 once it is gone */
+	int listener;  /* for agents */
+	int agent;     /* socket of the agent; -1 while there is none */
 	int signals;   /* signalfd: CHLD, TERM */
 	int output[2]; /* what the job writes */
 	pid_t group;   /* its leader does nothing but hold the group; 0: none */
@@ -35,6 +38,10 @@ struct run {
 	bool child_ended;
 	int child_status;
 	int64_t deadline_ms; /* of the whole job */
+	int64_t silence_ms;  /* how long it may write nothing; 0 while that does not matter */
+	int64_t heard_ms;    /* when it wrote last, or that began to matter */
+	int64_t orphan_ms;   /* how long it goes on without an agent */
+	int64_t alone_ms;    /* since when there is none */
 	int64_t grace_ms;    /* from TERM to KILL */
 	enum run_stop stop;
 	char *stop_reason;  /* of a cancel */
@@ -42,8 +49,9 @@ struct run {
 	int64_t told_ms;
 };
 
-/* Get ready to run the children of this process; the log is created. */
-enum err run_init(struct run *run, int agent, const char *log_path);
+/* Get ready to run the children of this process; the log is created. Agents are listened to from
+ * now on; times are zero. */
+enum err run_init(struct run *run, int listener, const char *log_path);
 
 /* Everything must have been cleared before. */
 void run_finish(struct run *run);
@@ -54,6 +62,9 @@ struct run_command {
 	const char *folder;
 	bool quiet; /* output goes nowhere */
 };
+
+/* From now on the job may write nothing for at most `silence_ms`; 0: for as long as it likes. */
+void run_limit_silence(struct run *run, int64_t silence_ms);
 
 /* Run one process of the job and wait. False when the job must stop: run->stop says why. */
 bool run_command(struct run *run, const struct run_command *command, int *ret_status);

@@ -1,7 +1,6 @@
 /* The spool of attempts on disk. */
 #include "worker/spool.h"
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/plant.h"
@@ -10,7 +9,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,25 +16,6 @@
 char *spool_folder(const char *state, uint64_t job, uint32_t attempt)
 {
 	return text_format("%s/jobs/%" PRIu64 ".%" PRIu32, state, job, attempt);
-}
-
-/* How long a supervisor without an agent may take to end, and how often we look. */
-enum { OWNER_WAIT_MS = 5000, OWNER_LOOK_MS = 10 };
-
-enum err spool_hold(const char *folder, int *ret_fd)
-{
-	scoped(free_text) char *path = text_format("%s/lock", folder);
-	return file_lock(path, ret_fd);
-}
-
-static enum err wait_for_owner(const char *folder)
-{
-	int64_t ends_ms = clock_mono_ms() + OWNER_WAIT_MS;
-	scoped(close_fd) int lock = -1;
-	enum err err;
-	while ((err = spool_hold(folder, &lock)) == ERR_IN_USE && clock_mono_ms() < ends_ms)
-		poll(NULL, 0, OWNER_LOOK_MS);
-	return err;
 }
 
 /* Not durable, and not at once. */
@@ -113,6 +92,12 @@ enum err spool_write_result(const char *folder, const struct msg_result *result)
 	return file_write_durable(path, body.data, body.size);
 }
 
+bool spool_has_result(const char *folder)
+{
+	scoped(free_text) char *path = text_format("%s/result", folder);
+	return access(path, F_OK) == 0;
+}
+
 uint64_t spool_log_size(const char *folder)
 {
 	scoped(free_text) char *path = text_format("%s/log", folder);
@@ -141,7 +126,7 @@ static void move_aside(const char *state, const char *folder, const char *name)
 		log_at(LOG_LEVEL_ERROR, "spool entry not moved attempt=%s", name);
 }
 
-static void restore_one(const char *state, const char *name, spool_found *found, void *user)
+static void restore_one(const char *state, const char *name, const struct spool_visitor *visitor)
 {
 	uint64_t job;
 	uint32_t attempt;
@@ -150,28 +135,23 @@ static void restore_one(const char *state, const char *name, spool_found *found,
 		return; /* not ours */
 	scoped(free_text) char *folder = text_format("%s/jobs/%s", state, name);
 	scoped(message_finish) struct message message = { 0 };
-	enum err err = wait_for_owner(folder);
-	if (err == ERR_IN_USE) {
-		log_at(LOG_LEVEL_WARN, "spool entry left alone, its supervisor lives attempt=%s",
-		       name);
+	if (visitor->running(visitor->user, job, attempt))
 		return;
-	}
-	if (!err)
-		err = spool_read(folder, "result", MESSAGE_result, &message);
+	enum err err = spool_read(folder, "result", MESSAGE_result, &message);
 	if (!err && (message.result.job != job || message.result.attempt != attempt))
 		err = fail(ERR_MALFORMED, "result of job %" PRIu64 " attempt %" PRIu32,
 		           message.result.job, message.result.attempt);
 	if (err == ERR_NOT_FOUND)
 		err = file_remove_tree(folder);
 	else if (!err)
-		found(user, &message.result, spool_log_size(folder));
+		visitor->ended(visitor->user, &message.result, spool_log_size(folder));
 	if (err)
 		move_aside(state, folder, name);
 	else if (message.type)
 		spool_remove_work(folder);
 }
 
-enum err spool_restore(const char *state, spool_found *found, void *user)
+enum err spool_restore(const char *state, const struct spool_visitor *visitor)
 {
 	scoped(free_text) char *path = text_format("%s/jobs", state);
 	enum err err = file_make_folder(path, 0700);
@@ -183,7 +163,7 @@ enum err spool_restore(const char *state, spool_found *found, void *user)
 		return fail(ERR_SYSTEM, "read folder '%s': %s", path, strerror(errno));
 	for (int i = 0; i < count; i++) {
 		if (entries[i]->d_name[0] != '.')
-			restore_one(state, entries[i]->d_name, found, user);
+			restore_one(state, entries[i]->d_name, visitor);
 		free(entries[i]);
 	}
 	free(entries);

@@ -4,6 +4,8 @@
 
 #include "proto/message.h"
 
+#include <stdbool.h>
+
 /* <state>/jobs/<job>.<attempt>; the caller frees it. */
 char *spool_folder(const char *state, uint64_t job, uint32_t attempt);
 
@@ -14,9 +16,6 @@ enum err spool_begin(const char *folder, const struct msg_offer *offer,
 /* The orders in a folder; texts live in the arena. */
 enum err spool_read_orders(const char *folder, struct arena *arena, struct rec_orders *ret_orders);
 
-/* Mark the folder as in use by this process, until the descriptor is closed. */
-enum err spool_hold(const char *folder, int *ret_fd);
-
 /* The message in a file of the folder; ERR_NOT_FOUND without one, ERR_MALFORMED when it is not
  * what it should be. */
 enum err spool_read(const char *folder, const char *file, enum message_type type,
@@ -25,16 +24,24 @@ enum err spool_read(const char *folder, const char *file, enum message_type type
 /* Make a result durable. */
 enum err spool_write_result(const char *folder, const struct msg_result *result);
 
+/* Is there a result? */
+bool spool_has_result(const char *folder);
+
 /* Size of the log file; 0 when there is none. */
 uint64_t spool_log_size(const char *folder);
 
 /* Remove what a job worked in, keep log and result. */
 void spool_remove_work(const char *folder);
 
-/* Called for each result found; the message is borrowed. */
-typedef void spool_found(void *user, const struct msg_result *result, uint64_t log_size);
+/* What is found of an attempt. */
+struct spool_visitor {
+	void *user;
+	/* Is it still running? Then its folder is left alone. */
+	bool (*running)(void *user, uint64_t job, uint32_t attempt);
+	/* It has this result; borrowed. */
+	void (*ended)(void *user, const struct msg_result *result, uint64_t log_size);
+};
 
-/* Go through what an earlier run of the worker left: finished attempts are given to `found`,
- * unfinished ones are removed, damaged ones are moved to <state>/damaged with a log line. Waits
- * for supervisors that are still ending. */
-enum err spool_restore(const char *state, spool_found *found, void *user);
+/* Go through what an earlier run of the worker left: attempts that run and that ended are shown to
+ * the visitor, others are removed, damaged ones are moved to <state>/damaged with a log line. */
+enum err spool_restore(const char *state, const struct spool_visitor *visitor);

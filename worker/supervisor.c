@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/plant.h"
 #include "base/scoped.h"
 #include "base/text.h"
 #include "worker/checkout.h"
@@ -16,11 +15,9 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { AGENT_FD = 3, STEP_LINE_SIZE = 200, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
+enum { LISTENER_FD = 3, STEP_LINE_SIZE = 200, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
 
 struct supervisor {
 	const char *folder; /* of the attempt */
@@ -28,9 +25,8 @@ struct supervisor {
 	struct message offer;
 	struct arena arena; /* of the orders */
 	struct run run;
-	int lock; /* on the folder, for an agent that starts while we end */
 	int64_t started_ms;
-	int64_t timeout_ms;
+	int64_t timeout_ms, silence_ms;
 	struct msg_result result;
 	char reason[REASON_SIZE + 1];
 };
@@ -38,7 +34,7 @@ struct supervisor {
 void supervisor_args(const char *program, const char *folder,
                      const char *ret_argv[SUPERVISOR_ARGS_SIZE])
 {
-	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program, SUPERVISOR_FLAG, folder, NULL };
+	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program, folder, NULL };
 	memcpy(ret_argv, argv, sizeof argv);
 }
 
@@ -129,10 +125,13 @@ static void end_with(struct supervisor *supervisor, enum outcome outcome, const 
 static void end_stopped(struct supervisor *supervisor)
 {
 	struct run *run = &supervisor->run;
+	char after[CLOCK_TEXT_SIZE];
 	if (run->stop == RUN_TIMED_OUT) {
-		char after[CLOCK_TEXT_SIZE];
 		end_with(supervisor, OUTCOME_timed_out, "timed out after %s",
 		         clock_duration_text(supervisor->timeout_ms, after));
+	} else if (run->stop == RUN_SILENT) {
+		end_with(supervisor, OUTCOME_timed_out, "timed out: no output for %s",
+		         clock_duration_text(supervisor->silence_ms, after));
 	} else if (run->stop == RUN_CANCELLED) {
 		end_with(supervisor, OUTCOME_cancelled, "%s", run->stop_reason);
 	}
@@ -190,6 +189,7 @@ static void run_steps(struct supervisor *supervisor)
 	scoped(text_list_finish) struct text_list env = { 0 };
 	scoped(free_text) char *work = text_format("%s/work", supervisor->folder);
 	make_env(supervisor, &env);
+	run_limit_silence(&supervisor->run, supervisor->silence_ms); /* git says nothing for long */
 	for (size_t i = 0; i < spec->steps_count; i++) {
 		char line[STEP_LINE_SIZE];
 		int status;
@@ -268,8 +268,7 @@ static enum err prepare(struct supervisor *supervisor)
 	const char *folder = supervisor->folder;
 	const struct rec_orders *orders = &supervisor->orders;
 	enum err err;
-	if ((err = spool_hold(folder, &supervisor->lock)) ||
-	    (err = spool_read(folder, "offer", MESSAGE_offer, &supervisor->offer)) ||
+	if ((err = spool_read(folder, "offer", MESSAGE_offer, &supervisor->offer)) ||
 	    (err = spool_read_orders(folder, &supervisor->arena, &supervisor->orders)))
 		return err;
 	for (size_t i = 0; i < 2; i++) {
@@ -278,12 +277,16 @@ static enum err prepare(struct supervisor *supervisor)
 			return err;
 	}
 	scoped(free_text) char *log = text_format("%s/log", folder);
-	if ((err = run_init(&supervisor->run, AGENT_FD, log)))
+	if ((err = run_init(&supervisor->run, LISTENER_FD, log)))
 		return err;
 	supervisor->timeout_ms = supervisor->offer.offer.spec->timeout_ms;
 	if (!supervisor->timeout_ms)
 		supervisor->timeout_ms = orders->timeout_ms;
+	supervisor->silence_ms = supervisor->offer.offer.spec->silence_ms;
+	if (!supervisor->silence_ms)
+		supervisor->silence_ms = orders->silence_ms;
 	supervisor->run.grace_ms = orders->grace_ms;
+	supervisor->run.orphan_ms = orders->orphan_ms;
 	supervisor->run.deadline_ms = supervisor->started_ms + supervisor->timeout_ms;
 	return OK;
 }
@@ -301,25 +304,15 @@ static int supervise(struct supervisor *supervisor)
 	return exit_code;
 }
 
-/* An agent that dies takes us along, until we handle that ourselves. One that was dead before we
- * asked for it is seen by its socket; the next agent may clear our folder already. */
-static bool has_agent(void)
-{
-	char byte;
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	return PLANTED(late_supervisor) || recv(AGENT_FD, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
-}
-
 int supervisor_main(int argc, char *const *argv)
 {
-	if (!has_agent())
-		return 0;
-	log_start("fettle-worker", "info");
-	struct supervisor supervisor = { .started_ms = clock_mono_ms(), .lock = -1 };
-	supervisor.run = (struct run){ .signals = -1, .output = { -1, -1 }, .log.fd = -1 };
-	enum err err = fail(ERR_USAGE, SUPERVISOR_FLAG ": not for people");
+	log_start("fettle-supervisor", "info");
+	struct supervisor supervisor = { .started_ms = clock_mono_ms() };
+	supervisor.run =
+		(struct run){ .agent = -1, .signals = -1, .output = { -1, -1 }, .log.fd = -1 };
+	enum err err = fail(ERR_USAGE, "for fettle-worker, not for people");
 	if (argc == SUPERVISOR_ARGC) {
-		supervisor.folder = argv[2];
+		supervisor.folder = argv[1];
 		err = prepare(&supervisor);
 	}
 	int exit_code = err ? error_exit_code(err) : supervise(&supervisor);
@@ -328,6 +321,5 @@ int supervisor_main(int argc, char *const *argv)
 	run_finish(&supervisor.run);
 	message_finish(&supervisor.offer);
 	arena_finish(&supervisor.arena);
-	close_fd(&supervisor.lock);
 	return exit_code;
 }

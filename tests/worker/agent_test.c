@@ -89,13 +89,16 @@ TestSuite(agent, .init = setup, .fini = teardown, .timeout = 60);
 
 static void keep_log(const struct msg_log *log)
 {
-	if (log->offset == log_size && log_size + log->bytes.size < sizeof log_text) {
+	if (log->job == 1 && log->offset == log_size &&
+	    log_size + log->bytes.size < sizeof log_text) {
 		memcpy(log_text + log_size, log->bytes.data, log->bytes.size);
 		log_size += log->bytes.size;
 	}
 	struct message answer = { .type = MESSAGE_log_ok };
 	answer.log_ok =
 		(struct msg_log_ok){ .job = log->job, .attempt = log->attempt, .offset = log_size };
+	if (log->job != 1) /* that is not looked at */
+		answer.log_ok.offset = log->offset + log->bytes.size;
 	wire_send(broker, &worker, &answer);
 }
 
@@ -157,6 +160,14 @@ static void greet_and_offer(const char *step)
 	cr_expect_eq(hello.hello.labels_count, 2);
 	welcome(NULL, 0);
 	offer(step);
+}
+
+static void expect_result_of(uint64_t job)
+{
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_assert_eq(result.result.job, job);
+	send_to_worker((struct message){ .type = MESSAGE_result_ok,
+	                                 .result_ok = { .job = job, .attempt = 1 } });
 }
 
 static size_t jobs_kept(void)
@@ -281,12 +292,161 @@ Test(agent, a_result_outlives_the_agent)
 	expect_no_jobs_kept();
 }
 
-Test(agent, a_killed_agent_takes_its_jobs_along)
+/* Steps that say `begun`, go on when they may, and say `went on`. */
+#define GATED "echo begun; until [ -e ../../../go ]; do sleep 0.02; done; echo went on"
+
+static void open_gate(void)
+{
+	scoped(free_text) char *go = text_format("%s/go", bench.state);
+	cr_assert_eq(file_write_durable(go, "", 0), OK);
+}
+
+static void kill_agent(void)
+{
+	kill(agent, SIGKILL);
+	cr_expect_eq(wait_for_agent(), 128 + SIGKILL);
+}
+
+/* Kill it while job 1 runs, and see what the next one says. */
+static void replace_agent(bool finished)
+{
+	kill_agent();
+	if (finished) {
+		open_gate();
+		bench_wait_for_log(&bench, "\nwent on");
+	}
+	start_agent();
+	scoped(message_finish) struct message hello = await(MESSAGE_hello);
+	cr_assert_eq(hello.hello.holding_count, 1);
+	cr_expect_eq(hello.hello.holding[0].job, 1);
+	cr_expect_eq(hello.hello.holding[0].attempt, 1);
+	cr_expect_eq(hello.hello.holding[0].finished, finished);
+}
+
+static void keep(void)
+{
+	welcome(&(struct rec_kept){ .job = 1, .attempt = 1, .log_offset = log_size }, 1);
+}
+
+static void expect_passed_whole(void)
+{
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_expect_eq(result.result.outcome, OUTCOME_passed);
+	cr_expect_eq(result.result.log_size, log_size);
+	cr_expect_str_eq(log_text, "$ " GATED "\nbegun\nwent on\n");
+	acknowledge();
+	expect_no_jobs_kept();
+}
+
+Test(agent, a_running_job_outlives_any_number_of_agents)
+{
+	greet_and_offer(GATED);
+	bench_wait_for_log(&bench, "\nbegun");
+	for (int i = 0; i < 3; i++) {
+		replace_agent(false);
+		keep();
+	}
+	open_gate();
+	expect_passed_whole();
+}
+
+Test(agent, a_job_that_ends_while_there_is_no_agent_is_reported_by_the_next)
+{
+	greet_and_offer(GATED);
+	bench_wait_for_log(&bench, "\nbegun");
+	replace_agent(true);
+	keep();
+	expect_passed_whole();
+}
+
+Test(agent, a_job_taken_up_again_occupies_its_slot)
+{
+	struct rec_spec spec;
+	const char *step = "true";
+	struct message second = { .type = MESSAGE_offer };
+	greet_and_offer(GATED);
+	bench_wait_for_log(&bench, "\nbegun");
+	replace_agent(false);
+	keep();
+	second.offer = bench_offer(&bench, &step, 1, &spec);
+	second.offer.job = 2;
+	send_to_worker(second);
+	pass_over(MESSAGE_started);
+	cr_expect_eq(jobs_kept(), 1, "the second one waits");
+	open_gate();
+	expect_result_of(1);
+	expect_result_of(2);
+}
+
+Test(agent, a_job_taken_up_again_can_be_cancelled)
 {
 	greet_and_offer("sleep 1000 & echo \"sleeps $!\"; wait");
 	bench_wait_for_log(&bench, "\nsleeps ");
-	kill(agent, SIGKILL);
-	wait_for_agent();
+	replace_agent(false);
+	keep();
+	send_to_worker(
+		(struct message){ .type = MESSAGE_cancel,
+	                          .cancel = { .job = 1, .attempt = 1, .reason = "not wanted" } });
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_expect_eq(result.result.outcome, OUTCOME_cancelled);
+	cr_expect_str_eq(result.result.reason, "not wanted");
+	bench_expect_gone(&bench, "sleeps");
+}
+
+Test(agent, what_the_broker_gave_to_another_meanwhile_ends)
+{
+	greet_and_offer("sleep 1000 & echo \"sleeps $!\"; wait");
+	bench_wait_for_log(&bench, "\nsleeps ");
+	pid_t sleeper = bench_pid_in_log(&bench, "sleeps");
+	replace_agent(false);
+	const struct rec_lease drop = { .job = 1, .attempt = 1 };
+	send_to_worker((struct message){
+		.type = MESSAGE_welcome,
+		.welcome = {
+			.heartbeat_ms = 200, .liveness = 3, .drop = &drop, .drop_count = 1 } });
+	expect_no_jobs_kept();
+	cr_expect_neq(kill(sleeper, 0), 0);
+}
+
+Test(agent, leaving_ends_a_job_that_was_taken_up_again)
+{
+	greet_and_offer("sleep 1000 & echo \"sleeps $!\"; wait");
+	bench_wait_for_log(&bench, "\nsleeps ");
+	pid_t sleeper = bench_pid_in_log(&bench, "sleeps");
+	replace_agent(false);
+	keep();
+	pass_over(MESSAGE_ready);
+	kill(agent, SIGTERM);
+	pass_over(MESSAGE_goodbye);
+	cr_expect_eq(wait_for_agent(), 0);
+	cr_expect_eq(jobs_kept(), 0);
+	cr_expect_neq(kill(sleeper, 0), 0);
+}
+
+Test(agent, a_supervisor_that_was_taken_up_again_and_dies_is_an_error)
+{
+	greet_and_offer("echo \"supervised by $(cut -d' ' -f4 /proc/$$/stat)\"\n"
+	                "sleep 1000 & echo \"sleeps $!\"; wait");
+	bench_wait_for_log(&bench, "\nsleeps ");
+	replace_agent(false);
+	keep();
+	pass_over(MESSAGE_ready);
+	cr_assert_eq(kill(bench_pid_in_log(&bench, "supervised by"), SIGKILL), 0);
+	scoped(message_finish) struct message result = await(MESSAGE_result);
+	cr_expect_eq(result.result.outcome, OUTCOME_error);
+	cr_expect_str_eq(result.result.reason, "supervisor died");
+	bench_expect_gone(&bench, "sleeps");
+	acknowledge();
+	expect_no_jobs_kept();
+}
+
+Test(agent, when_agent_and_supervisor_are_killed_nothing_is_left)
+{
+	greet_and_offer("echo \"supervised by $(cut -d' ' -f4 /proc/$$/stat)\"\n"
+	                "sleep 1000 & echo \"sleeps $!\"; wait");
+	bench_wait_for_log(&bench, "\nsleeps ");
+	kill_agent();
+	cr_assert_eq(kill(bench_pid_in_log(&bench, "supervised by"), SIGKILL), 0);
 	bench_expect_gone(&bench, "sleeps");
 	start_agent();
 	scoped(message_finish) struct message hello = await(MESSAGE_hello);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/scoped.h"
+#include "worker/link.h"
 #include "worker/run.h"
 #include "worker/spool.h"
 #include "worker/supervisor.h"
@@ -66,7 +67,7 @@ void bench_git(struct bench *bench, const char *command)
 void bench_begin(struct bench *bench)
 {
 	char folder[] = "/tmp/fettle-worker-XXXXXX";
-	*bench = (struct bench){ .socket = -1 };
+	*bench = (struct bench){ .socket = -1, .orphan_ms = 20000 };
 	cr_assert_not_null(mkdtemp(folder));
 	bench->state = text_format("%s", folder);
 	bench->repository = text_format("%s/repository", folder);
@@ -100,44 +101,45 @@ struct msg_offer bench_offer(const struct bench *bench, const char *const *steps
 		                   .spec = ret_spec };
 }
 
-/* On one end of a socket pair; the other is the bench's. */
-static void start_on(struct bench *bench, int socket)
+static void start_on(struct bench *bench, int listener)
 {
 	const char *argv[SUPERVISOR_ARGS_SIZE];
-	supervisor_args(WORKER_PROGRAM, bench->folder, argv);
+	supervisor_args(SUPERVISOR_PROGRAM, bench->folder, argv);
 	struct process process = {
-		.argv = argv, .in = -1, .out = -1, .err = 2, .keep = socket, .new_session = true
+		.argv = argv, .in = -1, .out = -1, .err = 2, .keep = listener, .new_session = true
 	};
 	cr_assert_eq(process_start(&process, &bench->pid), OK, "%s", error_text());
-	close(socket);
 }
 
-static void open_socket(struct bench *bench, int *ret_other)
+void bench_connect(struct bench *bench)
 {
-	int sockets[2];
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
-	bench->socket = sockets[0];
-	*ret_other = sockets[1];
+	close_fd(&bench->socket);
+	cr_assert_eq(link_connect(bench->folder, &bench->socket), OK, "%s", error_text());
 }
 
 void bench_start(struct bench *bench, const struct msg_offer *offer, int64_t grace_ms)
 {
-	int other;
+	scoped(close_fd) int listener = -1;
 	scoped(free_text) char *mirrors = text_format("%s/mirrors", bench->state);
-	struct rec_orders orders = {
-		.worker = "w1", .mirrors = mirrors, .timeout_ms = 20000, .grace_ms = grace_ms
-	};
+	struct rec_orders orders = { .worker = "w1",
+		                     .mirrors = mirrors,
+		                     .timeout_ms = 20000,
+		                     .silence_ms = 20000,
+		                     .grace_ms = grace_ms,
+		                     .orphan_ms = bench->orphan_ms };
 	cr_assert_eq(spool_begin(bench->folder, offer, &orders), OK, "%s", error_text());
-	open_socket(bench, &other);
-	start_on(bench, other);
+	cr_assert_eq(link_listen(bench->folder, &listener), OK, "%s", error_text());
+	bench_connect(bench);
+	start_on(bench, listener);
 }
 
-int bench_start_orphan(struct bench *bench)
+int bench_start_late(struct bench *bench)
 {
-	int other;
-	open_socket(bench, &other);
-	close_fd(&bench->socket);
-	start_on(bench, other);
+	scoped(close_fd) int listener = -1;
+	cr_assert_eq(file_make_folder(bench->folder, 0700), OK);
+	cr_assert_eq(link_listen(bench->folder, &listener), OK, "%s", error_text());
+	cr_assert_eq(file_remove_tree(bench->folder), OK);
+	start_on(bench, listener);
 	int status = process_wait(bench->pid);
 	bench->pid = 0;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -149,7 +151,7 @@ int bench_wait(struct bench *bench)
 	char packet[RUN_PACKET_MAX];
 	struct pollfd end = { .fd = bench->socket, .events = POLLIN };
 	ssize_t got = 1;
-	while (got > 0 || (got < 0 && errno == EAGAIN)) {
+	while (bench->socket >= 0 && (got > 0 || (got < 0 && errno == EAGAIN))) {
 		if (clock_mono_ms() > ends_ms) {
 			kill(bench->pid, SIGKILL);
 			cr_assert_fail("the supervisor did not end");
@@ -210,15 +212,21 @@ void bench_wait_for_log(const struct bench *bench, const char *word)
 	}
 }
 
-void bench_expect_gone(const struct bench *bench, const char *word)
+pid_t bench_pid_in_log(const struct bench *bench, const char *word)
 {
-	int64_t ends_ms = deadline_ms();
 	scoped(free_text) char *log = bench_log(bench);
 	scoped(free_text) char *line = text_format("\n%s ", word);
 	const char *found = strstr(log, line);
 	cr_assert_not_null(found, "no '%s' in the log:\n%s", word, log);
 	pid_t pid = (pid_t)strtol(found + strlen(line), NULL, 10);
 	cr_assert_gt(pid, 1);
+	return pid;
+}
+
+void bench_expect_gone(const struct bench *bench, const char *word)
+{
+	int64_t ends_ms = deadline_ms();
+	pid_t pid = bench_pid_in_log(bench, word);
 	while (kill(pid, 0) == 0)
 		cr_assert(still_waiting(ends_ms), "process %d lives", (int)pid);
 }

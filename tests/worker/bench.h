@@ -10,9 +10,10 @@ struct bench {
 	char *repository;
 	char *folder; /* of the job that ran last */
 	char commit[COMMIT_SIZE + 1];
-	pid_t pid;   /* of the supervisor */
-	pid_t group; /* of the job that ran last */
-	int socket;  /* to the supervisor */
+	pid_t pid;         /* of the supervisor */
+	pid_t group;       /* of the job that ran last */
+	int socket;        /* to the supervisor; -1 while it has no agent */
+	int64_t orphan_ms; /* how long it goes on without one */
 };
 
 /* A repository with the file `greeting` in one commit. */
@@ -27,8 +28,11 @@ struct msg_offer bench_offer(const struct bench *bench, const char *const *steps
 /* Start a supervisor as an agent does, in the folder of job 1, attempt 1. */
 void bench_start(struct bench *bench, const struct msg_offer *offer, int64_t grace_ms);
 
-/* Start one whose agent died meanwhile, and whose folder the next agent cleared; its exit code. */
-int bench_start_orphan(struct bench *bench);
+/* Connect as the next agent does. */
+void bench_connect(struct bench *bench);
+
+/* Start one whose folder was cleared before it began; its exit code. */
+int bench_start_late(struct bench *bench);
 
 /* Wait until it ended (a deadline fails the test); its exit code. */
 int bench_wait(struct bench *bench);
@@ -45,6 +49,9 @@ char *bench_log(const struct bench *bench);
 
 /* Run a shell command in the repository; must succeed. */
 void bench_git(struct bench *bench, const char *command);
+
+/* The process whose number follows `word` on a line of the log. */
+pid_t bench_pid_in_log(const struct bench *bench, const char *word);
 
 /* Wait until the process is gone whose number follows `word` on a line of the log. */
 void bench_expect_gone(const struct bench *bench, const char *word);

@@ -30,6 +30,22 @@ static void found(void *user, const struct msg_result *result, uint64_t log_size
 	found_jobs[found_count++] = result->job;
 }
 
+static bool nobody_runs(void *user, uint64_t job, uint32_t attempt)
+{
+	(void)user;
+	(void)job;
+	(void)attempt;
+	return false;
+}
+
+static bool seven_runs(void *user, uint64_t job, uint32_t attempt)
+{
+	(void)user;
+	return job == 7 && attempt == 1;
+}
+
+static const struct spool_visitor visitor = { .running = nobody_runs, .ended = found };
+
 static char *make_attempt(uint64_t job, bool finished)
 {
 	struct rec_spec spec;
@@ -58,7 +74,7 @@ Test(spool, finished_attempts_come_back_and_unfinished_ones_go)
 {
 	scoped(free_text) char *finished = make_attempt(7, true);
 	scoped(free_text) char *unfinished = make_attempt(8, false);
-	cr_assert_eq(spool_restore(bench.state, found, NULL), OK);
+	cr_assert_eq(spool_restore(bench.state, &visitor), OK);
 	cr_assert_eq(found_count, 1);
 	cr_expect_eq(found_jobs[0], 7);
 	cr_expect(exists(finished, "result") && !exists(finished, "work"));
@@ -74,10 +90,21 @@ Test(spool, a_damaged_result_is_moved_aside_and_the_others_are_served)
 	struct msg_result result = { .job = 5, .attempt = 1, .outcome = OUTCOME_passed };
 	cr_assert_eq(file_write_durable(cut_result, "\x81", 1), OK);
 	cr_assert_eq(spool_write_result(other, &result), OK);
-	cr_assert_eq(spool_restore(bench.state, found, NULL), OK);
+	cr_assert_eq(spool_restore(bench.state, &visitor), OK);
 	cr_assert_eq(found_count, 1);
 	cr_expect_eq(found_jobs[0], 9);
 	cr_expect(!exists(cut, ".") && exists(bench.state, "damaged/7.1/result"));
 	cr_expect(!exists(other, ".") && exists(bench.state, "damaged/8.1/result"));
 	cr_expect(exists(fine, "result"));
+}
+
+Test(spool, what_still_runs_is_left_alone)
+{
+	const struct spool_visitor watcher = { .running = seven_runs, .ended = found };
+	scoped(free_text) char *running = make_attempt(7, false);
+	scoped(free_text) char *unfinished = make_attempt(8, false);
+	cr_assert_eq(spool_restore(bench.state, &watcher), OK);
+	cr_expect_eq(found_count, 0);
+	cr_expect(exists(running, "work") && exists(running, "log"));
+	cr_expect(!exists(unfinished, "."));
 }

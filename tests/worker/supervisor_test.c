@@ -6,6 +6,7 @@
 #include "worker/run.h"
 
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -334,12 +335,59 @@ Test(supervisor, its_sudden_death_ends_what_the_steps_started)
 	bench_expect_gone(&bench, "sleeps");
 }
 
-Test(supervisor, without_its_agent_it_ends_the_job_and_leaves_no_result)
+/* As the next agent hears it first. */
+static void expect_told(char what, pid_t pid)
 {
-	struct msg_offer offer = offer_of("sleep 1000 & echo \"sleeps $!\"; wait");
+	char packet[RUN_PACKET_MAX];
+	struct pollfd answer = { .fd = bench.socket, .events = POLLIN };
+	cr_assert_eq(poll(&answer, 1, 20000), 1, "no answer");
+	ssize_t got = recv(bench.socket, packet, sizeof packet, 0);
+	cr_assert_eq(got, 1 + (ssize_t)sizeof pid);
+	cr_expect_eq(packet[0], what);
+	cr_expect_eq(memcmp(packet + 1, &pid, sizeof pid), 0);
+}
+
+Test(supervisor, without_its_agent_it_goes_on_and_tells_the_next_one_where_it_is)
+{
+	struct msg_offer offer = offer_of("ps -o pgid= $$ > ../pgid; echo begun\n"
+	                                  "until [ -e ../go ]; do sleep 0.02; done; echo done");
+	scoped(free_text) char *go = text_format("%s/go", bench.folder);
+	scoped(free_text) char *pgid = text_format("%s/pgid", bench.folder);
+	scoped(text_finish) struct text group = { 0 };
+	bench_start(&bench, &offer, 500);
+	bench_wait_for_log(&bench, "\nbegun");
+	cr_assert_eq(file_read(pgid, 100, &group), OK);
+	for (int i = 0; i < 3; i++) {
+		bench_connect(&bench);
+		expect_told(RUN_TELL_SELF, bench.pid);
+		expect_told(RUN_TELL_GROUP, (pid_t)strtol(group.data, NULL, 10));
+	}
+	cr_assert_eq(file_write_durable(go, "", 0), OK);
+	cr_expect_eq(bench_wait(&bench), 0);
+	scoped(message_finish) struct message result = bench_result(&bench);
+	expect(&result, OUTCOME_passed, "");
+}
+
+Test(supervisor, a_job_that_ends_without_an_agent_leaves_its_result)
+{
+	struct msg_offer offer = offer_of("echo begun; until [ -e ../go ]; do sleep 0.02; done");
+	scoped(free_text) char *go = text_format("%s/go", bench.folder);
+	bench_start(&bench, &offer, 500);
+	bench_wait_for_log(&bench, "\nbegun");
+	close_fd(&bench.socket);
+	cr_assert_eq(file_write_durable(go, "", 0), OK);
+	cr_expect_eq(bench_wait(&bench), 0);
+	scoped(message_finish) struct message result = bench_result(&bench);
+	expect(&result, OUTCOME_passed, "");
+}
+
+Test(supervisor, without_an_agent_for_too_long_it_ends_the_job_and_leaves_no_result)
+{
+	struct msg_offer offer = offer_of("sleep 20 & echo \"sleeps $!\"; wait");
+	bench.orphan_ms = 200;
 	bench_start(&bench, &offer, 500);
 	bench_wait_for_log(&bench, "\nsleeps ");
-	shutdown(bench.socket, SHUT_RDWR);
+	close_fd(&bench.socket);
 	bench_wait(&bench);
 	cr_expect(!exists("result") && !exists("work"));
 	bench_expect_gone(&bench, "sleeps");
@@ -356,8 +404,39 @@ Test(supervisor, the_leader_of_its_group_does_not_outlive_it)
 	}
 }
 
-Test(supervisor, one_whose_agent_died_before_it_began_leaves_no_folder)
+Test(supervisor, one_whose_folder_was_cleared_before_it_began_does_not_make_it_again)
 {
-	cr_expect_eq(bench_start_orphan(&bench), 0);
+	cr_expect_neq(bench_start_late(&bench), 0);
 	cr_expect(!exists(""), "it made a folder again that was cleared");
+}
+
+Test(supervisor, a_job_that_says_nothing_for_too_long_is_timed_out)
+{
+	struct msg_offer offer = offer_of("echo begun; sleep 1000 & echo \"sleeps $!\"; wait");
+	spec.silence_ms = 500;
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_timed_out, "timed out: no output for 500ms");
+	bench_expect_gone(&bench, "sleeps");
+	expect_in_log("fettle: timed out: no output for 500ms\n");
+}
+
+Test(supervisor, any_output_is_a_sign_of_life)
+{
+	struct msg_offer offer = offer_of("for i in 1 2 3 4 5 6 7 8; do sleep 0.2; echo; done");
+	spec.silence_ms = 1500;
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_passed, "");
+	cr_expect_gt(result.result.duration_ms, spec.silence_ms);
+}
+
+Test(supervisor, at_the_end_of_its_time_all_is_gone_within_the_grace_and_two_seconds)
+{
+	struct msg_offer offer = offer_of("trap '' TERM; (trap '' TERM; sleep 1000) &\n"
+	                                  "echo \"sleeps $!\"; while :; do sleep 0.05; done");
+	spec.timeout_ms = 600;
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_timed_out, "timed out after 600ms");
+	cr_expect_geq(result.result.duration_ms, 600 + 500);
+	cr_expect_leq(result.result.duration_ms, 600 + 500 + 2000);
+	bench_expect_gone(&bench, "sleeps");
 }

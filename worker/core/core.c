@@ -81,6 +81,20 @@ static void restore(struct worker_core *core, const struct worker_event *event)
 		keep_result(attempt, &event->result, event->size);
 }
 
+/* More than a hello can name are not held: the broker gives them to others. */
+static void adopt(struct worker_core *core, const struct worker_event *event,
+                  struct worker_effects *out)
+{
+	struct worker_attempt *attempt = worker_attempts_add(
+		&core->attempts, event->job, event->attempt, WORKER_ATTEMPT_RUNNING);
+	if (attempt) {
+		attempt->log_size = event->size;
+		return;
+	}
+	struct worker_attempt refused = { .job = event->job, .attempt = event->attempt };
+	emit_job(out, WORKER_FORGET_JOB, &refused, NULL);
+}
+
 /* A copy that outlives the event. */
 static void copy_offer(struct worker_attempt *attempt, const struct msg_offer *offer)
 {
@@ -305,6 +319,7 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 	worker_attempts_settle(&core->attempts);
 	switch (event->kind) {
 	case WORKER_RESTORED: restore(core, event); return;
+	case WORKER_ADOPTED: adopt(core, event, out); return;
 	case WORKER_CONNECTED:
 		if (core->session.state == WORKER_GREETING)
 			worker_session_greet(core, out);

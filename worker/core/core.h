@@ -19,7 +19,9 @@ struct worker_identity {
 };
 
 enum worker_event_kind {
-	WORKER_RESTORED,    /* job, attempt, size, result: found in the spool; before all others */
+	WORKER_RESTORED, /* job, attempt, size, result: found in the spool; before all others */
+	WORKER_ADOPTED,  /* job, attempt, size: an earlier run of the agent started it, and it still
+	                    runs; before all others, too */
 	WORKER_CONNECTED,   /* the socket takes messages now; optional, makes the hello earlier */
 	WORKER_RECEIVED,    /* message */
 	WORKER_TIME_PASSED, /* sockets are drained: deadlines may be looked at */

@@ -222,6 +222,57 @@ Test(worker_core, a_restart_brings_back_the_results_of_the_spool)
 	story_end(&story);
 }
 
+Test(worker_core, a_job_that_outlived_the_last_agent_goes_on_where_it_is)
+{
+	struct story story;
+	const struct rec_kept keep[] = { { .job = 7, .attempt = 1, .log_offset = 60 } };
+	story_begin(&story, 1);
+	story_adopted(&story, 7, 100);
+	story_restored(&story, 8, 0);
+	story_wake(&story);
+	story_expect(&story, "reconnect\nsend hello 7.1 8.1 done\n");
+	welcome(&story, (struct msg_welcome){ .keep = keep, .keep_count = 1 });
+	story_expect(&story, "send ready slots=1\nlog 7.1 60+40\n"
+	                     "send result job=8 attempt=1 outcome=passed\n");
+	story_offer(&story, 9, 1);
+	story_expect(&story, "send started job=9 attempt=1\n"); /* the slot is not free */
+	story_log_ok(&story, 7, 100);
+	story_job_ended(&story, 7, OUTCOME_failed, 120);
+	story_expect(&story, "start 9.1\nlog 7.1 100+20\n");
+	story_log_ok(&story, 7, 120);
+	story_expect(&story, "send result job=7 attempt=1 outcome=failed reason=borrowed "
+	                     "log_size=120\n");
+	story_end(&story);
+}
+
+Test(worker_core, a_job_that_outlived_the_last_agent_ends_when_another_has_it)
+{
+	struct story story;
+	const struct rec_lease drop[] = { { .job = 7, .attempt = 1 } };
+	story_begin(&story, 1);
+	story_adopted(&story, 7, 100);
+	story_wake(&story);
+	welcome(&story, (struct msg_welcome){ .drop = drop, .drop_count = 1 });
+	story_expect(&story, "reconnect\nsend hello 7.1\nsend ready slots=1\nforget 7.1\n");
+	story_offer(&story, 9, 1);
+	story_expect(&story, "send started job=9 attempt=1\n"); /* its slot is not free yet */
+	story_job_ended(&story, 7, OUTCOME_cancelled, 100);
+	story_expect(&story, "start 9.1\n");
+	story_end(&story);
+}
+
+Test(worker_core, more_running_jobs_than_a_hello_can_name_end)
+{
+	struct story story;
+	story_begin(&story, 1);
+	for (uint64_t job = 1; job <= WORKER_HELD_MAX; job++)
+		story_adopted(&story, job, 0);
+	story_expect(&story, "");
+	story_adopted(&story, 5000, 0);
+	story_expect(&story, "forget 5000.1\n");
+	story_end(&story);
+}
+
 Test(worker_core, stopping_says_goodbye_kills_jobs_and_keeps_results)
 {
 	struct story story;

@@ -146,6 +146,12 @@ void story_restored(struct story *story, uint64_t job, uint64_t log_size)
 	finished(story, WORKER_RESTORED, job, OUTCOME_passed, log_size);
 }
 
+void story_adopted(struct story *story, uint64_t job, uint64_t log_size)
+{
+	step(story, (struct worker_event){
+			    .kind = WORKER_ADOPTED, .job = job, .attempt = 1, .size = log_size });
+}
+
 void story_stop(struct story *story)
 {
 	step(story, (struct worker_event){ .kind = WORKER_STOP });
