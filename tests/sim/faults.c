@@ -7,6 +7,8 @@ enum fault_kind {
 	FAULT_POWER_CUT,
 	FAULT_WORKER_KILLED,
 	FAULT_WORKER_STOPPED,
+	FAULT_MACHINE_KILLED, /* a worker's agent and all its jobs */
+	FAULT_SUPERVISOR_KILLED,
 	FAULT_OBSERVER_KILLED,
 	FAULT_CUT,
 	FAULT_CLOG,
@@ -72,8 +74,20 @@ static void end_worker(struct sim *sim, enum fault_kind kind)
 		worker_stop(sim, index);
 		return;
 	}
-	worker_crash(sim, index);
+	if (kind == FAULT_MACHINE_KILLED)
+		worker_machine_crash(sim, index);
+	else
+		worker_crash(sim, index);
 	restart_later(sim, place);
+}
+
+/* Of any worker that runs something, also of one whose agent is away. */
+static void kill_supervisor(struct sim *sim)
+{
+	int first = (int)sim_between(sim, 0, SIM_WORKERS - 1);
+	for (int i = 0; i < SIM_WORKERS; i++)
+		if (worker_kill_supervisor(sim, (first + i) % SIM_WORKERS))
+			return;
 }
 
 static void end_observer(struct sim *sim)
@@ -117,7 +131,9 @@ static void carry_out(struct sim *sim, enum fault_kind kind)
 	case FAULT_BROKER_STOPPED:
 	case FAULT_POWER_CUT: end_broker(sim, kind); break;
 	case FAULT_WORKER_KILLED:
-	case FAULT_WORKER_STOPPED: end_worker(sim, kind); break;
+	case FAULT_WORKER_STOPPED:
+	case FAULT_MACHINE_KILLED: end_worker(sim, kind); break;
+	case FAULT_SUPERVISOR_KILLED: kill_supervisor(sim); break;
 	case FAULT_OBSERVER_KILLED: end_observer(sim); break;
 	case FAULT_CUT:
 	case FAULT_CLOG: cut(sim, kind); break;
@@ -188,7 +204,7 @@ void storm_end(struct sim *sim)
 	sim->calm_since_ms = sim->now_ms;
 	sim->drilled = false;
 	sim_print(sim, "calm of round %d", sim->round);
-	worker_crash(sim, SIM_TWIN);
+	worker_machine_crash(sim, SIM_TWIN);
 	for (int i = 0; i < PLACES; i++) {
 		if (sim->places[i].paused_until_ms > sim->now_ms)
 			sim->places[i].paused_until_ms = sim->now_ms;
@@ -255,9 +271,23 @@ static void drill_worker_killed(struct sim *sim)
 			continue;
 		sometimes(sim, SOMETIMES_drill_worker_killed);
 		sim->victim = &sim->workers[i];
-		worker_crash(sim, i);
+		worker_machine_crash(sim, i);
 		sim_add(sim, 60000, DO_START, PLACE_WORKER + (enum place)i);
 		return;
+	}
+}
+
+/* P14: an agent that is killed and back within its liveness still has its jobs. */
+static void drill_agents_restarted(struct sim *sim)
+{
+	int64_t silence_ms = sim->settings.heartbeat_ms * (sim->settings.liveness - 1);
+	if (all_running_jobs(sim) > 0)
+		sometimes(sim, SOMETIMES_drill_agents_restarted);
+	sim->agents_restarted = true;
+	for (int i = 0; i < SIM_TWIN; i++) {
+		worker_crash(sim, i);
+		sim_add(sim, silence_ms * sim_between(sim, 10, 80) / 100, DO_START,
+		        PLACE_WORKER + (enum place)i);
 	}
 }
 
@@ -282,9 +312,10 @@ static void drill_disk_full(struct sim *sim)
 
 void storm_drill(struct sim *sim)
 {
-	static void (*const drills[])(
-		struct sim * sim) = { drill_broker_killed, drill_broker_paused,
-		                      drill_workers_paused, drill_worker_killed, drill_disk_full };
+	static void (*const drills[])(struct sim *
+	                              sim) = { drill_broker_killed,  drill_broker_paused,
+		                               drill_workers_paused, drill_worker_killed,
+		                               drill_disk_full,      drill_agents_restarted };
 	if (!sim->drilled) { /* something to do, and time to begin with it */
 		sim->drilled = true;
 		sim->no_loss_allowed = true;

@@ -28,6 +28,7 @@ enum {
 	SIM_DRILL_AFTER_MS = 60000,                 /* of calm: everybody is back by then */
 	SIM_SETTLE_MS = 5000,                       /* for the last answers */
 	SIM_CHUNKS_MAX = 64,                        /* updates of one poll */
+	SIM_ORPHAN_MS = 5000,                       /* how long jobs go on without an agent */
 };
 
 /* Where something runs; places have clocks, pauses, and links to the broker's machines. */
@@ -159,6 +160,7 @@ struct broker_node {
 
 struct sim_process {
 	bool used, running, killed, forgotten;
+	bool adopted; /* by another agent than started it */
 	uint64_t job;
 	uint32_t attempt;
 	uint64_t log_size, log_end;
@@ -177,6 +179,7 @@ struct worker_node {
 	char name[16], session[40], instance[40];
 	struct sim_process processes[PROCESSES_MAX];
 	int64_t heard_ms; /* when the broker got its last frame */
+	int64_t left_ms;  /* when its agent died */
 };
 
 struct observer_poll_state {
@@ -259,6 +262,7 @@ struct sim {
 	int64_t calm_since_ms;
 	bool drilled;               /* in this calm */
 	bool no_loss_allowed;       /* since a drill began */
+	bool agents_restarted;      /* by the drill */
 	struct worker_node *victim; /* but by this one; NULL: by nobody */
 	struct place_state places[PLACES];
 	struct link links[PLACES][SIM_BROKERS];
@@ -365,7 +369,12 @@ void broker_stop(struct sim *sim);
 
 /* ---- worker_node.c ---- */
 void worker_handle(struct sim *sim, struct occurrence *next);
+/* The agent is killed; supervisors and their jobs go on. */
 void worker_crash(struct sim *sim, int index);
+/* With all its processes. */
+void worker_machine_crash(struct sim *sim, int index);
+/* One of its jobs loses its supervisor; false when it has none. */
+bool worker_kill_supervisor(struct sim *sim, int index);
 void worker_stop(struct sim *sim, int index);
 struct worker_node *worker_at(struct sim *sim, const struct peer *peer);
 /* The attempt runs, or its result is kept. */

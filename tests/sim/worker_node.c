@@ -1,5 +1,5 @@
-/* A worker's agent and its jobs, simulated: what worker/agent.c and the supervisors do. The spool
- * (results of ended jobs) outlives the agent; running jobs do not. */
+/* A worker's agent and its jobs, simulated: what worker/agent.c and the supervisors do. Running
+ * jobs outlive the agent for a while, and the spool (results of ended jobs) outlives all. */
 #include "tests/sim/sim.h"
 
 #include "base/memory.h"
@@ -125,6 +125,8 @@ static void forget_job(struct sim *sim, struct worker_node *node, struct sim_pro
 		return;
 	}
 	const struct disk_job *job = disk_job(sim, process->job);
+	if (process->adopted && job->state == DISK_FINAL && job->attempt == process->attempt)
+		sometimes(sim, SOMETIMES_outlived_agent);
 	SIM_CHECK(job->state == DISK_FINAL || job->attempt > process->attempt,
 	          "%s forgets the result of job %llu attempt %u, which nobody has", node->name,
 	          (unsigned long long)process->job, process->attempt);
@@ -156,7 +158,7 @@ static void take_effect(struct sim *sim, struct worker_node *node,
 			forget_job(sim, node, process);
 		break;
 	case WORKER_EXIT:
-		worker_crash(sim, (int)(node - sim->workers));
+		worker_machine_crash(sim, (int)(node - sim->workers)); /* it waited for them */
 		sim_add(sim, sim_between(sim, 10, 5000), DO_START, place_of(sim, node));
 		break;
 	}
@@ -176,22 +178,20 @@ static void write_log(struct sim *sim, struct worker_node *node, struct sim_proc
 	process->log_size += (uint64_t)sim_between(sim, 1, 200000);
 	if (process->log_size > process->log_end)
 		process->log_size = process->log_end;
-	step(sim, node,
-	     &(struct worker_event){ .kind = WORKER_LOG_GREW,
-	                             .job = process->job,
-	                             .attempt = process->attempt,
-	                             .size = process->log_size });
+	if (node->up)
+		step(sim, node,
+		     &(struct worker_event){ .kind = WORKER_LOG_GREW,
+		                             .job = process->job,
+		                             .attempt = process->attempt,
+		                             .size = process->log_size });
 	/* The step may have ended it. */
 	if (process->used && !process->killed)
 		plan_step(sim, node, process, sim_between(sim, 1, sim->weather.job_most_ms));
 }
 
-static void end_job(struct sim *sim, struct worker_node *node, struct sim_process *process)
+static void end_as(struct sim *sim, struct worker_node *node, struct sim_process *process,
+                   enum outcome outcome)
 {
-	static const enum outcome outcomes[] = { OUTCOME_passed, OUTCOME_passed, OUTCOME_failed,
-		                                 OUTCOME_error, OUTCOME_timed_out };
-	uint64_t fate = sim_fate(sim, process->job + 7, process->attempt);
-	enum outcome outcome = process->killed ? OUTCOME_cancelled : outcomes[fate % 5];
 	process->running = false;
 	process->result = (struct msg_result){ .job = process->job,
 		                               .attempt = process->attempt,
@@ -201,6 +201,10 @@ static void end_job(struct sim *sim, struct worker_node *node, struct sim_proces
 	disk_job(sim, process->job)->truth[process->attempt] = outcome;
 	disk_job(sim, process->job)->truth_log[process->attempt] = (uint32_t)process->log_size;
 	process->used = !process->forgotten;
+	if (!node->up) {
+		sometimes(sim, SOMETIMES_ended_without_agent);
+		return;
+	}
 	step(sim, node,
 	     &(struct worker_event){ .kind = WORKER_JOB_ENDED,
 	                             .job = process->result.job,
@@ -209,13 +213,29 @@ static void end_job(struct sim *sim, struct worker_node *node, struct sim_proces
 	                             .result = process->result });
 }
 
+static void end_job(struct sim *sim, struct worker_node *node, struct sim_process *process)
+{
+	static const enum outcome outcomes[] = { OUTCOME_passed, OUTCOME_passed, OUTCOME_failed,
+		                                 OUTCOME_error, OUTCOME_timed_out };
+	uint64_t fate = sim_fate(sim, process->job + 7, process->attempt);
+	enum outcome outcome = process->killed ? OUTCOME_cancelled : outcomes[fate % 5];
+	end_as(sim, node, process, outcome);
+}
+
+static bool is_orphan(const struct sim *sim, const struct worker_node *node)
+{
+	return !node->up && sim->now_ms - node->left_ms >= SIM_ORPHAN_MS;
+}
+
 /* The job writes some of its log, or ends. */
 static void job_step(struct sim *sim, struct worker_node *node, const struct occurrence *next)
 {
 	struct sim_process *process = worker_process(node, next->job, next->attempt);
 	if (!process || !process->running)
 		return;
-	if (process->log_size < process->log_end && !process->killed)
+	if (is_orphan(sim, node))
+		*process = (struct sim_process){ 0 };
+	else if (process->log_size < process->log_end && !process->killed)
 		write_log(sim, node, process);
 	else
 		end_job(sim, node, process);
@@ -223,8 +243,31 @@ static void job_step(struct sim *sim, struct worker_node *node, const struct occ
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+/* What was told to end without a result does so before the next agent looks. */
+static void find_process(struct sim *sim, struct worker_node *node, struct sim_process *process,
+                         bool orphaned)
+{
+	struct worker_event found = { .kind = WORKER_RESTORED,
+		                      .job = process->job,
+		                      .attempt = process->attempt,
+		                      .size = process->log_size,
+		                      .result = process->result };
+	if (process->running && (orphaned || process->forgotten)) {
+		if (orphaned)
+			sometimes(sim, SOMETIMES_orphan_ended);
+		*process = (struct sim_process){ 0 };
+		return;
+	}
+	if (process->running) {
+		found.kind = WORKER_ADOPTED;
+		process->adopted = true;
+	}
+	step(sim, node, &found);
+}
+
 static void start(struct sim *sim, struct worker_node *node)
 {
+	bool orphaned = is_orphan(sim, node);
 	static const char *const labels[] = { "linux", "gpu" };
 	int index = (int)(node - sim->workers);
 	snprintf(node->name, sizeof node->name, "w%d", index == SIM_TWIN ? 0 : index);
@@ -242,28 +285,54 @@ static void start(struct sim *sim, struct worker_node *node)
 	worker_init(&node->core, &identity);
 	node->up = true;
 	node->timer_ms = INT64_MAX;
-	for (int i = 0; i < PROCESSES_MAX; i++) {
-		struct sim_process *process = &node->processes[i];
-		if (process->used)
-			step(sim, node,
-			     &(struct worker_event){ .kind = WORKER_RESTORED,
-			                             .job = process->job,
-			                             .attempt = process->attempt,
-			                             .size = process->log_size,
-			                             .result = process->result });
-	}
+	for (int i = 0; i < PROCESSES_MAX; i++)
+		if (node->processes[i].used)
+			find_process(sim, node, &node->processes[i], orphaned);
+}
+
+static void drop_running(struct worker_node *node)
+{
+	for (int i = 0; i < PROCESSES_MAX; i++)
+		if (node->processes[i].running)
+			node->processes[i] = (struct sim_process){ 0 };
 }
 
 void worker_crash(struct sim *sim, int index)
 {
 	struct worker_node *node = &sim->workers[index];
 	node->up = false;
-	sim->places[PLACE_WORKER + index].generation++;
+	node->left_ms = sim->now_ms;
+	sim->places[PLACE_WORKER + index]
+		.generation++; /* its timers and what waits for it are void */
 	node->left = node->peer;
 	node->peer = (struct peer){ 0 };
 	for (int i = 0; i < PROCESSES_MAX; i++)
 		if (node->processes[i].running)
-			node->processes[i] = (struct sim_process){ 0 };
+			plan_step(sim, node, &node->processes[i],
+			          sim_between(sim, 1, sim->weather.job_most_ms));
+}
+
+void worker_machine_crash(struct sim *sim, int index)
+{
+	worker_crash(sim, index);
+	drop_running(&sim->workers[index]);
+}
+
+bool worker_kill_supervisor(struct sim *sim, int index)
+{
+	struct worker_node *node = &sim->workers[index];
+	for (int i = 0; i < PROCESSES_MAX; i++) {
+		struct sim_process *process = &node->processes[i];
+		if (!process->running)
+			continue;
+		sometimes(sim, SOMETIMES_supervisor_killed);
+		if (node->up)
+			end_as(sim, node, process, OUTCOME_error);
+		else
+			*process = (struct sim_process){ 0 }; /* nobody saw it */
+		return true;
+	}
+	return false;
 }
 
 void worker_stop(struct sim *sim, int index)
@@ -302,12 +371,12 @@ void worker_handle(struct sim *sim, struct occurrence *next)
 		worker_finish(&node->core);
 		start(sim, node);
 	}
+	if (next->what == DO_JOB)
+		job_step(sim, node, next);
 	if (!node->up)
 		return;
 	if (next->what == DO_RECEIVE) {
 		receive(sim, node, next);
-	} else if (next->what == DO_JOB) {
-		job_step(sim, node, next);
 	} else if (place_is_woken(next, &node->timer_ms) &&
 	           worker_wakeup_ms(&node->core) <= place_now(sim, next->place)) {
 		step(sim, node, &(struct worker_event){ .kind = WORKER_TIME_PASSED });

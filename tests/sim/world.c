@@ -155,6 +155,7 @@ static void run_round(struct sim *sim)
 	}
 	check_calm(sim);
 	sim->no_loss_allowed = false;
+	sim->agents_restarted = false;
 	sim->victim = NULL;
 }
 
