@@ -214,8 +214,8 @@ static void read_agent(struct run *run)
 {
 	char packet[RUN_PACKET_MAX + 1];
 	ssize_t got = recv(run->agent, packet, RUN_PACKET_MAX, MSG_DONTWAIT);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+	if (got < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
+		return; /* a reset is told before what was said last, and then the end */
 	if (got <= 0) {
 		lose_agent(run);
 		return;
@@ -255,6 +255,12 @@ static void tell_growth(struct run *run, int64_t now_ms)
 		run->told_size = run->log.size;
 }
 
+/* A new agent is not answered any more when there will be no result for it. */
+static int welcoming(const struct run *run)
+{
+	return run->stop == RUN_GIVEN_UP ? -1 : run->listener;
+}
+
 /* Wait for one thing to happen, at the latest until `until_ms`. */
 static void turn(struct run *run, int64_t until_ms)
 {
@@ -264,7 +270,7 @@ static void turn(struct run *run, int64_t until_ms)
 	int64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
 	struct pollfd polled[] = {
 		{ .fd = run->output[0], .events = POLLIN },
-		{ .fd = run->agent >= 0 ? run->agent : run->listener, .events = POLLIN },
+		{ .fd = run->agent >= 0 ? run->agent : welcoming(run), .events = POLLIN },
 		{ .fd = run->signals, .events = POLLIN },
 	};
 	poll(polled, 3, wait_ms > 60000 ? 60000 : (int)wait_ms);

@@ -47,8 +47,13 @@ CATCHERS = {
     "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
     "supervisor": Catcher(
         [f"{BUILD}/worker-supervisor-test-planted"]
-        + ["--filter", "supervisor/@(its_sudden|one_whose)*"],
+        + ["--filter", "supervisor/@(its_sudden|without_an_agent)*"],
         r"\[FAIL\] supervisor::",
+        {"FETTLE_TEST_PATIENCE": "6"},
+    ),
+    "agent": Catcher(
+        [f"{BUILD}/worker-agent-test-planted", "--filter", "agent/a_running_job*"],
+        r"\[FAIL\] agent::",
     ),
     "crowd_pauses": crowd("pauses"),
     "crowd_restart": crowd("killed-broker"),

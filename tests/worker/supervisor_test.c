@@ -368,6 +368,22 @@ Test(supervisor, without_its_agent_it_goes_on_and_tells_the_next_one_where_it_is
 	expect(&result, OUTCOME_passed, "");
 }
 
+Test(supervisor, an_agent_that_comes_when_the_job_was_given_up_is_not_answered)
+{
+	struct msg_offer offer = offer_of("trap 'while :; do sleep 0.05; done' TERM; echo begun\n"
+	                                  "while :; do sleep 0.05; done");
+	char packet[RUN_PACKET_MAX];
+	bench_start(&bench, &offer, 500);
+	bench_wait_for_log(&bench, "\nbegun");
+	cr_assert_eq(send(bench.socket, "S", 1, 0), 1);
+	bench_connect(&bench);
+	struct pollfd answer = { .fd = bench.socket, .events = POLLIN };
+	cr_assert_eq(poll(&answer, 1, 20000), 1);
+	cr_expect_leq(recv(bench.socket, packet, sizeof packet, 0), 0);
+	cr_expect_eq(bench_wait(&bench), 0);
+	cr_expect(!exists("result"));
+}
+
 Test(supervisor, a_job_that_ends_without_an_agent_leaves_its_result)
 {
 	struct msg_offer offer = offer_of("echo begun; until [ -e ../go ]; do sleep 0.02; done");
