@@ -203,8 +203,20 @@ static bool is_ours(const struct house *house, pid_t pid)
 	return false;
 }
 
-/* What a killed worker leaves comes to us: supervisors, which end their jobs in order and then
- * themselves, and what escaped from those that were killed as well. */
+/* Supervisors wait for their worker to start again, and end by themselves when it does not. */
+static bool is_supervisor(pid_t pid)
+{
+	static const char name[] = "/fettle-supervisor";
+	char program[PATH_MAX];
+	scoped(free_text) char *path = text_format("/proc/%d/exe", (int)pid);
+	ssize_t size = readlink(path, program, sizeof program - 1);
+	program[size > 0 ? size : 0] = 0;
+	const char *slash = strrchr(program, '/');
+	return slash && strncmp(slash, name, sizeof name - 1) == 0;
+}
+
+/* What a killed worker leaves comes to us: supervisors, and what escaped from those that were killed
+ * as well. */
 static void end_orphans(struct house *house)
 {
 	pid_t *pids;
@@ -212,7 +224,7 @@ static void end_orphans(struct house *house)
 	int64_t now_ms = clock_mono_ms();
 	bool late = house->orphans_end_ms && now_ms >= house->orphans_end_ms;
 	for (size_t i = 0; i < count; i++) {
-		if (is_ours(house, pids[i]))
+		if (is_ours(house, pids[i]) || is_supervisor(pids[i]))
 			continue;
 		orphans++;
 		if (late)

@@ -26,6 +26,7 @@ PROGRAMS = {
     "fettle": "cli/fettle",
     "broker": "broker/fettle-broker",
     "observer": "observer/fettle-observer",
+    "supervisor": "worker/fettle-supervisor",
     "worker": "worker/fettle-worker",
     "raw_peer": "tests/e2e/e2e_raw_peer",
 }
@@ -86,10 +87,11 @@ def children_of(pid):
     return [child for child, state in all_children_of(pid) if state != "Z"]
 
 
-def descendants_of(pid):
+def descendants_of(pid, which=lambda pid: True):
     found = []
     for child in children_of(pid):
-        found += [child] + descendants_of(child)
+        found += [child] if which(child) else []
+        found += descendants_of(child, which)
     return found
 
 
@@ -100,6 +102,11 @@ def words_of(pid):
             return file.read().decode(errors="replace").split("\0")[:-1]
     except OSError:
         return []
+
+
+def is_supervisor(pid):
+    words = words_of(pid)
+    return len(words) == 2 and os.path.basename(words[0]).startswith("fettle-supervisor")
 
 
 def describe(pid):
@@ -209,6 +216,7 @@ class House:
         self.environment = clean_environment(self.home)
         self.broker_folder = os.path.join(self.folder, "broker")
         self.processes = []
+        self.killed = False  # a program was
         self.logs = {}
 
     def path(self, *names):
@@ -350,6 +358,7 @@ class House:
         process.send_signal(number)
         code = process.wait(PATIENCE)
         self.processes.remove(process)
+        self.killed = self.killed or number == signal.SIGKILL
         return code
 
     def finish(self):
@@ -375,7 +384,15 @@ class House:
                 process.kill()
                 process.wait()
         self.processes.clear()
+        if self.killed:
+            self.end_supervisors()
         return wrong + self.end_left_overs()
+
+    @staticmethod
+    def end_supervisors():
+        """Those of workers that were killed and not started again wait for a minute."""
+        for pid in descendants_of(os.getpid(), is_supervisor):
+            os.kill(pid, signal.SIGTERM)
 
     def reap_orphans(self):
         """Collect what became our child and has ended. Not while another thread waits for a program

@@ -1,11 +1,21 @@
 """Whatever process is killed, every accepted commit ends with exactly one recorded verdict."""
 
 import json
+import os
 import signal
 import time
 
 import tap
-from fettle import Case, Repository, program, wait_until
+from fettle import (
+    Case,
+    Repository,
+    children_of,
+    descendants_of,
+    is_alive,
+    is_supervisor,
+    program,
+    wait_until,
+)
 
 
 class Kills(Case):
@@ -111,8 +121,22 @@ class Kills(Case):
         self.assertEqual(self.house.verdict(two), "passed")
         self.assertEqual(len(self.house.json("builds", "--limit", "0")["builds"]), 3)
 
-    def test_a_restarted_worker_keeps_its_promise(self):
-        """The agent dies, its job does not become an orphan: one verdict, nothing left behind."""
+    def test_a_killed_worker_that_is_back_in_time_still_has_its_job(self):
+        repository = Repository(self.house)
+        commit = self.gated_commit(repository, "gate")
+        self.house.broker()
+        worker = self.house.worker()
+        self.house.observer(repository)
+        self.house.wait_running(commit)
+        for _ in range(3):
+            self.house.stop(worker, signal.SIGKILL)
+            worker = self.house.worker()
+            self.wait_holding()
+        self.open_gate("gate")
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.assert_ran_once(commit)
+
+    def test_a_job_that_ends_without_its_worker_is_told_when_that_is_back(self):
         repository = Repository(self.house)
         commit = self.gated_commit(repository, "gate")
         self.house.broker()
@@ -120,9 +144,80 @@ class Kills(Case):
         self.house.observer(repository)
         self.house.wait_running(commit)
         self.house.stop(worker, signal.SIGKILL)
+        self.open_gate("gate")
+        wait_until(lambda: not descendants_of(os.getpid(), is_supervisor), "the job ended")
         self.house.worker()
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.assert_ran_once(commit)
+
+    def test_a_job_taken_up_again_after_its_lease_ended_keeps_its_attempt(self):
+        """Nobody else was there to take it."""
+        repository = Repository(self.house)
+        commit = self.gated_commit(repository, "gate")
+        self.house.broker("--heartbeat", "100ms")
+        worker = self.house.worker()
+        self.house.observer(repository)
+        self.house.wait_running(commit)
+        self.house.stop(worker, signal.SIGKILL)
+        wait_until(lambda: self.house.only_job(commit)["state"] == "queued", "its lease ended")
+        self.house.worker()
+        self.house.wait_running(commit)
         self.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
+        self.assert_ran_once(commit)
+
+    def test_a_worker_that_is_back_too_late_stops_what_another_has(self):
+        repository = Repository(self.house)
+        commit = self.gated_commit(repository, "gate")
+        self.house.broker("--heartbeat", "100ms")
+        first = self.house.worker("first")
+        self.house.observer(repository)
+        self.house.wait_running(commit, "first")
+        self.house.stop(first, signal.SIGKILL)
+        orphan = wait_until(lambda: descendants_of(os.getpid(), is_supervisor), "it goes on")
+        self.house.worker("second")
+        self.house.wait_running(commit, "second")
+        self.assertTrue(is_alive(orphan[0]))
+        self.house.worker("first")
+        wait_until(lambda: not is_alive(orphan[0]), "the first one's job is stopped")
+        self.open_gate("gate")
+        self.assertEqual(self.house.verdict(commit), "passed")
+        job = self.house.only_job(commit)
+        self.assertEqual([row["worker"] for row in job["attempts"]], ["first", "second"])
+
+    def test_a_job_without_a_worker_ends_by_itself(self):
+        repository = Repository(self.house)
+        commit = self.gated_commit(repository, "never")
+        self.house.broker()
+        worker = self.house.worker("one", "--orphan-timeout", "1s")
+        self.house.observer(repository)
+        self.house.wait_running(commit)
+        self.house.stop(worker, signal.SIGKILL)
+        self.assertTrue(descendants_of(os.getpid(), is_supervisor))
+        wait_until(lambda: not self.jobs_processes(), "nothing of the job is left")
+        self.house.worker()  # and the job is its own again, from the beginning
+        self.house.wait_running(commit)
+        self.assertEqual(self.house.only_job(commit)["attempt"], 2)
+
+    def jobs_processes(self):
+        ours = {process.pid for process in self.house.processes}
+        return [pid for pid in children_of(os.getpid()) if pid not in ours]
+
+    def wait_holding(self):
+        """Until the worker that was started last is connected, with a job."""
+        log = self.house.log_of("worker-one")
+        wait_until(
+            lambda: self.house.log_of("worker-one").rpartition(" info: ready ")[2].count(
+                "holding=1"
+            ),
+            f"the job is taken up again; {log[-2000:]}",
+        )
+
+    def assert_ran_once(self, commit):
+        job = self.house.only_job(commit)
+        self.assertEqual((job["attempt"], len(job["attempts"])), (1, 1))
+        log = self.house.cli("log", commit).stdout.splitlines()
+        self.assertEqual((log.count("working"), log.count("done")), (1, 1))
 
     def test_everything_is_killed_at_once(self):
         repository = Repository(self.house)

@@ -102,6 +102,21 @@ class Up(Case):
             self.assertEqual(self.house.verdict(commit), "passed")
         self.assertEqual(self.house.stop(process), 130)
 
+    def test_a_job_goes_on_while_its_worker_is_started_again(self):
+        repository = Repository(self.house)
+        gate = self.house.path("gate")
+        commit = repository.steps("echo working", f"until [ -e {gate} ]; do sleep 0.05; done")
+        process = self.up(repository.path)
+        self.house.wait_running(commit)
+        os.kill(self.child(process, "worker"), signal.SIGKILL)
+        self.says(r"the worker local-1 was killed \(signal 9\); it starts again in 1s")
+        wait_until(lambda: self.child(process, "worker"), "the worker runs again")
+        with open(gate, "w", encoding="utf-8"):
+            pass
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.assertEqual(self.house.only_job(commit)["attempt"], 1)
+        self.assertEqual(self.house.stop(process), 130)
+
     def test_what_a_killed_worker_left_is_ended(self):
         repository = Repository(self.house)
         commit = repository.steps("setsid sh -c 'sleep 1000 & wait' & echo working; wait")
