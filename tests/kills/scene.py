@@ -141,7 +141,8 @@ class Programs:
             return os.path.join(self.build, "tests/kills/kills_player")
         if self.planted:
             return os.path.join(self.build, f"tests/plants/fettle-{name}-planted")
-        return os.path.join(self.build, f"{name}/fettle-{name}")
+        room = "worker" if name == "supervisor" else name
+        return os.path.join(self.build, f"{room}/fettle-{name}")
 
 
 class Scene:

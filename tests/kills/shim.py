@@ -1,8 +1,9 @@
-"""A program that starts itself again for what it does aside, as the worker does for supervisors and
-the observer for looks at repositories: the next such process runs under strace.
+"""A program that another starts for what is done aside, as a worker starts supervisors, or that
+starts itself again, as an observer does for looks at repositories: the next such process runs under
+strace.
 
-The program reads its own path when it starts. It is started from a copy; when it is ready, a script
-takes that path."""
+The program is a copy, and a script takes its path. One that starts itself again reads its own path
+when it starts: the script takes that when the program is ready."""
 
 import os
 import shlex
