@@ -1,5 +1,6 @@
-/* The log file of a job. What is over the cap waits in a ring in memory and is appended when the
- * job ends, so the file only ever grows and can be sent while it does. */
+/* The log file of a job. What is over the cap waits in a ring and is appended when the job ends, so
+ * the file only ever grows and can be sent while it does. The ring is a file, too: a job that says
+ * much costs no more memory than one that says nothing. */
 #include "worker/joblog.h"
 
 #include "base/file.h"
@@ -12,22 +13,30 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { SUMMARY_SIZE = 64 * 1024 };
+enum { SUMMARY_SIZE = 64 * 1024, COPY_SIZE = 64 * 1024 };
 
-enum err joblog_open(struct joblog *log, const char *path)
+static enum err create(const char *path, int *ret_fd)
 {
-	*log = (struct joblog){ .fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) };
-	if (log->fd < 0)
+	*ret_fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (*ret_fd < 0)
 		return fail(ERR_SYSTEM, "create '%s': %s", path, strerror(errno));
 	return OK;
 }
 
+enum err joblog_open(struct joblog *log, const char *path)
+{
+	scoped(free_text) char *ring = text_format("%s.ring", path);
+	*log = (struct joblog){ .fd = -1, .ring = -1 };
+	enum err err = create(path, &log->fd);
+	if (!err && !(err = create(ring, &log->ring)))
+		unlink(ring);
+	return err;
+}
+
 void joblog_close(struct joblog *log)
 {
-	if (log->fd > 0)
-		close(log->fd);
-	free(log->ring);
-	*log = (struct joblog){ .fd = -1 };
+	close_fd(&log->fd);
+	close_fd(&log->ring);
 }
 
 static void put(struct joblog *log, const char *data, size_t size)
@@ -41,18 +50,25 @@ static void put(struct joblog *log, const char *data, size_t size)
 
 static void keep(struct joblog *log, const char *data, size_t size)
 {
-	if (!log->ring)
-		log->ring = memory_new(1, JOBLOG_TAIL);
 	if (size > JOBLOG_TAIL) {
 		log->beyond += size - JOBLOG_TAIL;
 		data += size - JOBLOG_TAIL;
 		size = JOBLOG_TAIL;
 	}
-	size_t at = (size_t)(log->beyond % JOBLOG_TAIL);
-	size_t first = JOBLOG_TAIL - at < size ? JOBLOG_TAIL - at : size;
-	memcpy(log->ring + at, data, first);
-	memcpy(log->ring, data + first, size - first);
-	log->beyond += size;
+	while (size > 0 && !log->err) {
+		uint64_t at = log->beyond % JOBLOG_TAIL;
+		size_t part = JOBLOG_TAIL - at < size ? JOBLOG_TAIL - at : size;
+		ssize_t got = pwrite(log->ring, data, part, (off_t)at);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			log->err = fail(ERR_SYSTEM, "keep the log's end: %s", strerror(errno));
+			return;
+		}
+		log->beyond += (uint64_t)got;
+		data += got;
+		size -= (size_t)got;
+	}
 }
 
 void joblog_write(struct joblog *log, const void *data, size_t size)
@@ -82,6 +98,27 @@ void joblog_line(struct joblog *log, const char *format, ...)
 	joblog_write(log, "\n", 1);
 }
 
+/* `size` bytes of the ring, from `at` on and then from its start. */
+static void put_ring(struct joblog *log, uint64_t at, uint64_t size)
+{
+	char chunk[COPY_SIZE];
+	while (size > 0 && !log->err) {
+		uint64_t part = size < sizeof chunk ? size : sizeof chunk;
+		part = JOBLOG_TAIL - at < part ? JOBLOG_TAIL - at : part;
+		ssize_t got = pread(log->ring, chunk, part, (off_t)at);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			log->err = fail(ERR_SYSTEM, "read the log's end: %s",
+			                got < 0 ? strerror(errno) : "it is gone");
+			return;
+		}
+		put(log, chunk, (size_t)got);
+		at = (at + (uint64_t)got) % JOBLOG_TAIL;
+		size -= (uint64_t)got;
+	}
+}
+
 static void put_tail(struct joblog *log)
 {
 	uint64_t kept = log->beyond < JOBLOG_TAIL ? log->beyond : JOBLOG_TAIL;
@@ -91,18 +128,13 @@ static void put_tail(struct joblog *log)
 		                    log->beyond - kept);
 		put(log, line, (size_t)size);
 	}
-	size_t at = (size_t)((log->beyond - kept) % JOBLOG_TAIL);
-	size_t first = JOBLOG_TAIL - at < kept ? JOBLOG_TAIL - at : (size_t)kept;
-	put(log, log->ring + at, first);
-	put(log, log->ring, (size_t)kept - first);
+	put_ring(log, (log->beyond - kept) % JOBLOG_TAIL, kept);
 }
 
 enum err joblog_end(struct joblog *log)
 {
-	if (log->ring)
-		put_tail(log);
-	free(log->ring);
-	log->ring = NULL;
+	put_tail(log);
+	close_fd(&log->ring);
 	if (!log->err && fsync(log->fd) != 0)
 		log->err = fail(ERR_SYSTEM, "sync the log: %s", strerror(errno));
 	return log->err;

@@ -13,7 +13,7 @@ struct joblog {
 	int fd;
 	uint64_t size;   /* bytes in the file */
 	uint64_t beyond; /* bytes that came after the head was full */
-	char *ring;      /* the last JOBLOG_TAIL of those; NULL while there are none */
+	int ring;        /* a file without a name: the last JOBLOG_TAIL of those */
 	bool mid_line;   /* the last byte was no newline */
 	enum err err;    /* the first failure; the rest is not written then */
 };
@@ -21,7 +21,7 @@ struct joblog {
 /* Create the file. */
 enum err joblog_open(struct joblog *log, const char *path);
 
-/* Zero or closed is fine. */
+/* Closed is fine. */
 void joblog_close(struct joblog *log);
 
 void joblog_write(struct joblog *log, const void *data, size_t size);

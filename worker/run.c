@@ -26,6 +26,7 @@ enum {
 	TELL_EVERY_MS = 20,       /* growth of the log is told at most so often */
 	LEFTOVER_GRACE_MS = 1000, /* for what still runs when the steps are done */
 	KILL_MS = 2000,           /* how long KILL is repeated for what forks away from it */
+	CHUNK_SIZE = 65536,       /* read at once */
 	DRAIN_MAX = 1024 * 1024,  /* leftover output read, at most */
 };
 
@@ -36,7 +37,7 @@ enum err run_init(struct run *run, int listener, const char *log_path)
 		             .signals = -1,
 		             .output = { -1, -1 },
 		             .alone_ms = clock_mono_ms() };
-	run->log.fd = -1;
+	run->log = (struct joblog){ .fd = -1, .ring = -1 };
 	sigset_t handled;
 	sigemptyset(&handled);
 	sigaddset(&handled, SIGCHLD);
@@ -232,7 +233,7 @@ static void read_agent(struct run *run)
 /* Returns false when there is nothing to read now. */
 static bool read_output(struct run *run)
 {
-	char chunk[65536];
+	char chunk[CHUNK_SIZE];
 	ssize_t got = read(run->output[0], chunk, sizeof chunk);
 	if (got <= 0)
 		return false;
@@ -325,10 +326,10 @@ void run_limit_silence(struct run *run, int64_t silence_ms)
 	run->heard_ms = clock_mono_ms();
 }
 
+/* Counted in reads: a log that cannot be written any more does not grow. */
 static void drain_output(struct run *run)
 {
-	uint64_t end = run->log.size + run->log.beyond + DRAIN_MAX;
-	while (run->log.size + run->log.beyond < end && read_output(run))
+	for (int left = DRAIN_MAX / CHUNK_SIZE; left > 0 && read_output(run); left--)
 		;
 }
 

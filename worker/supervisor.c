@@ -308,8 +308,8 @@ int supervisor_main(int argc, char *const *argv)
 {
 	log_start("fettle-supervisor", "info");
 	struct supervisor supervisor = { .started_ms = clock_mono_ms() };
-	supervisor.run =
-		(struct run){ .agent = -1, .signals = -1, .output = { -1, -1 }, .log.fd = -1 };
+	supervisor.run = (struct run){ .agent = -1, .signals = -1, .output = { -1, -1 } };
+	supervisor.run.log = (struct joblog){ .fd = -1, .ring = -1 };
 	enum err err = fail(ERR_USAGE, "for fettle-worker, not for people");
 	if (argc == SUPERVISOR_ARGC) {
 		supervisor.folder = argv[1];
