@@ -30,6 +30,29 @@ enum {
 	DRAIN_MAX = 1024 * 1024,  /* leftover output read, at most */
 };
 
+bool run_tell(struct run *run, char what, const void *data, size_t size)
+{
+	char packet[RUN_PACKET_MAX] = { what };
+	if (run->agent < 0 || size + 1 > sizeof packet)
+		return false;
+	if (size)
+		memcpy(packet + 1, data, size);
+	return send(run->agent, packet, size + 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+/* The next one, if there is one: it has to learn everything. */
+static void accept_agent(struct run *run)
+{
+	pid_t self = getpid();
+	run->agent = link_accept(run->listener);
+	if (run->agent < 0)
+		return;
+	run_tell(run, RUN_TELL_SELF, &self, sizeof self);
+	if (run->group)
+		run_tell(run, RUN_TELL_GROUP, &run->group, sizeof run->group);
+	run->told_size = 0;
+}
+
 enum err run_init(struct run *run, int listener, const char *log_path)
 {
 	*run = (struct run){ .listener = listener,
@@ -53,6 +76,7 @@ enum err run_init(struct run *run, int listener, const char *log_path)
 		return fail(ERR_SYSTEM, "supervisor: %s", strerror(errno));
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
 		return fail(ERR_SYSTEM, "subreaper: %s", strerror(errno));
+	accept_agent(run); /* it waits since before we began */
 	return joblog_open(&run->log, log_path);
 }
 
@@ -64,16 +88,6 @@ void run_finish(struct run *run)
 	close_fd(&run->output[1]);
 	free_text(&run->stop_reason);
 	joblog_close(&run->log);
-}
-
-bool run_tell(struct run *run, char what, const void *data, size_t size)
-{
-	char packet[RUN_PACKET_MAX] = { what };
-	if (run->agent < 0 || size + 1 > sizeof packet)
-		return false;
-	if (size)
-		memcpy(packet + 1, data, size);
-	return send(run->agent, packet, size + 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
 static void stop(struct run *run, enum run_stop why)
@@ -188,19 +202,6 @@ static void read_signals(struct run *run)
 		if (info.ssi_signo != SIGCHLD)
 			stop(run, RUN_GIVEN_UP); /* somebody ends us */
 	reap(run);
-}
-
-/* A new one has to learn everything. */
-static void accept_agent(struct run *run)
-{
-	pid_t self = getpid();
-	run->agent = link_accept(run->listener);
-	if (run->agent < 0)
-		return;
-	run_tell(run, RUN_TELL_SELF, &self, sizeof self);
-	if (run->group)
-		run_tell(run, RUN_TELL_GROUP, &run->group, sizeof run->group);
-	run->told_size = 0;
 }
 
 static void lose_agent(struct run *run)

@@ -409,6 +409,21 @@ Test(supervisor, without_an_agent_for_too_long_it_ends_the_job_and_leaves_no_res
 	bench_expect_gone(&bench, "sleeps");
 }
 
+Test(supervisor, without_any_patience_it_ends_with_its_agent)
+{
+	struct msg_offer offer = offer_of("echo fine");
+	bench.orphan_ms = 0;
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_passed, "");
+	offer = offer_of("sleep 20 & echo \"sleeps $!\"; wait");
+	bench_start(&bench, &offer, 500);
+	bench_wait_for_log(&bench, "\nsleeps ");
+	close_fd(&bench.socket);
+	bench_wait(&bench);
+	cr_expect(!exists("result") && !exists("work"));
+	bench_expect_gone(&bench, "sleeps");
+}
+
 Test(supervisor, the_leader_of_its_group_does_not_outlive_it)
 {
 	struct msg_offer offer = offer_of("true");
