@@ -215,8 +215,8 @@ static bool is_supervisor(pid_t pid)
 	return slash && strncmp(slash, name, sizeof name - 1) == 0;
 }
 
-/* What a killed worker leaves comes to us: supervisors, and what escaped from those that were killed
- * as well. */
+/* What a killed worker leaves comes to us: supervisors, and what escaped from those that were
+ * killed as well. */
 static void end_orphans(struct house *house)
 {
 	pid_t *pids;
