@@ -268,7 +268,9 @@ static void restore(void *user, const struct msg_result *result, uint64_t log_si
 
 static enum err start(struct agent *agent)
 {
-	const struct spool_visitor visitor = { .user = agent, .running = adopt, .ended = restore };
+	const struct spool_visitor visitor = {
+		.user = agent, .trash = &agent->jobs.trash, .running = adopt, .ended = restore
+	};
 	struct identity identity;
 	enum err err;
 	if ((err = wire_start(&agent->signals)) ||

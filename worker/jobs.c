@@ -44,6 +44,7 @@ enum err jobs_init(struct jobs *jobs, const struct worker_settings *settings)
 	if (access(jobs->program, X_OK) != 0)
 		return fail(ERR_SYSTEM, "'%s' is not there; is fettle installed whole?",
 		            jobs->program);
+	trash_init(&jobs->trash, settings->state, jobs->program);
 	return OK;
 }
 
@@ -72,8 +73,11 @@ static struct job *add(struct jobs *jobs, uint64_t job, uint32_t attempt)
 /* The last job takes its place. */
 static void drop(struct jobs *jobs, struct job *job)
 {
-	if (job->forgotten && file_remove_tree(job->folder) != OK)
-		log_at(LOG_LEVEL_WARN, "job folder not removed reason=\"%s\"", error_text());
+	if (job->forgotten) {
+		spool_discard_work(job->folder, &jobs->trash); /* of one that was killed */
+		if (file_remove_tree(job->folder) != OK)
+			trash_put(&jobs->trash, job->folder);
+	}
 	close_fd(&job->end);
 	close_fd(&job->socket);
 	close_fd(&job->log);
@@ -270,7 +274,7 @@ enum { STATUS_UNKNOWN = -1 };
 
 /* A supervisor that was killed took its group along, but for a group whose leader was stopped: that
  * is ours to kill. */
-static void bury(struct job *job, int status)
+static void bury(struct jobs *jobs, struct job *job, int status)
 {
 	pid_t supervisor = job->pid;
 	job->pid = 0;
@@ -286,20 +290,22 @@ static void bury(struct job *job, int status)
 	if (job->forgotten)
 		return;
 	log_at(LOG_LEVEL_ERROR, "%s job=%" PRIu64 " attempt=%u", reason, job->job, job->attempt);
-	spool_remove_work(job->folder);
+	spool_discard_work(job->folder, &jobs->trash);
 	write_error(job, reason);
 }
 
-static bool is_supervisor(const struct jobs *jobs, pid_t pid)
+static bool is_ours(const struct jobs *jobs, pid_t pid)
 {
+	if (pid == jobs->trash.cleaner)
+		return true;
 	for (size_t i = 0; i < jobs->count; i++)
 		if (jobs->items[i].pid == pid)
 			return true;
 	return false;
 }
 
-/* All our children are supervisors; the others were left by one that was killed, and may leave some
- * themselves. */
+/* All our children are supervisors and a cleaner; the others were left by one that was killed, and
+ * may leave some themselves. */
 static void end_strangers(struct jobs *jobs)
 {
 	bool ended;
@@ -308,7 +314,7 @@ static void end_strangers(struct jobs *jobs)
 		size_t count = process_children(&children);
 		ended = jobs->strangers = false;
 		for (size_t i = 0; i < count; i++) {
-			if (is_supervisor(jobs, children[i]))
+			if (is_ours(jobs, children[i]))
 				continue;
 			kill(children[i], SIGKILL);
 			jobs->strangers = true;
@@ -333,7 +339,7 @@ void jobs_reap(struct jobs *jobs)
 		if (job->pid == 0 || !has_ended(job, &status))
 			continue;
 		hear(job);
-		bury(job, status);
+		bury(jobs, job, status);
 		jobs->strangers =
 			jobs->strangers || (WIFSIGNALED(status) && !PLANTED(leave_strangers));
 		if (job->forgotten && job->ended)
@@ -341,6 +347,7 @@ void jobs_reap(struct jobs *jobs)
 	}
 	if (jobs->strangers)
 		end_strangers(jobs);
+	trash_tend(&jobs->trash);
 }
 
 /* The result in the folder; when even that cannot be read, one that says so. */
@@ -420,7 +427,7 @@ static void wait_for_all(struct jobs *jobs, int64_t until_ms)
 			jobs->strangers = true;
 		}
 		if (job->pid)
-			bury(job, wait_for_end(job));
+			bury(jobs, job, wait_for_end(job));
 	}
 }
 
@@ -434,6 +441,7 @@ void jobs_finish(struct jobs *jobs)
 		process_end_children();
 	while (jobs->count > 0)
 		drop(jobs, &jobs->items[jobs->count - 1]);
+	trash_finish(&jobs->trash);
 	free(jobs->items);
 	free(jobs->program);
 	*jobs = (struct jobs){ 0 };

@@ -3,6 +3,7 @@
 
 #include "proto/message.h"
 #include "worker/adoption.h"
+#include "worker/trash.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -30,6 +31,7 @@ struct jobs {
 	struct job *items;
 	size_t count, capacity;
 	const struct worker_settings *settings;
+	struct trash trash;
 	char *program;  /* of supervisors */
 	bool strangers; /* a supervisor was killed: what left its job's group comes to us */
 };

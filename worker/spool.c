@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/plant.h"
 #include "base/scoped.h"
+#include "worker/trash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -105,11 +106,21 @@ uint64_t spool_log_size(const char *folder)
 	return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
 }
 
+static const char *const work_parts[] = { "work", "home", "tmp", "gitconfig" };
+
+void spool_discard_work(const char *folder, struct trash *trash)
+{
+	for (size_t i = 0; i < sizeof work_parts / sizeof *work_parts; i++) {
+		scoped(free_text) char *path = text_format("%s/%s", folder, work_parts[i]);
+		if (access(path, F_OK) == 0)
+			trash_put(trash, path);
+	}
+}
+
 void spool_remove_work(const char *folder)
 {
-	static const char *const parts[] = { "work", "home", "tmp", "gitconfig" };
-	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-		scoped(free_text) char *path = text_format("%s/%s", folder, parts[i]);
+	for (size_t i = 0; i < sizeof work_parts / sizeof *work_parts; i++) {
+		scoped(free_text) char *path = text_format("%s/%s", folder, work_parts[i]);
 		if (file_remove_tree(path) != OK)
 			log_at(LOG_LEVEL_WARN, "folder not removed reason=\"%s\"", error_text());
 	}
@@ -141,14 +152,15 @@ static void restore_one(const char *state, const char *name, const struct spool_
 	if (!err && (message.result.job != job || message.result.attempt != attempt))
 		err = fail(ERR_MALFORMED, "result of job %" PRIu64 " attempt %" PRIu32,
 		           message.result.job, message.result.attempt);
-	if (err == ERR_NOT_FOUND)
-		err = file_remove_tree(folder);
-	else if (!err)
-		visitor->ended(visitor->user, &message.result, spool_log_size(folder));
+	if (err == ERR_NOT_FOUND) {
+		trash_put(visitor->trash, folder);
+		return;
+	}
+	spool_discard_work(folder, visitor->trash);
 	if (err)
 		move_aside(state, folder, name);
-	else if (message.type)
-		spool_remove_work(folder);
+	else
+		visitor->ended(visitor->user, &message.result, spool_log_size(folder));
 }
 
 enum err spool_restore(const char *state, const struct spool_visitor *visitor)

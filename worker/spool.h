@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+struct trash;
+
 /* <state>/jobs/<job>.<attempt>; the caller frees it. */
 char *spool_folder(const char *state, uint64_t job, uint32_t attempt);
 
@@ -33,9 +35,13 @@ uint64_t spool_log_size(const char *folder);
 /* Remove what a job worked in, keep log and result. */
 void spool_remove_work(const char *folder);
 
+/* The same for an agent, which does not wait until it is gone. */
+void spool_discard_work(const char *folder, struct trash *trash);
+
 /* What is found of an attempt. */
 struct spool_visitor {
 	void *user;
+	struct trash *trash; /* for what is left of others */
 	/* Is it still running? Then its folder is left alone. */
 	bool (*running)(void *user, uint64_t job, uint32_t attempt);
 	/* It has this result; borrowed. */

@@ -306,7 +306,6 @@ static int supervise(struct supervisor *supervisor)
 
 int supervisor_main(int argc, char *const *argv)
 {
-	log_start("fettle-supervisor", "info");
 	struct supervisor supervisor = { .started_ms = clock_mono_ms() };
 	supervisor.run = (struct run){ .agent = -1, .signals = -1, .output = { -1, -1 } };
 	supervisor.run.log = (struct joblog){ .fd = -1, .ring = -1 };

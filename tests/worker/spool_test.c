@@ -3,21 +3,26 @@
 #include "base/scoped.h"
 #include "tests/worker/bench.h"
 #include "worker/spool.h"
+#include "worker/trash.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static struct bench bench;
 static uint64_t found_jobs[8];
 static size_t found_count;
+static struct trash trash;
 
 static void setup(void)
 {
 	bench_begin(&bench);
+	trash_init(&trash, bench.state, SUPERVISOR_PROGRAM);
 }
 
 static void teardown(void)
 {
+	trash_finish(&trash);
 	bench_end(&bench);
 }
 
@@ -44,7 +49,9 @@ static bool seven_runs(void *user, uint64_t job, uint32_t attempt)
 	return job == 7 && attempt == 1;
 }
 
-static const struct spool_visitor visitor = { .running = nobody_runs, .ended = found };
+static const struct spool_visitor visitor = { .trash = &trash,
+	                                      .running = nobody_runs,
+	                                      .ended = found };
 
 static char *make_attempt(uint64_t job, bool finished)
 {
@@ -100,11 +107,46 @@ Test(spool, a_damaged_result_is_moved_aside_and_the_others_are_served)
 
 Test(spool, what_still_runs_is_left_alone)
 {
-	const struct spool_visitor watcher = { .running = seven_runs, .ended = found };
+	const struct spool_visitor watcher = { .trash = &trash,
+		                               .running = seven_runs,
+		                               .ended = found };
 	scoped(free_text) char *running = make_attempt(7, false);
 	scoped(free_text) char *unfinished = make_attempt(8, false);
 	cr_assert_eq(spool_restore(bench.state, &watcher), OK);
 	cr_expect_eq(found_count, 0);
 	cr_expect(exists(running, "work") && exists(running, "log"));
 	cr_expect(!exists(unfinished, "."));
+}
+
+/* Wait for the cleaner, whatever it finds. */
+static void expect_trash_removed(void)
+{
+	while (trash.cleaner) {
+		siginfo_t info;
+		cr_assert_eq(waitid(P_PID, (id_t)trash.cleaner, &info, WEXITED | WNOWAIT), 0);
+		trash_tend(&trash);
+	}
+	cr_expect(!exists(bench.state, "trash"));
+}
+
+Test(spool, trash_is_out_of_the_way_at_once_and_gone_soon)
+{
+	scoped(free_text) char *unfinished = make_attempt(8, false);
+	bench_git(&bench, "cd ../jobs/8.1/work && mkdir -p a/b && touch a/b/c && mkfifo pipe &&"
+	                  "ln -s / root && chmod 0 a/b && chmod 0 .");
+	trash_put(&trash, unfinished);
+	cr_expect(!exists(unfinished, "."));
+	scoped(free_text) char *another = make_attempt(8, false); /* in the same place */
+	trash_put(&trash, another);
+	cr_expect(!exists(another, "."));
+	expect_trash_removed();
+}
+
+Test(spool, trash_of_an_earlier_run_is_removed)
+{
+	bench_git(&bench, "mkdir -p ../trash/1/2/3");
+	trash_finish(&trash);
+	trash_init(&trash, bench.state, SUPERVISOR_PROGRAM);
+	cr_assert_neq(trash.cleaner, 0);
+	expect_trash_removed();
 }

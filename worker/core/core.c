@@ -85,8 +85,10 @@ static void restore(struct worker_core *core, const struct worker_event *event)
 static void adopt(struct worker_core *core, const struct worker_event *event,
                   struct worker_effects *out)
 {
-	struct worker_attempt *attempt = worker_attempts_add(
-		&core->attempts, event->job, event->attempt, WORKER_ATTEMPT_RUNNING);
+	enum worker_attempt_state state =
+		PLANTED(adopted_not_named) ? WORKER_ATTEMPT_DYING : WORKER_ATTEMPT_RUNNING;
+	struct worker_attempt *attempt =
+		worker_attempts_add(&core->attempts, event->job, event->attempt, state);
 	if (attempt) {
 		attempt->log_size = event->size;
 		return;
