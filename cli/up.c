@@ -12,6 +12,7 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -206,13 +207,12 @@ static bool is_ours(const struct house *house, pid_t pid)
 /* Supervisors wait for their worker to start again, and end by themselves when it does not. */
 static bool is_supervisor(pid_t pid)
 {
-	static const char name[] = "/fettle-supervisor";
-	char program[PATH_MAX];
-	scoped(free_text) char *path = text_format("/proc/%d/exe", (int)pid);
-	ssize_t size = readlink(path, program, sizeof program - 1);
-	program[size > 0 ? size : 0] = 0;
-	const char *slash = strrchr(program, '/');
-	return slash && strncmp(slash, name, sizeof name - 1) == 0;
+	char words[PATH_MAX] = "";
+	scoped(free_text) char *path = text_format("/proc/%d/cmdline", (int)pid);
+	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? 0 : read(fd, words, sizeof words - 1);
+	size_t first = strlen(words) + 1; /* the words end with NULs */
+	return size > (ssize_t)first && strcmp(words + first, "--supervise") == 0;
 }
 
 /* What a killed worker leaves comes to us: supervisors, and what escaped from those that were

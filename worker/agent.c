@@ -274,7 +274,6 @@ static enum err start(struct agent *agent)
 	struct identity identity;
 	enum err err;
 	if ((err = wire_start(&agent->signals)) ||
-	    (err = jobs_init(&agent->jobs, agent->settings)) ||
 	    (err = identity_load(agent->settings, &identity)))
 		return err;
 	worker_init(&agent->core, &identity.worker);
@@ -297,6 +296,7 @@ enum err agent_run(const struct worker_settings *settings)
 	if (err)
 		return err;
 	agent.endpoint = address_endpoint(&address, DOOR_WORKERS);
+	jobs_init(&agent.jobs, settings);
 	agent.err = start(&agent);
 	while (!agent.err && !agent.exited)
 		turn(&agent);

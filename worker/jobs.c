@@ -26,26 +26,11 @@
 
 enum { LEAVE_MS = 2000 };
 
-/* Beside our own, with the same name but for one word. */
-static char *supervisor_program(void)
-{
-	static const char ours[] = "worker";
-	scoped(free_text) char *self = process_self();
-	const char *slash = strrchr(self, '/'), *word = strstr(slash ? slash : self, ours);
-	return word ? text_format("%.*ssupervisor%s", (int)(word - self), self,
-	                          word + sizeof ours - 1)
-	            : text_format("%s-supervisor", self);
-}
-
-enum err jobs_init(struct jobs *jobs, const struct worker_settings *settings)
+void jobs_init(struct jobs *jobs, const struct worker_settings *settings)
 {
 	*jobs = (struct jobs){ .settings = settings, .program = supervisor_program() };
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (access(jobs->program, X_OK) != 0)
-		return fail(ERR_SYSTEM, "'%s' is not there; is fettle installed whole?",
-		            jobs->program);
 	trash_init(&jobs->trash, settings->state, jobs->program);
-	return OK;
 }
 
 struct job *jobs_find(struct jobs *jobs, uint64_t job, uint32_t attempt)

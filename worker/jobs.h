@@ -32,12 +32,11 @@ struct jobs {
 	size_t count, capacity;
 	const struct worker_settings *settings;
 	struct trash trash;
-	char *program;  /* of supervisors */
+	char *program;  /* path of the supervisor */
 	bool strangers; /* a supervisor was killed: what left its job's group comes to us */
 };
 
-/* Fails when the supervisors' program is not beside ours. */
-enum err jobs_init(struct jobs *jobs, const struct worker_settings *settings);
+void jobs_init(struct jobs *jobs, const struct worker_settings *settings);
 
 /* Ends what still runs, waits for it, and removes what was forgotten. */
 void jobs_finish(struct jobs *jobs);

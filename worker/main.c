@@ -5,6 +5,10 @@
 #include "worker/agent.h"
 #include "worker/checkout.h"
 #include "worker/settings.h"
+#include "worker/supervisor.h"
+#include "worker/trash.h"
+
+#include <string.h>
 
 static enum err lock_state(const char *state, int *ret_fd)
 {
@@ -30,6 +34,8 @@ static enum err run(struct worker_settings *settings)
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && (strcmp(argv[1], SUPERVISOR_FLAG) == 0 || strcmp(argv[1], TRASH_FLAG) == 0))
+		return supervisor_main(argc, argv);
 	struct worker_settings settings = { 0 };
 	scoped(text_list_finish) struct text_list rest = { 0 };
 	bool help;

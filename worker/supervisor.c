@@ -5,11 +5,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/scoped.h"
 #include "base/text.h"
 #include "worker/checkout.h"
 #include "worker/run.h"
 #include "worker/spool.h"
+#include "worker/trash.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -31,10 +33,27 @@ struct supervisor {
 	char reason[REASON_SIZE + 1];
 };
 
+char *supervisor_program(void)
+{
+	static const char role[] = "worker", ours[] = "supervisor";
+	char *self = process_self();
+	char *name = strrchr(self, '/');
+	char *at = name ? strstr(name, role) : NULL;
+	if (!at)
+		return self;
+	char *program = text_format("%.*s%s%s", (int)(at - self), self, ours, at + strlen(role));
+	if (access(program, X_OK) != 0) {
+		free(program);
+		return self;
+	}
+	free(self);
+	return program;
+}
+
 void supervisor_args(const char *program, const char *folder,
                      const char *ret_argv[SUPERVISOR_ARGS_SIZE])
 {
-	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program, folder, NULL };
+	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program, SUPERVISOR_FLAG, folder, NULL };
 	memcpy(ret_argv, argv, sizeof argv);
 }
 
@@ -306,12 +325,15 @@ static int supervise(struct supervisor *supervisor)
 
 int supervisor_main(int argc, char *const *argv)
 {
+	log_start("fettle-supervisor", "info");
+	if (argc == SUPERVISOR_ARGC && strcmp(argv[1], TRASH_FLAG) == 0)
+		return trash_clear(argv[2]);
 	struct supervisor supervisor = { .started_ms = clock_mono_ms() };
 	supervisor.run = (struct run){ .agent = -1, .signals = -1, .output = { -1, -1 } };
 	supervisor.run.log = (struct joblog){ .fd = -1, .ring = -1 };
-	enum err err = fail(ERR_USAGE, "for fettle-worker, not for people");
+	enum err err = fail(ERR_USAGE, SUPERVISOR_FLAG ": not for people");
 	if (argc == SUPERVISOR_ARGC) {
-		supervisor.folder = argv[1];
+		supervisor.folder = argv[2];
 		err = prepare(&supervisor);
 	}
 	int exit_code = err ? error_exit_code(err) : supervise(&supervisor);

@@ -38,8 +38,8 @@ def supervisors(pid):
     found = []
     for child in fettle.children_of(pid):
         words = fettle.words_of(child)
-        if len(words) == 2 and os.path.basename(words[0]).startswith("fettle-supervisor"):
-            job, attempt = os.path.basename(words[1]).split(".")
+        if len(words) > 2 and words[1] == "--supervise":
+            job, attempt = os.path.basename(words[2]).split(".")
             found.append((child, (int(job), int(attempt))))
     return found
 

@@ -106,7 +106,7 @@ def words_of(pid):
 
 def is_supervisor(pid):
     words = words_of(pid)
-    return len(words) == 2 and os.path.basename(words[0]).startswith("fettle-supervisor")
+    return len(words) == 3 and words[1] == "--supervise"
 
 
 def describe(pid):
