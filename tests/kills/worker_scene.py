@@ -137,11 +137,14 @@ class AwayPlay(RunPlay):
         return "job ended" in self.scene.said("worker-w")
 
     def is_log_stored(self):
-        """All that is written before the gate, and the agent knows."""
+        """All that is written before the gate, and the agent knows: it was told so, or found it so
+        when it took the job up again."""
         logs = glob.glob(self.scene.path("broker", "logs", "1.*.log"))
         sizes = [os.path.getsize(log) for log in logs if b" line 2 of 2\n" in read(log)]
         said = self.scene.said("worker-w")
-        return any(re.search(rf"log_ok job=1 attempt=\d offset={size}\n", said) for size in sizes)
+        return any(
+            re.search(rf"job=1 attempt=\d (?:log_)?offset={size}[}}\n]", said) for size in sizes
+        )
 
     def go_on_until(self, check):
         """The agent may die meanwhile."""
