@@ -125,6 +125,7 @@ static enum err start(struct jobs *jobs, struct job *job, const struct msg_offer
 {
 	const struct worker_settings *settings = jobs->settings;
 	scoped(free_text) char *mirrors = text_format("%s/mirrors", settings->state);
+	scoped(free_text) char *trees = text_format("%s/trees", settings->state);
 	job->slot = free_slot(jobs);
 	struct rec_orders orders = { .worker = settings->name,
 		                     .mirrors = mirrors,
@@ -132,7 +133,12 @@ static enum err start(struct jobs *jobs, struct job *job, const struct msg_offer
 		                     .timeout_ms = settings->job_timeout_ms,
 		                     .silence_ms = settings->silence_timeout_ms,
 		                     .grace_ms = settings->kill_grace_ms,
-		                     .orphan_ms = settings->orphan_timeout_ms };
+		                     .orphan_ms = settings->orphan_timeout_ms,
+		                     .trees = strcmp(settings->checkout, "clone") ? trees : NULL,
+		                     .trees_max = (uint64_t)settings->trees_size,
+		                     .files_max = (uint64_t)settings->repository_files,
+		                     .bytes_max = (uint64_t)settings->repository_size,
+		                     .fetch_max = (uint64_t)settings->fetch_size };
 	scoped(close_fd) int listener = -1;
 	enum err err;
 	if ((err = spool_begin(job->folder, offer, &orders)) ||

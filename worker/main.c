@@ -27,7 +27,8 @@ static enum err run(struct worker_settings *settings)
 		return fail(ERR_USAGE, "--log-level: error, warn, info or debug, not '%s'",
 		            settings->log_level);
 	if ((err = checkout_probe()) || (err = worker_settings_complete(settings)) ||
-	    (err = lock_state(settings->state, &lock)))
+	    (err = lock_state(settings->state, &lock)) ||
+	    (err = checkout_choose(settings->state, &settings->checkout)))
 		return err;
 	return agent_run(settings);
 }

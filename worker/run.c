@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -143,18 +144,28 @@ static enum err start_group(struct run *run)
 	return OK;
 }
 
+static bool become(uint32_t uid)
+{
+	return !uid || (setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 &&
+	                setresuid(uid, uid, uid) == 0);
+}
+
 static _Noreturn void exec_command(const struct run *run, const struct run_command *command)
 {
 	static const struct rlimit no_core = { 0, 0 };
 	int null = open("/dev/null", O_RDWR);
 	int output = command->quiet ? null : run->output[1];
 	dup2(null, 0);
-	dup2(output, 1);
+	dup2(command->output ? command->output : output, 1);
 	dup2(output, 2);
 	close_range(3, ~0U, 0);
 	umask(022);
 	setrlimit(RLIMIT_CORE, &no_core);
-	if (chdir(command->folder) == 0)
+	if (command->file_max) {
+		rlim_t most = (rlim_t)command->file_max;
+		setrlimit(RLIMIT_FSIZE, &(const struct rlimit){ most, most });
+	}
+	if (chdir(command->folder) == 0 && become(command->uid))
 		execvpe(command->argv[0], (char *const *)(const void *)command->argv, command->env);
 	dprintf(2, "fettle: start %s: %s\n", command->argv[0], strerror(errno));
 	_exit(127);

@@ -60,7 +60,10 @@ struct run_command {
 	const char *const *argv; /* looked up in PATH */
 	char *const *env;
 	const char *folder;
-	bool quiet; /* output goes nowhere */
+	bool quiet;       /* output goes nowhere */
+	int output;       /* what it writes to 1 goes there; 0: to the log */
+	int64_t file_max; /* bytes of a file it writes, at most; 0: any */
+	uint32_t uid;     /* who runs it, alone in a group of that number; 0: we */
 };
 
 /* From now on the job may write nothing for at most `silence_ms`; 0: for as long as it likes. */

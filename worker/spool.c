@@ -106,7 +106,7 @@ uint64_t spool_log_size(const char *folder)
 	return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
 }
 
-static const char *const work_parts[] = { "work", "home", "tmp", "gitconfig" };
+static const char *const work_parts[] = { "work", "layer", "mirror", "home", "tmp", "gitconfig" };
 
 void spool_discard_work(const char *folder, struct trash *trash)
 {

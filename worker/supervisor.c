@@ -27,6 +27,7 @@ struct supervisor {
 	struct message offer;
 	struct arena arena; /* of the orders */
 	struct run run;
+	struct checkout checkout;
 	int64_t started_ms;
 	int64_t timeout_ms, silence_ms;
 	struct msg_result result;
@@ -237,12 +238,10 @@ static void run_steps(struct supervisor *supervisor)
 
 static void run_job(struct supervisor *supervisor)
 {
-	struct checkout checkout = {
-		.offer = &supervisor->offer.offer,
-		.mirrors = supervisor->orders.mirrors,
-		.folder = supervisor->folder,
-	};
-	enum err err = checkout_commit(&checkout, &supervisor->run);
+	supervisor->checkout = (struct checkout){ .offer = &supervisor->offer.offer,
+		                                  .orders = &supervisor->orders,
+		                                  .folder = supervisor->folder };
+	enum err err = checkout_commit(&supervisor->checkout, &supervisor->run);
 	if (err == OK)
 		run_steps(supervisor);
 	else if (supervisor->run.stop != RUN_GOES_ON)
@@ -262,6 +261,13 @@ static void close_log(struct supervisor *supervisor)
 		check_unittest(supervisor);
 }
 
+/* Not through the mounts. */
+static void remove_work(struct supervisor *supervisor)
+{
+	checkout_leave(&supervisor->checkout);
+	spool_remove_work(supervisor->folder);
+}
+
 /* The result is told only when it would survive us and the machine. */
 static int deliver(struct supervisor *supervisor)
 {
@@ -273,7 +279,7 @@ static int deliver(struct supervisor *supervisor)
 	result->log_size = supervisor->run.log.size;
 	enum err err = spool_write_result(folder, result);
 	if (err) {
-		spool_remove_work(folder); /* that may have been what filled the disk */
+		remove_work(supervisor); /* that may have been what filled the disk */
 		err = spool_write_result(folder, result);
 	}
 	if (!err)
@@ -319,7 +325,7 @@ static int supervise(struct supervisor *supervisor)
 		close_log(supervisor);
 		exit_code = deliver(supervisor);
 	}
-	spool_remove_work(supervisor->folder);
+	remove_work(supervisor);
 	return exit_code;
 }
 

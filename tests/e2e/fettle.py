@@ -207,9 +207,9 @@ class Repository:
 class House:
     """A folder, and the programs that a test started in it."""
 
-    def __init__(self):
+    def __init__(self, parent="/tmp"):
         # Short, because the path of a socket is at most 107 bytes.
-        self.folder = tempfile.mkdtemp(prefix="fe-", dir="/tmp")
+        self.folder = tempfile.mkdtemp(prefix="fe-", dir=parent)
         os.chmod(self.folder, 0o755)
         self.home = os.path.join(self.folder, "home")
         os.makedirs(self.home)

@@ -55,6 +55,11 @@ CATCHERS = {
         [f"{BUILD}/worker-agent-test-planted", "--filter", "agent/a_running_job*"],
         r"\[FAIL\] agent::",
     ),
+    "checkout": Catcher(
+        [f"{BUILD}/worker-checkout-test-planted"]
+        + ["--filter", "checkout/@(a_damaged|a_job_can)*"],
+        r"\[FAIL\] checkout::",
+    ),
     "crowd_pauses": crowd("pauses"),
     "crowd_restart": crowd("killed-broker"),
     "crowd_silence": crowd("silence"),

@@ -121,12 +121,15 @@ void bench_start(struct bench *bench, const struct msg_offer *offer, int64_t gra
 {
 	scoped(close_fd) int listener = -1;
 	scoped(free_text) char *mirrors = text_format("%s/mirrors", bench->state);
-	struct rec_orders orders = { .worker = "w1",
-		                     .mirrors = mirrors,
-		                     .timeout_ms = 20000,
-		                     .silence_ms = 20000,
-		                     .grace_ms = grace_ms,
-		                     .orphan_ms = bench->orphan_ms };
+	scoped(free_text) char *trees = text_format("%s/trees", bench->state);
+	struct rec_orders orders = bench->orders;
+	orders.worker = "w1";
+	orders.mirrors = mirrors;
+	orders.trees = bench->overlay ? trees : NULL;
+	orders.timeout_ms = 20000;
+	orders.silence_ms = 20000;
+	orders.grace_ms = grace_ms;
+	orders.orphan_ms = bench->orphan_ms;
 	cr_assert_eq(spool_begin(bench->folder, offer, &orders), OK, "%s", error_text());
 	cr_assert_eq(link_listen(bench->folder, &listener), OK, "%s", error_text());
 	bench_connect(bench);

@@ -3,6 +3,7 @@
 
 #include "proto/message.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct bench {
@@ -10,10 +11,12 @@ struct bench {
 	char *repository;
 	char *folder; /* of the job that ran last */
 	char commit[COMMIT_SIZE + 1];
-	pid_t pid;         /* of the supervisor */
-	pid_t group;       /* of the job that ran last */
-	int socket;        /* to the supervisor; -1 while it has no agent */
-	int64_t orphan_ms; /* how long it goes on without one */
+	pid_t pid;                /* of the supervisor */
+	pid_t group;              /* of the job that ran last */
+	int socket;               /* to the supervisor; -1 while it has no agent */
+	int64_t orphan_ms;        /* how long it goes on without one */
+	struct rec_orders orders; /* caps and slot; the rest is the bench's */
+	bool overlay;             /* jobs get overlays, where they are allowed; else clones */
 };
 
 /* A repository with the file `greeting` in one commit. */

@@ -17,6 +17,7 @@ static struct rec_spec spec;
 static void setup(void)
 {
 	bench_begin(&bench);
+	bench.overlay = true;
 }
 
 static void teardown(void)
@@ -179,9 +180,12 @@ Test(supervisor, a_damaged_mirror_is_made_anew)
 	struct msg_offer offer = offer_of("cat greeting");
 	scoped(message_finish) struct message first = bench_run(&bench, &offer);
 	expect(&first, OUTCOME_passed, "");
-	bench_git(&bench, "find ../mirrors -path '*/objects/[0-9a-f]*/*' -exec truncate -s 0 {} +;"
-	                  "for ref in ../mirrors/*/refs/fettle/*; do touch $ref.lock; done;"
-	                  "echo two > greeting && git commit -qam second");
+	bench_git(&bench,
+	          "for pack in ../mirrors/*/objects/pack/*.pack; do chmod u+w $pack;"
+	          " head -c 200 /dev/zero | dd of=$pack bs=1 seek=12 conv=notrunc 2>/dev/null;"
+	          "done;"
+	          "for ref in ../mirrors/*/refs/fettle/*; do touch $ref.lock; done;"
+	          "echo two > greeting && git commit -qam second");
 	offer = offer_of("grep two greeting");
 	scoped(message_finish) struct message second = bench_run(&bench, &offer);
 	expect(&second, OUTCOME_passed, "");
@@ -190,6 +194,24 @@ Test(supervisor, a_damaged_mirror_is_made_anew)
 	expect(&third, OUTCOME_passed, "");
 	scoped(free_text) char *log = bench_log(&bench);
 	cr_expect_str_eq(log, "$ grep two greeting\ntwo\n");
+}
+
+Test(supervisor, a_mirror_that_a_power_cut_emptied_heals)
+{
+	struct msg_offer offer = offer_of("cat greeting");
+	scoped(message_finish) struct message first = bench_run(&bench, &offer);
+	expect(&first, OUTCOME_passed, "");
+	bench_git(&bench, "cd ../mirrors/*/objects/pack; chmod u+w *; for file in *; do : > $file;"
+	                  "done; cd ../../../../repository;"
+	                  "echo two > greeting && git commit -qam second");
+	offer = offer_of("grep two greeting");
+	scoped(message_finish) struct message second = bench_run(&bench, &offer);
+	expect(&second, OUTCOME_passed, "");
+	offer = offer_of("git log --format=%s | grep first; git fsck");
+	scoped(message_finish) struct message third = bench_run(&bench, &offer);
+	expect(&third, OUTCOME_passed, "");
+	scoped(free_text) char *log = bench_log(&bench);
+	cr_expect_null(strstr(log, "error"), "%s", log);
 }
 
 Test(supervisor, what_a_killed_fetch_left_is_cleared_away)

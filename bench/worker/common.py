@@ -1,0 +1,58 @@
+"""What the benchmarks of the worker share: the harness of the e2e tests, tables, repositories."""
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../../tests/e2e"))
+
+import fettle  # noqa: E402  pylint: disable=wrong-import-position
+
+House, Repository, wait_until = fettle.House, fettle.Repository, fettle.wait_until
+
+
+def default_folder():
+    """In memory: on a disk the trees that are removed slow down those that come after them."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
+
+
+def timed(words, environment, folder=None):
+    """Seconds that a command takes; it must succeed."""
+    start = time.monotonic()
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(words, env=environment, cwd=folder, check=True, **quiet)
+    return time.monotonic() - start
+
+
+def row(name, values, unit="ms", scale=1000):
+    """One line of a table: least, median and most."""
+    values = [value * scale for value in values]
+    shown = (min(values), statistics.median(values), max(values))
+    print(f"{name:44}" + "".join(f"{value:10.1f}" for value in shown) + f" {unit}", flush=True)
+
+
+def head(title):
+    print(f"\n{title}\n{'':44}{'least':>10}{'median':>10}{'most':>10}", flush=True)
+
+
+def goal(what, value, least=None, most=None):
+    """Say whether a goal is met; returns that."""
+    met = (least is None or value >= least) and (most is None or value <= most)
+    bound = f"at least {least:g}" if most is None else f"at most {most:g}"
+    print(f"{what}: {value:.2f}, goal {bound}: {'met' if met else 'MISSED'}", flush=True)
+    return met
+
+
+def write_files(folder, count, seed=1):
+    """So many source files, fifty a folder, 5 KiB each."""
+    draw = random.Random(seed)
+    for number in range(count):
+        place = os.path.join(folder, f"d{number // 500}", f"s{number // 50}")
+        os.makedirs(place, exist_ok=True)
+        with open(os.path.join(place, f"f{number}.c"), "w", encoding="utf-8") as file:
+            for _ in range(200):
+                file.write(f"int v{draw.randrange(10**9)} = {draw.randrange(10**9)};\n")

@@ -1,0 +1,161 @@
+"""Jobs that do nothing, per second, by one worker with two slots; and what its processes weigh.
+
+Usage: jobs.py BUILD [--jobs N] [--rounds N]
+
+A whole fettle runs the commits of a small repository. The bound is what two processes do on the same
+machine that only run the programs each of these jobs needs: git fetch, git read-tree, sh. Both take
+turns. The rate is that from the tenth verdict on."""
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from common import House, Repository, default_folder, fettle, goal, head, row, wait_until
+
+WARM = 10
+SLOTS = 2
+MIB = 1024 * 1024
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("build")
+    parser.add_argument("--folder", default=default_folder())
+    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser.parse_args()
+
+
+def spawn(words, environment):
+    """Run a program to its end, at the least cost that Python has."""
+    pid = os.posix_spawnp(words[0], words, environment)
+    assert os.waitpid(pid, 0)[1] == 0, words
+
+
+def work_off(lane, mirror, url, commits, environment):
+    """What a worker's slot cannot do without, for every second commit."""
+    tree = f"{mirror}-{lane}"
+    there = {**environment, "GIT_DIR": tree + "/.git", "GIT_WORK_TREE": tree}
+    fetch = ["git", "-C", mirror, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url]
+    for commit in commits[lane::SLOTS]:
+        spawn([*fetch, f"+{commit}:refs/fettle/{lane}"], environment)
+        spawn(["git", "read-tree", "-m", "-u", commit], there)
+        spawn(["sh", "-ec", "true"], environment)
+
+
+class Bound:
+    def __init__(self, house, repository):
+        self.mirror, self.url = house.path("bound"), repository.path
+        self.environment = {**house.environment, "GIT_CONFIG_GLOBAL": house.path("bound-config")}
+        with open(self.environment["GIT_CONFIG_GLOBAL"], "w", encoding="utf-8") as file:
+            file.write("[gc]\nauto = 0\n[maintenance]\nauto = false\n[core]\nfsync = none\n")
+        for words in (["clone", "-q", "--bare", self.url, self.mirror], *self.trees()):
+            subprocess.run(["git", *words], env=self.environment, check=True)
+
+    def trees(self):
+        return (
+            ["clone", "-q", "--shared", self.mirror, f"{self.mirror}-{lane}"]
+            for lane in range(SLOTS)
+        )
+
+    def rate(self, commits):
+        words = (self.mirror, self.url, commits, self.environment)
+        start = time.monotonic()
+        lanes = [
+            multiprocessing.Process(target=work_off, args=(lane, *words)) for lane in range(SLOTS)
+        ]
+        for lane in lanes:
+            lane.start()
+        for lane in lanes:
+            lane.join()
+            assert lane.exitcode == 0
+        return len(commits) / (time.monotonic() - start)
+
+
+def rate_of(house, commits):
+    """From the times at which the verdicts were recorded."""
+    wanted = set(commits)
+
+    def ends():
+        builds = house.json("builds", "--limit", "0")["builds"]
+        mine = [build for build in builds if build["commit"] in wanted]
+        assert all(build["outcome"] in (None, "passed") for build in mine), mine
+        ends = [build["finished_at"] for build in mine if build["outcome"]]
+        return ends if len(ends) == len(commits) else None
+
+    house.wait(commits[-1], 300)
+    moments = sorted(moment(text) for text in wait_until(ends, "all verdicts"))
+    return (len(moments) - WARM) / (moments[-1] - moments[WARM - 1])
+
+
+def moment(text):
+    """Seconds of an RFC 3339 time of this day."""
+    hours, minutes, seconds = text.rstrip("Z").split("T")[1].split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def memory(pid):
+    """Bytes of a process: all that is resident, and what is its own."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
+        rows = dict(line.split(":", 1) for line in file if ":" in line and "kB" in line)
+    sizes = {name: int(value.split()[0]) * 1024 for name, value in rows.items()}
+    return sizes["Rss"], sizes["Private_Clean"] + sizes["Private_Dirty"]
+
+
+def weigh(house, repository, agent):
+    """Agent and supervisor while a job runs: (resident, private) of each."""
+    gate = house.path("gate")
+    commit = repository.steps(f"echo working; until [ -e {gate} ]; do sleep 0.05; done")
+    house.wait_running(commit)
+    supervisors = [pid for pid in fettle.children_of(agent) if "--supervise" in (
+        fettle.words_of(pid))]
+    assert len(supervisors) == 1, supervisors
+    sizes = memory(agent), memory(supervisors[0])
+    open(gate, "w", encoding="utf-8").close()
+    house.wait(commit)
+    return sizes
+
+
+def measure(house, jobs, rounds):
+    repository = Repository(house)
+    first = repository.steps("true")
+    house.broker()
+    agent = house.worker("one", slots=SLOTS)
+    house.observer(repository)
+    house.wait(first)
+    bound = Bound(house, repository)
+    ours, bounds = [], []
+    for _ in range(rounds):
+        commits = repository.push_many(jobs)
+        ours.append(rate_of(house, commits))
+        bounds.append(bound.rate(commits))
+    return ours, bounds, weigh(house, repository, agent.pid)
+
+
+def main():
+    words = arguments()
+    house = House(words.folder)
+    try:
+        ours, bounds, (agent, supervisor) = measure(house, words.jobs, words.rounds)
+    finally:
+        wrong = house.finish()
+    head(f"jobs that do nothing, {words.jobs} a round, {words.rounds} rounds in turn")
+    row("fettle, one worker, two slots", ours, "jobs/s", 1)
+    row("bound: two processes, the bare programs", bounds, "jobs/s", 1)
+    head("memory, while a job runs")
+    for name, sizes in (("agent", agent), ("supervisor", supervisor)):
+        print(f"{name:44}{sizes[0] / MIB:10.1f} MiB resident, {sizes[1] / MIB:.1f} MiB its own")
+    met = [
+        goal("ratio to the bound", statistics.median(ours) / statistics.median(bounds), least=0.5),
+        goal("resident MiB of the agent", agent[0] / MIB, most=8),
+        goal("resident MiB of a supervisor", supervisor[0] / MIB, most=3),
+    ]
+    print("\n".join(wrong))
+    return 1 if wrong or not all(met) else 0
+
+
+sys.exit(main())

@@ -1,0 +1,271 @@
+/* Fetching what is missing into the mirror, within bounds, and one job at a time. */
+#include "worker/checkout/mirror.h"
+
+#include "base/file.h"
+#include "base/scoped.h"
+#include "proto/message.h"
+#include "worker/checkout.h"
+#include "worker/checkout/git.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Each fetch leaves a pack; from so many on they are joined, the small ones first. */
+enum { LOCK_RETRY_MS = 20, PACKS_MAX = 40, PACK_LEAST = 32 };
+
+bool mirror_exists(const struct git *git)
+{
+	scoped(free_text) char *head = text_format("%s/HEAD", git->mirror);
+	return access(head, F_OK) == 0;
+}
+
+/* A bare repository; HEAD comes last, so one that has it is whole. */
+static enum err make(const struct git *git)
+{
+	static const char *const folders[] = { "objects/info", "objects/pack", "refs/heads" };
+	if (mirror_exists(git))
+		return OK;
+	enum err err;
+	if ((err = file_remove_tree(git->mirror)) ||
+	    (err = git_make_folders(git->mirror, folders, 3)) ||
+	    (err = git_write_file(git->mirror, "config",
+	                          "[core]\n\trepositoryformatversion = 0\n\tbare = true\n")))
+		return err;
+	return git_write_file(git->mirror, "HEAD", "ref: refs/heads/none\n");
+}
+
+static char *aside_path(const struct git *git)
+{
+	return text_format("%s.new", git->mirror);
+}
+
+/* One job at a time changes a mirror; others wait, and can be stopped meanwhile. What an earlier
+ * one could not put in its place is as large as a mirror, and goes. */
+static enum err lock_mirror(const struct git *git, int *ret_fd)
+{
+	scoped(free_text) char *path = text_format("%s.lock", git->mirror);
+	scoped(free_text) char *aside = aside_path(git);
+	for (;;) {
+		enum err err = file_lock(path, ret_fd);
+		if (err != ERR_IN_USE)
+			return err ? err : file_remove_tree(aside);
+		if (!run_wait(git->run, LOCK_RETRY_MS))
+			return ERR_STOPPED;
+	}
+}
+
+/* ---- packs --------------------------------------------------------------------------------- */
+
+struct packs {
+	size_t count;
+	int64_t partial_max; /* bytes of the largest that is not whole */
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t size = strlen(text), end_size = strlen(end);
+	return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+/* A pack's index, version 2: a magic word, 256 counts of the names up to a first byte, the names in
+ * order. Anything else has no name. */
+static bool index_has(int fd, const unsigned char name[20])
+{
+	unsigned char head[8], found[20], counts[2][4];
+	static const unsigned char magic[8] = { 255, 't', 'O', 'c', 0, 0, 0, 2 };
+	uint32_t range[2] = { 0, 0 };
+	if (pread(fd, head, 8, 0) != 8 || memcmp(head, magic, 8) != 0)
+		return false;
+	for (int i = 0; i < 2; i++) {
+		if (i + name[0] == 0)
+			continue;
+		if (pread(fd, counts[i], 4, 8 + 4 * (i + name[0] - 1)) != 4)
+			return false;
+		range[i] = (uint32_t)counts[i][0] << 24 | (uint32_t)counts[i][1] << 16 |
+		           (uint32_t)counts[i][2] << 8 | counts[i][3];
+	}
+	while (range[0] < range[1]) {
+		uint32_t middle = range[0] + (range[1] - range[0]) / 2;
+		if (pread(fd, found, 20, 8 + 1024 + 20 * (off_t)middle) != 20)
+			return false;
+		int order = memcmp(found, name, 20);
+		if (order == 0)
+			return true;
+		range[order > 0] = order > 0 ? middle : middle + 1;
+	}
+	return false;
+}
+
+static bool packs_have(const struct git *git, const unsigned char name[20])
+{
+	scoped(free_text) char *path = text_format("%s/objects/pack", git->mirror);
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	bool have = false;
+	while (folder && !have && (entry = readdir(folder))) {
+		if (!ends_with(entry->d_name, ".idx"))
+			continue;
+		scoped(close_fd) int fd =
+			openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC);
+		have = fd >= 0 && index_has(fd, name);
+	}
+	if (folder)
+		closedir(folder);
+	return have;
+}
+
+bool mirror_has_commit(const struct git *git)
+{
+	const char *commit = git->checkout->offer->commit;
+	unsigned char name[COMMIT_SIZE / 2];
+	scoped(free_text) char *loose =
+		text_format("%s/objects/%.2s/%s", git->mirror, commit, commit + 2);
+	for (size_t i = 0; i < sizeof name; i++)
+		if (sscanf(commit + 2 * i, "%2hhx", &name[i]) != 1)
+			return false;
+	return packs_have(git, name) || access(loose, F_OK) == 0;
+}
+
+/* Look at the packs, and remove the parts of one that a fetch has left, for with the lock held
+ * nobody writes them any more; and what a power cut made of one. */
+static struct packs tidy_packs(const struct git *git)
+{
+	struct packs packs = { 0 };
+	scoped(free_text) char *path = text_format("%s/objects/pack", git->mirror);
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	struct stat status;
+	while (folder && (entry = readdir(folder))) {
+		if (ends_with(entry->d_name, ".pack"))
+			packs.count++;
+		if (fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    !S_ISREG(status.st_mode))
+			continue;
+		bool partial = strncmp(entry->d_name, "tmp_", 4) == 0;
+		if (!partial && status.st_size >= PACK_LEAST)
+			continue;
+		if (partial && status.st_size > packs.partial_max)
+			packs.partial_max = status.st_size;
+		unlinkat(dirfd(folder), entry->d_name, 0);
+	}
+	if (folder)
+		closedir(folder);
+	return packs;
+}
+
+/* Who reads a pack that goes finds its objects in the new one. A failure costs speed only. */
+static enum err join_packs(const struct git *git)
+{
+	if (tidy_packs(git).count < PACKS_MAX)
+		return OK;
+	struct git_command command = {
+		.argv = (const char *const[]){ "git", "repack", "--quiet", "--geometric=2", "-d",
+		                               "-l", NULL },
+		.folder = git->mirror,
+		.quiet = true,
+	};
+	return git_run(git, &command) == ERR_STOPPED ? ERR_STOPPED : OK;
+}
+
+/* ---- fetching ------------------------------------------------------------------------------ */
+
+static enum err has_commit(const struct git *git)
+{
+	scoped(free_text) char *object = text_format("%s^{commit}", git->checkout->offer->commit);
+	struct git_command command = {
+		.argv = (const char *const[]){ "git", "cat-file", "-e", object, NULL },
+		.folder = git->mirror,
+		.quiet = true,
+	};
+	return git_run(git, &command);
+}
+
+/* Git goes on without a pack that it cannot read, and complains of it to every job from then on. */
+static bool is_error_said(const struct git *git, uint64_t since)
+{
+	char line[JOBLOG_LINE_SIZE];
+	joblog_last_line(&git->run->log, line);
+	return git->run->log.size > since && strncmp(line, "error: ", 7) == 0;
+}
+
+static enum err fetch(const struct git *git, const char *prune, const char *what, const char *keep)
+{
+	int64_t most = (int64_t)git->checkout->orders->fetch_max;
+	scoped(free_text) char *refspec = text_format("+%s:%s", what, keep);
+	struct git_command command = {
+		.argv = (const char *const[]){ "git", "fetch", "--quiet", "--no-tags", prune,
+		                               "--no-write-fetch-head", "--end-of-options",
+		                               git->checkout->offer->url, refspec, NULL },
+		.folder = git->mirror,
+		.file_max = most,
+	};
+	uint64_t said = git->run->log.size;
+	enum err err = git_run(git, &command);
+	if (!err && is_error_said(git, said))
+		return fail(ERR_STORE, "the mirror is damaged");
+	if (err != ERR_REPOSITORY || tidy_packs(git).partial_max < most || !most)
+		return err;
+	return fail(ERR_MALFORMED, "repository too large: a fetch brings over %" PRId64 " bytes",
+	            most);
+}
+
+/* By id first: it works for a commit that the ref has left, and is the least to transfer. What is
+ * kept under refs/fettle makes the next fetch small. */
+static enum err fetch_commit(const struct git *git)
+{
+	const struct msg_offer *offer = git->checkout->offer;
+	uint64_t hash = git_hash(GIT_HASH_START, offer->ref, strlen(offer->ref));
+	scoped(free_text) char *pin = text_format("refs/fettle/%016" PRIx64, hash);
+	scoped(free_text) char *stale = text_format("%s/%s.lock", git->mirror, pin);
+	unlink(stale); /* we are alone here: who made it was killed, and it would fail each fetch */
+	tidy_packs(git);
+	enum err by_id = fetch(git, "--no-prune", offer->commit, pin);
+	if (by_id != ERR_REPOSITORY)
+		return by_id;
+	enum err by_ref = fetch(git, "--no-prune", offer->ref, pin);
+	if (by_ref == OK)
+		by_ref = has_commit(git);
+	if (by_ref != ERR_REPOSITORY)
+		return by_ref;
+	enum err all = fetch(git, "--prune", "refs/*", "refs/all/*");
+	if (all == ERR_REPOSITORY)
+		return git_fail(git, "cannot fetch", offer->url);
+	if (all == OK)
+		all = has_commit(git);
+	if (all != ERR_REPOSITORY)
+		return all;
+	return fail(ERR_NOT_FOUND, "commit gone: %s is not in %s any more", offer->commit,
+	            offer->url);
+}
+
+enum err mirror_update(const struct git *git, bool anyway)
+{
+	scoped(close_fd) int lock = -1;
+	enum err err;
+	if ((err = lock_mirror(git, &lock)) || (err = make(git)))
+		return err;
+	if (!anyway && mirror_has_commit(git))
+		return OK; /* another job was quicker */
+	err = fetch_commit(git);
+	return err ? err : join_packs(git);
+}
+
+enum err mirror_replace(const struct git *git)
+{
+	scoped(close_fd) int lock = -1;
+	scoped(free_text) char *path = aside_path(git);
+	struct git aside = *git;
+	enum err err;
+	aside.mirror = path;
+	joblog_line(&git->run->log, "fettle: the mirror may be damaged; fetching into a new one");
+	if ((err = lock_mirror(git, &lock)) || (err = make(&aside)) ||
+	    (err = fetch_commit(&aside)) || (err = file_remove_tree(git->mirror)))
+		return err;
+	if (rename(path, git->mirror) != 0)
+		return fail(ERR_SYSTEM, "rename '%s': %s", path, strerror(errno));
+	return OK;
+}
