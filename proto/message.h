@@ -24,6 +24,11 @@ enum {
 	SLOTS_MAX = 1024,
 	LOG_CHUNK_MAX = 64 * 1024,
 	LOG_SIZE_MAX = 32 * 1024 * 1024,
+	PARCEL_SIZE_MAX = 512 * 1024 * 1024,      /* of a job's test records and artifacts */
+	PARCEL_ARTIFACTS_MAX = 448 * 1024 * 1024, /* of these, artifacts */
+	UPLOAD_SIZE_MAX = LOG_SIZE_MAX + PARCEL_SIZE_MAX,
+	TEST_RECORDS_MAX = 100000,  /* of a job */
+	ARTIFACT_FILES_MAX = 10000, /* likewise */
 	REASON_SIZE_MAX = 1024,
 	LOG_WINDOW = 256 * 1024, /* log bytes a worker may have unacknowledged, per attempt */
 };

@@ -11,12 +11,14 @@ OURS = [
     (r"proto/(wire|client|address)\.", r"base/|proto/"),
     (r"proto/", r"base/|proto/(message|messages|outcomes|schema|peer)\."),
     (r"jobfile/", r"base/|jobfile/|proto/message\.h"),
+    (r"report/", r"base/|report/|proto/message\.h"),
     (
         r"(broker|observer|worker)/core/",
         r"base/(arena|clock|error|memory|plant|scoped|table|text)\.h|proto/(message|peer)\.h|{room}/core/",
     ),
     (r"observer/", r"base/|proto/|observer/|jobfile/"),
-    (r"(broker|worker|cli)/", r"base/|proto/|{room}/"),
+    (r"worker/", r"base/|proto/|worker/|report/report\.h"),
+    (r"(broker|cli)/", r"base/|proto/|{room}/"),
 ]
 
 # Who may include a library's header.
@@ -26,6 +28,7 @@ LIBRARIES = [
     (r"sodium.*", r"base/table\.c|(broker|observer|worker)/[a-z_]+\.c"),
     (r"msgpack.*", r"proto/pack\.c"),
     (r"c?zmq\.h", r"proto/(wire|client)\.[ch]|(broker|observer|worker|cli)/[a-z_]+\.[ch]"),
+    (r"expat\.h", r"report/junit\.c"),
     (r"yaml\.h", r"jobfile/document\.c"),
     (r"sqlite3\.h", r"broker/store[a-z_]*\.[ch]"),
     (r"git2\.h", r"(observer/(history|instructions|mirror|repository|scan)|worker/checkout)\.[ch]"),

@@ -3,7 +3,7 @@
 import os
 import sys
 
-ROOMS = ["base", "proto", "jobfile", "broker", "observer", "worker", "cli"]
+ROOMS = ["base", "proto", "jobfile", "report", "broker", "observer", "worker", "cli"]
 
 
 def files(root, *endings):
