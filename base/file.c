@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static enum err fail_errno(const char *what, const char *path)
 {
@@ -42,6 +44,15 @@ enum err file_read(const char *path, size_t size_max, struct text *content)
 			return fail(ERR_SYSTEM, "read '%s': over %zu bytes", path, size_max);
 		text_add_bytes(content, chunk, (size_t)got);
 	}
+}
+
+int file_open_beneath(int folder, const char *path, int flags)
+{
+	struct open_how how = {
+		.flags = (unsigned)(flags | O_CLOEXEC | O_NOCTTY),
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
 }
 
 enum err file_write_all(int fd, const void *data, size_t size)

@@ -33,5 +33,9 @@ enum err file_remove_tree(const char *path);
  * closed or the process dies. ERR_IN_USE at once when another process holds it. */
 enum err file_lock(const char *path, int *ret_fd);
 
+/* Open a path below a folder, as open(2) does, without leaving it and without following a symbolic
+ * link anywhere on the way. Negative, with errno, when that is not possible. */
+int file_open_beneath(int folder, const char *path, int flags);
+
 /* write(2) until everything is written. */
 enum err file_write_all(int fd, const void *data, size_t size);

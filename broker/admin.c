@@ -227,6 +227,24 @@ static void reply_show(struct server *server, struct store_task *task, struct te
 		show->builds_count /= 2;
 }
 
+/* Pages of these are cut by the store: their cursors are places in a file. */
+static void pack_answer(struct server *server, struct store_task *task, struct text *body)
+{
+	switch (task->question) {
+	case QUESTION_QUEUE: reply_queue(server, task, body); return;
+	case QUESTION_BUILDS: reply_builds(task, body); return;
+	case QUESTION_SHOW: reply_show(server, task, body); return;
+	case QUESTION_TESTS: record_pack(RECORD_tests_result, &task->result.tests, body); return;
+	case QUESTION_ARTIFACTS:
+		record_pack(RECORD_artifacts_result, &task->result.artifacts, body);
+		return;
+	case QUESTION_ARTIFACT:
+		record_pack(RECORD_artifact_result, &task->result.artifact, body);
+		return;
+	default: record_pack(RECORD_log_result, &task->result.log, body); return;
+	}
+}
+
 void admin_answer(struct server *server, struct store_task *task)
 {
 	uint64_t id = task->message.request.id;
@@ -238,14 +256,7 @@ void admin_answer(struct server *server, struct store_task *task)
 		reply_error(server, &task->peer, id, code, task->error);
 		return;
 	}
-	if (task->question == QUESTION_QUEUE)
-		reply_queue(server, task, &body);
-	else if (task->question == QUESTION_BUILDS)
-		reply_builds(task, &body);
-	else if (task->question == QUESTION_SHOW)
-		reply_show(server, task, &body);
-	else
-		record_pack(RECORD_log_result, &task->result.log, &body);
+	pack_answer(server, task, &body);
 	reply_packed(server, &task->peer, id, &body);
 }
 
@@ -265,6 +276,9 @@ static const struct method {
 	{ "builds", RECORD_page_params, NULL, QUESTION_BUILDS },
 	{ "show", RECORD_show_params, NULL, QUESTION_SHOW },
 	{ "log", RECORD_log_params, NULL, QUESTION_LOG },
+	{ "tests", RECORD_tests_params, NULL, QUESTION_TESTS },
+	{ "artifacts", RECORD_artifacts_params, NULL, QUESTION_ARTIFACTS },
+	{ "artifact", RECORD_artifact_params, NULL, QUESTION_ARTIFACT },
 };
 
 static const struct method *find_method(const char *name)

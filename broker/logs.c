@@ -1,4 +1,5 @@
-/* Log files, logs/JOB.ATTEMPT.log, and the plain file of each verdict, results/COMMIT/JOB.txt. */
+/* Log files, logs/JOB.ATTEMPT.log, the parcels beside them, logs/JOB.ATTEMPT.parcel, and the plain
+ * file of each verdict, results/COMMIT/JOB.txt. */
 #include "broker/store_sqlite.h"
 
 #include "base/file.h"
@@ -12,9 +13,15 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
+static char *part_path(const struct store *store, uint64_t job, uint32_t attempt, const char *kind)
+{
+	return text_format("%s/logs/%llu.%u.%s", store->folder, (unsigned long long)job, attempt,
+	                   kind);
+}
+
 static char *log_path(const struct store *store, uint64_t job, uint32_t attempt)
 {
-	return text_format("%s/logs/%llu.%u.log", store->folder, (unsigned long long)job, attempt);
+	return part_path(store, job, attempt, "log");
 }
 
 /* Peers can use up the descriptors by connecting: like space, they come back. */
@@ -43,14 +50,13 @@ static enum err sync_path(const char *path)
 /* Written at its offset, not appended: a batch that is tried again writes the same bytes to the
  * same place. The first bytes start the file anew, whatever an older life of the store left there.
  */
-enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
-                    const struct bytes *bytes)
+static enum err append(struct store *store, const char *path, uint64_t offset,
+                       const struct bytes *bytes)
 {
-	scoped(free_text) char *path = log_path(store, job, attempt);
 	int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (offset == 0 ? O_TRUNC : 0);
 	scoped(close_fd) int fd = open(path, flags, 0644);
 	if (fd < 0)
-		return fail_file("open log", path);
+		return fail_file("open", path);
 	store->log_names_new |= offset == 0;
 	const char *data = bytes->data;
 	for (size_t done = 0; done < bytes->size;) {
@@ -58,29 +64,60 @@ enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put < 0)
-			return fail_file("write log", path);
+			return fail_file("write", path);
 		done += (size_t)put;
 	}
+	return OK;
+}
+
+static enum err forget(const char *path)
+{
+	return unlink(path) == 0 || errno == ENOENT ? OK : fail_file("remove", path);
+}
+
+/* A log that begins has no parcel yet. */
+enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
+                    const struct bytes *bytes)
+{
+	scoped(free_text) char *path = log_path(store, job, attempt);
+	scoped(free_text) char *parcel = part_path(store, job, attempt, "parcel");
+	enum err err = offset == 0 ? forget(parcel) : OK;
+	return err ? err : append(store, path, offset, bytes);
+}
+
+enum err parcel_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
+                       const struct bytes *bytes)
+{
+	scoped(free_text) char *path = part_path(store, job, attempt, "parcel");
+	return append(store, path, offset, bytes);
+}
+
+/* After a sync that failed, the page cache may show what never reaches the disk, also to our next
+ * start, and a second sync would find no fault. The other part goes, too: a parcel without its log
+ * would be counted for it. */
+static enum err sync_part(struct store *store, const char *path, const char *other)
+{
+	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return OK; /* nothing was written to it */
+	if (fd < 0)
+		return fail_file("open", path);
+	if (fdatasync(fd) != 0) {
+		enum err err = fail_file("sync", path);
+		unlink(path);
+		unlink(other);
+		return err;
+	}
+	store->log_synced = true;
 	return OK;
 }
 
 enum err log_sync(struct store *store, uint64_t job, uint32_t attempt)
 {
 	scoped(free_text) char *path = log_path(store, job, attempt);
-	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return OK; /* it wrote nothing */
-	if (fd < 0)
-		return fail_file("open log", path);
-	if (fdatasync(fd) != 0) {
-		/* The page cache may show what never reaches the disk, also to our next start,
-		 * and a second sync would find no fault. */
-		enum err err = fail_file("sync log", path);
-		unlink(path);
-		return err;
-	}
-	store->log_synced = true;
-	return OK;
+	scoped(free_text) char *parcel = part_path(store, job, attempt, "parcel");
+	enum err err = sync_part(store, path, parcel);
+	return err || PLANTED(parcel_not_synced) ? err : sync_part(store, parcel, path);
 }
 
 enum err log_sync_names(struct store *store)
@@ -96,7 +133,9 @@ enum err log_sync_names(struct store *store)
 enum err log_forget(const struct store *store, uint64_t job, uint32_t attempt)
 {
 	scoped(free_text) char *path = log_path(store, job, attempt);
-	return unlink(path) == 0 || errno == ENOENT ? OK : fail_file("remove log", path);
+	scoped(free_text) char *parcel = part_path(store, job, attempt, "parcel");
+	enum err err = forget(path);
+	return err ? err : forget(parcel);
 }
 
 /* Logs of version 1 lay in logs/JOB/ATTEMPT.log: two more folders to sync for each verdict. */
@@ -133,11 +172,28 @@ enum err log_move_all(struct store *store)
 	return err ? err : sync_path(logs);
 }
 
+static uint64_t size_of(const char *path)
+{
+	struct stat status;
+	return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
 uint64_t log_size(const struct store *store, uint64_t job, uint32_t attempt)
 {
 	scoped(free_text) char *path = log_path(store, job, attempt);
-	struct stat status;
-	return stat(path, &status) == 0 ? (uint64_t)status.st_size : 0;
+	return size_of(path);
+}
+
+uint64_t parcel_size(const struct store *store, uint64_t job, uint32_t attempt)
+{
+	scoped(free_text) char *path = part_path(store, job, attempt, "parcel");
+	return size_of(path);
+}
+
+int parcel_open(const struct store *store, uint64_t job, uint32_t attempt, int flags)
+{
+	scoped(free_text) char *path = part_path(store, job, attempt, "parcel");
+	return open(path, flags | O_CLOEXEC);
 }
 
 enum err log_read(const struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,

@@ -128,8 +128,10 @@ static enum err run(struct broker_settings *settings)
 	server.signals = signals;
 	server.core = core_new(&core_settings);
 	if (!(err = store_open(settings->state, boot, &server.store)) &&
-	    !(err = store_load(server.store, server.core, clock_mono_ms())))
+	    !(err = store_load(server.store, server.core, clock_mono_ms()))) {
+		store_limit_artifacts(server.store, (uint64_t)settings->artifacts_max);
 		err = serve(&server, &ipc, tcp.host ? &tcp : NULL);
+	}
 	scoped(free_text) char *line = memory_copy_text(error_text());
 	store_destroy(
 		&server.store); /* first: its thread may still work on a batch of the server */

@@ -54,6 +54,17 @@ static const char version_2[] =
 	"  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, session TEXT,"
 	"  what TEXT NOT NULL, job INTEGER, attempt INTEGER, said TEXT, recorded TEXT) STRICT;";
 
+static const char version_3[] =
+	/* What a job's reports say, and the files that it left. */
+	"ALTER TABLE jobs ADD COLUMN tests INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE jobs ADD COLUMN tests_failed INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE jobs ADD COLUMN tests_skipped INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE jobs ADD COLUMN artifacts INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE jobs ADD COLUMN parcel_size INTEGER NOT NULL DEFAULT 0;"
+	/* Parcels that still hold artifacts, and how many bytes of them. */
+	"CREATE TABLE parcels("
+	"  job INTEGER PRIMARY KEY REFERENCES jobs, bytes INTEGER NOT NULL) STRICT;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
@@ -61,6 +72,7 @@ static const struct step {
 } steps[STORE_VERSION] = {
 	{ version_1, NULL },
 	{ version_2, log_move_all },
+	{ version_3, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

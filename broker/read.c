@@ -80,6 +80,10 @@ static void job_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
 		.duration_ms = (int64_t)sql_number(row, 14),
 		.worker = sql_text(row, 15, arena),
 		.started_at = (int64_t)sql_number(row, 16),
+		.tests = (uint32_t)sql_number(row, 17),
+		.tests_failed = (uint32_t)sql_number(row, 18),
+		.tests_skipped = (uint32_t)sql_number(row, 19),
+		.artifacts = (uint32_t)sql_number(row, 20),
 	};
 }
 
@@ -219,14 +223,14 @@ enum err read_show(struct store *store, struct store_task *task)
 	return err;
 }
 
-static enum err find_job(struct store *store, const struct rec_log_params *params,
-                         struct rec_log_result *result, struct arena *arena)
+enum err read_job(struct store *store, const struct rec_log_params *params,
+                  struct rec_log_result *result, struct arena *arena)
 {
 	bool row;
 	const char *prefix = or_null(params->commit);
 	enum err err = prefix ? check_prefix(prefix) : OK;
 	if (!err && !prefix && !params->job)
-		err = fail(ERR_USAGE, "log: a commit or a job is needed");
+		err = fail(ERR_USAGE, "a commit or a job is needed");
 	if (err)
 		return err;
 	sqlite3_stmt *found =
@@ -253,7 +257,7 @@ enum err read_log(struct store *store, struct store_task *task)
 	const struct rec_log_params *params = &task->params.log;
 	struct rec_log_result *result = &task->result.log;
 	*result = (struct rec_log_result){ 0 };
-	enum err err = find_job(store, params, result, &task->arena);
+	enum err err = read_job(store, params, result, &task->arena);
 	if (err)
 		return err;
 	if (params->attempt > result->attempt)

@@ -78,10 +78,18 @@ static enum err save_final(struct store *store, const struct effect *e, int64_t 
 	if (err)
 		return err;
 	err = sql_run(store,
-	              sql_bind(store, SQL_save_final, "iissnni", job, attempt,
+	              sql_bind(store, SQL_save_final, "iissnniiiiii", job, attempt,
 	                       outcome_text(e->final.outcome), e->reason,
-	                       (int64_t)e->final.exit_code, e->final.duration_ms, wall_ms),
+	                       (int64_t)e->final.exit_code, e->final.duration_ms, wall_ms,
+	                       (int64_t)e->final.tests, (int64_t)e->final.tests_failed,
+	                       (int64_t)e->final.tests_skipped, (int64_t)e->final.artifacts,
+	                       (int64_t)e->final.parcel_size),
 	              1);
+	if (!err && e->final.artifacts_size > 0)
+		err = sql_run(store,
+		              sql_bind(store, SQL_add_parcel, "ii", job,
+		                       (int64_t)e->final.artifacts_size),
+		              1);
 	return err ? err : sql_run(store, sql_bind(store, SQL_add_unwritten, "i", job), 1);
 }
 
@@ -102,7 +110,11 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 	case EFFECT_SAVE_ADOPTED: return save_adopted(store, e);
 	case EFFECT_SAVE_LEASE_END: return save_lease_end(store, e, wall_ms);
 	case EFFECT_SAVE_LOG:
-		return log_append(store, e->job, e->attempt, e->log.offset, &e->log.bytes);
+		return e->log.parcel
+		               ? parcel_append(store, e->job, e->attempt,
+		                               e->log.offset - e->log.text_size, &e->log.bytes)
+		               : log_append(store, e->job, e->attempt, e->log.offset,
+		                            &e->log.bytes);
 	case EFFECT_SAVE_FINAL: return save_final(store, e, wall_ms);
 	case EFFECT_SAVE_VERDICT:
 		return sql_run(store,
@@ -211,6 +223,7 @@ static void note_finals(struct store *store, const struct batch *batch)
 		memory_reserve((void **)&store->unwritten, &store->unwritten_capacity,
 		               store->unwritten_count + 1, sizeof *store->unwritten);
 		store->unwritten[store->unwritten_count++] = batch->items[i].effect.job;
+		store->parcels_bytes += batch->items[i].effect.final.artifacts_size;
 	}
 }
 
@@ -274,7 +287,8 @@ static size_t left_over(const struct store *store)
 {
 	size_t results = store->unwritten_count - store->written;
 	size_t syncs = store->written - store->files_synced + (store->written > store->synced);
-	return results + syncs + (store->log_pages >= store->checkpoint_pages);
+	return results + syncs + (store->log_pages >= store->checkpoint_pages) +
+	       parcel_excess(store);
 }
 
 enum err save_rest(struct store *store, int *ret_wait_ms)
@@ -287,6 +301,8 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 		err = sync_result(store);
 	else if (store->synced < store->written)
 		err = sync_result_names(store);
+	else if (parcel_excess(store) > 0)
+		err = parcel_shorten_oldest(store);
 	else if (store->log_pages >= store->checkpoint_pages)
 		err = save_checkpoint(store);
 	size_t after = left_over(store);

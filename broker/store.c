@@ -83,6 +83,7 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
 	store->checkpoint_pages = CHECKPOINT_PAGES;
+	store->parcels_max = UINT64_MAX;
 	store->log_names_new = true;
 	enum err err = open_all(store, boot);
 	if (err) {
@@ -162,7 +163,8 @@ static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms
 			.session = sql_text(found, 8, &arena),
 		};
 		if (job.attempt)
-			job.log_size = (uint32_t)log_size(store, job.job, job.attempt);
+			job.log_size = (uint32_t)(log_size(store, job.job, job.attempt) +
+			                          parcel_size(store, job.job, job.attempt));
 		core_restore_job(core, &job, now_ms);
 	}
 	return err;
@@ -193,7 +195,13 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 	if ((err = load_refs(store, core)) || (err = load_builds(store, core)) ||
 	    (err = load_jobs(store, core, now_ms)))
 		return err;
-	return load_unwritten(store);
+	err = load_unwritten(store);
+	return err ? err : parcel_load(store);
+}
+
+void store_limit_artifacts(struct store *store, uint64_t bytes)
+{
+	store->parcels_max = bytes;
 }
 
 static enum err answer(struct store *store, struct store_task *task)
@@ -205,6 +213,9 @@ static enum err answer(struct store *store, struct store_task *task)
 	case QUESTION_BUILDS: return read_builds(store, task);
 	case QUESTION_SHOW: return read_show(store, task);
 	case QUESTION_LOG: return read_log(store, task);
+	case QUESTION_TESTS: return read_tests(store, task);
+	case QUESTION_ARTIFACTS: return read_artifacts(store, task);
+	case QUESTION_ARTIFACT: return read_artifact(store, task);
 	case QUESTION_NONE: break;
 	}
 	return OK;

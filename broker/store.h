@@ -22,6 +22,9 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 /* Put every unfinished row into a new core. Before store_start(). */
 enum err store_load(struct store *store, struct core *core, int64_t now_ms);
 
+/* How many bytes of artifacts are kept; the oldest go first. Before store_start(). */
+void store_limit_artifacts(struct store *store, uint64_t bytes);
+
 /* Start its thread. From here on the store is used through the pipe only. */
 void store_start(struct store *store);
 
@@ -39,6 +42,9 @@ enum store_question {
 	QUESTION_BUILDS,
 	QUESTION_SHOW,
 	QUESTION_LOG,
+	QUESTION_TESTS,
+	QUESTION_ARTIFACTS,
+	QUESTION_ARTIFACT,
 };
 
 /* One thing for the store to do. Its owner is whoever holds the pointer: the loop makes it, hands
@@ -53,6 +59,9 @@ struct store_task {
 		struct rec_page_params page;
 		struct rec_show_params show;
 		struct rec_log_params log;
+		struct rec_tests_params tests;
+		struct rec_artifacts_params artifacts;
+		struct rec_artifact_params artifact;
 	} params;
 
 	/* The answer. ERR_FULL: nothing of the batch was kept, try again later. ERR_NOT_FOUND and
@@ -65,6 +74,9 @@ struct store_task {
 		struct rec_builds_result builds;
 		struct rec_show_result show;
 		struct rec_log_result log;
+		struct rec_tests_result tests;
+		struct rec_artifacts_result artifacts;
+		struct rec_artifact_result artifact;
 	} result;
 };
 

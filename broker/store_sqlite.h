@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 2,           /* of the tables: see migrations.c */
+	STORE_VERSION = 3,           /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
@@ -34,6 +34,9 @@ struct store {
 	uint64_t *unwritten;
 	size_t unwritten_count, unwritten_capacity;
 	size_t written, files_synced, synced;
+
+	/* Artifacts: how many bytes may be kept, and are. */
+	uint64_t parcels_max, parcels_bytes;
 
 	uint64_t last_event;
 	int64_t audit_second; /* rows were written in */
@@ -108,6 +111,20 @@ enum err read_queue(struct store *store, struct store_task *task);
 enum err read_builds(struct store *store, struct store_task *task);
 enum err read_show(struct store *store, struct store_task *task);
 enum err read_log(struct store *store, struct store_task *task);
+/* The job of a commit's first digits and a name, or of an id: the fields of `found` that say which
+ * it is, and its verdict. */
+enum err read_job(struct store *store, const struct rec_log_params *params,
+                  struct rec_log_result *found, struct arena *arena);
+
+/* ---- parcel.c: what is in the parcels of final jobs ---- */
+enum err read_tests(struct store *store, struct store_task *task);
+enum err read_artifacts(struct store *store, struct store_task *task);
+enum err read_artifact(struct store *store, struct store_task *task);
+/* Bytes of artifacts over what may be kept. */
+size_t parcel_excess(const struct store *store);
+/* Take the oldest artifacts away; their tests stay. */
+enum err parcel_shorten_oldest(struct store *store);
+enum err parcel_load(struct store *store);
 
 /* ---- logs.c: log files and result files ---- */
 enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
@@ -116,11 +133,17 @@ enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_
 enum err log_sync(struct store *store, uint64_t job, uint32_t attempt);
 /* The names of all logs, when one was synced. */
 enum err log_sync_names(struct store *store);
-/* Its bytes are not to be trusted. */
+/* Bytes of the parcel that follows a log, at their place in it. Synced with the log. */
+enum err parcel_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
+                       const struct bytes *bytes);
+uint64_t parcel_size(const struct store *store, uint64_t job, uint32_t attempt);
+/* Log and parcel: their bytes are not to be trusted. */
 enum err log_forget(const struct store *store, uint64_t job, uint32_t attempt);
 uint64_t log_size(const struct store *store, uint64_t job, uint32_t attempt);
 enum err log_read(const struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
                   size_t size_max, struct arena *arena, struct bytes *ret_bytes);
+/* The parcel of an attempt; -1 without one. */
+int parcel_open(const struct store *store, uint64_t job, uint32_t attempt, int flags);
 /* To where this version keeps them. */
 enum err log_move_all(struct store *store);
 

@@ -54,12 +54,18 @@ static void send_log(struct agent *agent, const struct worker_effect *effect)
 	struct job *job = jobs_find(&agent->jobs, effect->job, effect->attempt);
 	if (!job)
 		return;
-	jobs_read_log(job, effect->offset, chunk, (size_t)effect->size);
+	if (effect->parcel)
+		jobs_read_parcel(job, effect->offset - effect->text_size, chunk,
+		                 (size_t)effect->size);
+	else
+		jobs_read_log(job, effect->offset, chunk, (size_t)effect->size);
 	struct message message = { .type = MESSAGE_log };
 	message.log = (struct msg_log){ .job = effect->job,
 		                        .attempt = effect->attempt,
 		                        .offset = effect->offset,
-		                        .bytes = { chunk, (size_t)effect->size } };
+		                        .bytes = { chunk, (size_t)effect->size },
+		                        .parcel = effect->parcel,
+		                        .text_size = effect->text_size };
 	send_message(agent, &message);
 }
 

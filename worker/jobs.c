@@ -51,7 +51,8 @@ static struct job *add(struct jobs *jobs, uint64_t job, uint32_t attempt)
 		               .folder = spool_folder(jobs->settings->state, job, attempt),
 		               .end = -1,
 		               .socket = -1,
-		               .log = -1 };
+		               .log = -1,
+		               .parcel = -1 };
 	return added;
 }
 
@@ -66,6 +67,7 @@ static void drop(struct jobs *jobs, struct job *job)
 	close_fd(&job->end);
 	close_fd(&job->socket);
 	close_fd(&job->log);
+	close_fd(&job->parcel);
 	free(job->folder);
 	free(job->error);
 	*job = jobs->items[--jobs->count];
@@ -138,7 +140,8 @@ static enum err start(struct jobs *jobs, struct job *job, const struct msg_offer
 		                     .trees_max = (uint64_t)settings->trees_size,
 		                     .files_max = (uint64_t)settings->repository_files,
 		                     .bytes_max = (uint64_t)settings->repository_size,
-		                     .fetch_max = (uint64_t)settings->fetch_size };
+		                     .fetch_max = (uint64_t)settings->fetch_size,
+		                     .artifacts_max = (uint64_t)settings->max_artifacts };
 	scoped(close_fd) int listener = -1;
 	enum err err;
 	if ((err = spool_begin(job->folder, offer, &orders)) ||
@@ -381,17 +384,28 @@ bool jobs_next(struct jobs *jobs, struct job **ret_job, bool *ret_ended, struct 
 	return false;
 }
 
-void jobs_read_log(struct job *job, uint64_t offset, void *data, size_t size)
+static void read_part(const struct job *job, const char *name, int *file, uint64_t offset,
+                      void *data, size_t size)
 {
-	if (job->log < 0) {
-		scoped(free_text) char *path = text_format("%s/log", job->folder);
-		job->log = open(path, O_RDONLY | O_CLOEXEC);
+	if (*file < 0) {
+		scoped(free_text) char *path = text_format("%s/%s", job->folder, name);
+		*file = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	ssize_t got = job->log < 0 ? 0 : pread(job->log, data, size, (off_t)offset);
+	ssize_t got = *file < 0 ? 0 : pread(*file, data, size, (off_t)offset);
 	if (got < 0)
 		got = 0;
 	if ((size_t)got < size)
 		memset((char *)data + got, '?', size - (size_t)got);
+}
+
+void jobs_read_log(struct job *job, uint64_t offset, void *data, size_t size)
+{
+	read_part(job, "log", &job->log, offset, data, size);
+}
+
+void jobs_read_parcel(struct job *job, uint64_t offset, void *data, size_t size)
+{
+	read_part(job, "parcel", &job->parcel, offset, data, size);
 }
 
 /* ---- leaving ------------------------------------------------------------------------------- */

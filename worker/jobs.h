@@ -21,6 +21,7 @@ struct job {
 	int end;        /* of a supervisor that we adopted: see adoption.h; -1: it is our child */
 	int socket;     /* to the supervisor; -1 once it closed its end */
 	int log;        /* the log file; -1 until it is read */
+	int parcel;     /* likewise */
 	char *error;    /* why it ended, when its folder could not take that as a result */
 	bool grew;      /* the log has more, and the core was not told */
 	bool ended;     /* its end was told to the core */
@@ -78,3 +79,4 @@ bool jobs_next(struct jobs *jobs, struct job **ret_job, bool *ret_ended,
 /* Read a piece of a log; bytes that cannot be read are replaced by '?', for the verdict counts
  * more. */
 void jobs_read_log(struct job *job, uint64_t offset, void *data, size_t size);
+void jobs_read_parcel(struct job *job, uint64_t offset, void *data, size_t size);

@@ -56,6 +56,8 @@ enum err worker_settings_complete(struct worker_settings *settings)
 		return fail(ERR_USAGE, "--job-timeout: a job needs some time");
 	if (settings->silence_timeout_ms == 0)
 		return fail(ERR_USAGE, "--silence-timeout: a job needs some time");
+	if (settings->max_artifacts > PARCEL_ARTIFACTS_MAX)
+		return fail(ERR_USAGE, "--max-artifacts: at most %dM", PARCEL_ARTIFACTS_MAX >> 20);
 	scoped(free_text) char *folder = text_format("worker/%s", settings->name);
 	if (!settings->state && !(settings->state = settings_state_folder(folder)))
 		return ERR_USAGE;

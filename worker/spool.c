@@ -61,6 +61,13 @@ enum err spool_read_orders(const char *folder, struct arena *arena, struct rec_o
 	return err;
 }
 
+static uint64_t size_of(const char *folder, const char *file)
+{
+	scoped(free_text) char *path = text_format("%s/%s", folder, file);
+	struct stat status;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+}
+
 enum err spool_read(const char *folder, const char *file, enum message_type type,
                     struct message *ret_message)
 {
@@ -77,6 +84,8 @@ enum err spool_read(const char *folder, const char *file, enum message_type type
 	if (message.type != type)
 		return fail(ERR_MALFORMED, "'%s': holds '%s'", path,
 		            message_type_text(message.type));
+	if (type == MESSAGE_result && message.result.parcel_size != size_of(folder, "parcel"))
+		message.result.parcel_size = 0; /* that file was damaged: there is no parcel */
 	*ret_message = message;
 	message = (struct message){ 0 };
 	return OK;
@@ -101,9 +110,7 @@ bool spool_has_result(const char *folder)
 
 uint64_t spool_log_size(const char *folder)
 {
-	scoped(free_text) char *path = text_format("%s/log", folder);
-	struct stat status;
-	return stat(path, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+	return size_of(folder, "log");
 }
 
 static const char *const work_parts[] = { "work", "layer", "mirror", "home", "tmp", "gitconfig" };

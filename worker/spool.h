@@ -1,5 +1,5 @@
-/* The folder of an attempt: `offer`, `orders`, `log`, and at the end `result`. It is the worker's
- * only memory of a job, and stays until the broker has the result. */
+/* The folder of an attempt: `offer`, `orders`, `log`, and at the end `parcel` and `result`. It is
+ * the worker's only memory of a job, and stays until the broker has the result. */
 #pragma once
 
 #include "proto/message.h"

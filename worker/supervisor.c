@@ -9,6 +9,7 @@
 #include "base/scoped.h"
 #include "base/text.h"
 #include "worker/checkout.h"
+#include "worker/harvest.h"
 #include "worker/run.h"
 #include "worker/spool.h"
 #include "worker/trash.h"
@@ -30,6 +31,7 @@ struct supervisor {
 	struct checkout checkout;
 	int64_t started_ms;
 	int64_t timeout_ms, silence_ms;
+	struct harvest harvest;
 	struct msg_result result;
 	char reason[REASON_SIZE + 1];
 };
@@ -250,6 +252,23 @@ static void run_job(struct supervisor *supervisor)
 		end_with(supervisor, OUTCOME_error, "%s", error_text());
 }
 
+/* After the steps, however they ended: what a failed test left is what somebody looks for. */
+static void take_harvest(struct supervisor *supervisor)
+{
+	struct harvest *harvest = &supervisor->harvest;
+	enum outcome outcome = supervisor->result.outcome;
+	bool ran = outcome == OUTCOME_passed || outcome == OUTCOME_failed ||
+	           outcome == OUTCOME_timed_out;
+	*harvest = (struct harvest){ .folder = supervisor->folder,
+		                     .spec = supervisor->offer.offer.spec,
+		                     .log = &supervisor->run.log,
+		                     .artifacts_max = supervisor->orders.artifacts_max };
+	if (ran)
+		harvest_take(harvest);
+	if (outcome == OUTCOME_passed && harvest->outcome)
+		end_with(supervisor, harvest->outcome, "%s", harvest->reason);
+}
+
 static void close_log(struct supervisor *supervisor)
 {
 	struct run *run = &supervisor->run;
@@ -259,6 +278,8 @@ static void close_log(struct supervisor *supervisor)
 		end_with(supervisor, OUTCOME_error, "the log cannot be written: %s", error_text());
 	if (supervisor->offer.offer.spec->unittest)
 		check_unittest(supervisor);
+	if (supervisor->offer.offer.spec->unittest)
+		harvest_take_unittest(&supervisor->harvest);
 }
 
 /* Not through the mounts. */
@@ -277,6 +298,7 @@ static int deliver(struct supervisor *supervisor)
 	result->attempt = supervisor->offer.offer.attempt;
 	result->duration_ms = clock_mono_ms() - supervisor->started_ms;
 	result->log_size = supervisor->run.log.size;
+	harvest_fill(&supervisor->harvest, result);
 	enum err err = spool_write_result(folder, result);
 	if (err) {
 		remove_work(supervisor); /* that may have been what filled the disk */
@@ -322,6 +344,7 @@ static int supervise(struct supervisor *supervisor)
 	run_clear(&supervisor->run);
 	int exit_code = 0;
 	if (supervisor->run.stop != RUN_GIVEN_UP) {
+		take_harvest(supervisor);
 		close_log(supervisor);
 		exit_code = deliver(supervisor);
 	}
@@ -348,5 +371,6 @@ int supervisor_main(int argc, char *const *argv)
 	run_finish(&supervisor.run);
 	message_finish(&supervisor.offer);
 	arena_finish(&supervisor.arena);
+	harvest_finish(&supervisor.harvest);
 	return exit_code;
 }

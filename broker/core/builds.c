@@ -102,6 +102,12 @@ void job_finish(struct core *core, struct job *job, const struct msg_result *res
 	save->final.outcome = result->outcome;
 	save->final.exit_code = result->exit_code;
 	save->final.duration_ms = result->duration_ms;
+	save->final.tests = result->tests;
+	save->final.tests_failed = result->tests_failed;
+	save->final.tests_skipped = result->tests_skipped;
+	save->final.artifacts = result->artifacts;
+	save->final.parcel_size = result->parcel_size;
+	save->final.artifacts_size = result->artifacts_size;
 	save->reason = arena_copy_text(&out->arena, result->reason);
 	publish(out, &(struct msg_event){ .kind = "finished",
 	                                  .build = build->id,

@@ -67,6 +67,9 @@ void effect_print(const struct effect *effect, struct text *line)
 	case EFFECT_SAVE_LOG:
 		text_addf(line, " offset=%llu size=%zu", (unsigned long long)effect->log.offset,
 		          effect->log.bytes.size);
+		if (effect->log.parcel)
+			text_addf(line, " parcel_from=%llu",
+			          (unsigned long long)effect->log.text_size);
 		break;
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_VERDICT:

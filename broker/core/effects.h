@@ -51,13 +51,17 @@ struct effect {
 			const char *worker, *session;
 		} lease;
 		struct {
-			uint64_t offset;
+			uint64_t offset; /* counted through log and parcel */
 			struct bytes bytes;
+			bool parcel; /* they are of the parcel, which begins at */
+			uint64_t text_size;
 		} log;
 		struct {
 			enum outcome outcome;
 			uint32_t exit_code;
 			int64_t duration_ms;
+			uint32_t tests, tests_failed, tests_skipped, artifacts;
+			uint64_t parcel_size, artifacts_size;
 		} final;
 		struct {
 			const char *worker, *session;

@@ -240,7 +240,7 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 		worker_refuse(worker, "a worker cannot say lost or skipped", out);
 		return;
 	}
-	if (result->log_size > job->log_size && !PLANTED(log_not_awaited)) {
+	if (result->log_size + result->parcel_size > job->log_size && !PLANTED(log_not_awaited)) {
 		send_log_ok(core, worker, job, out);
 		return;
 	}
@@ -261,7 +261,12 @@ void lease_log(struct core *core, struct worker *worker, const struct msg_log *l
 		send_stale(core, worker, log->job, log->attempt, out);
 		return;
 	}
-	if (log->offset != job->log_size || log->offset + log->bytes.size > LOG_SIZE_MAX) {
+	uint64_t size_max = log->parcel ? UPLOAD_SIZE_MAX : LOG_SIZE_MAX;
+	if (log->parcel && log->text_size > log->offset) {
+		worker_refuse(worker, "a parcel begins where its log ends", out);
+		return;
+	}
+	if (log->offset != job->log_size || log->offset + log->bytes.size > size_max) {
 		send_log_ok(core, worker, job, out);
 		return;
 	}
@@ -270,6 +275,8 @@ void lease_log(struct core *core, struct worker *worker, const struct msg_log *l
 	save->attempt = job->attempt;
 	save->log.offset = log->offset;
 	save->log.bytes = log->bytes;
+	save->log.parcel = log->parcel;
+	save->log.text_size = log->text_size;
 	job->log_size += (uint32_t)log->bytes.size;
 	send_log_ok(core, worker, job, out);
 }

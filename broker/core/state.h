@@ -44,8 +44,8 @@ struct job {
 	char *losses;          /* workers that lost it, comma separated */
 	int64_t queued_ms;
 	uint32_t attempt;
-	uint32_t log_size;                   /* bytes stored of the newest attempt */
-	struct job *prev, *next;             /* in its lane, while queued */
+	uint32_t log_size;       /* bytes stored of the newest attempt, and of its parcel */
+	struct job *prev, *next; /* in its lane, while queued */
 	struct job *build_prev, *build_next; /* in its build */
 	UT_hash_handle hh;
 };

@@ -468,6 +468,39 @@ Test(core, a_log_has_no_holes)
 	story_expect(&story, "send log_ok job=1 attempt=1 offset=3 to a\n");
 }
 
+Test(core, a_verdict_waits_for_the_parcel_behind_the_log)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	text_clear(&story.lines);
+	struct message log = { .type = MESSAGE_log,
+		               .log = { .job = 1, .attempt = 1, .bytes = { "abc", 3 } } };
+	struct message result = { .type = MESSAGE_result,
+		                  .result = { .job = 1,
+		                              .attempt = 1,
+		                              .outcome = OUTCOME_passed,
+		                              .log_size = 3,
+		                              .parcel_size = 3 } };
+	story_receive(&story, "a", &log);
+	story_receive(&story, "a", &result);
+	log.log.offset = 3;
+	log.log.parcel = true;
+	log.log.text_size = 4; /* it would begin behind its own bytes */
+	story_receive(&story, "a", &log);
+	log.log.text_size = 3;
+	story_receive(&story, "a", &log);
+	story_receive(&story, "a", &result);
+	story_expect(&story, "save log job=1 attempt=1 offset=0 size=3\n"
+	                     "send log_ok job=1 attempt=1 offset=3 to a\n"
+	                     "send log_ok job=1 attempt=1 offset=3 to a\n"
+	                     "refused reason=a parcel begins where its log ends to a\n"
+	                     "save log job=1 attempt=1 offset=3 size=3 parcel_from=3\n"
+	                     "send log_ok job=1 attempt=1 offset=6 to a\n"
+	                     "save final job=1 attempt=1 outcome=passed\n"
+	                     "save verdict build=1 outcome=passed\n"
+	                     "send result_ok job=1 attempt=1 to a\n");
+}
+
 static void restore_leased(void)
 {
 	core_restore_ids(story.core, 1, 1);

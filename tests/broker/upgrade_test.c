@@ -1,19 +1,31 @@
-/* A state folder that version 1 left, with a broker that was killed: this version sees all of it
- * and goes on. See samples/make.py for what is in it. */
+/* State folders that older versions left, with a broker that was killed: this version sees all of
+ * it and goes on. See samples/make.py for what is in them. */
 #include "tests/broker/rows.h"
 #include "tests/broker/sample.h"
 
 #include <string.h>
 
-static const char sample[] = SAMPLES "/version-1";
+static const char *sample;
 
-static void start(void)
+static void start_with(const char *folder)
 {
+	sample = folder;
 	rows_start();
 	cr_assert(sample_copy(sample, rows_folder), "%s", error_text());
 }
 
+static void start(void)
+{
+	start_with(SAMPLES "/version-1");
+}
+
+static void start_2(void)
+{
+	start_with(SAMPLES "/version-2");
+}
+
 TestSuite(upgrade, .init = start, .fini = rows_finish);
+TestSuite(upgrade_2, .init = start_2, .fini = rows_finish);
 
 static void read_sample(const char *name, struct text *content)
 {
@@ -33,7 +45,7 @@ static void expect_log(struct store *store, uint64_t job, uint32_t attempt, cons
 	cr_assert_eq(memcmp(bytes.data, content.data, content.size), 0);
 }
 
-Test(upgrade, every_row_and_log_is_there)
+static void expect_every_row(struct store *store)
 {
 	static const char *const truths[] = {
 		"SELECT count(*) = 6 FROM builds",
@@ -48,14 +60,32 @@ Test(upgrade, every_row_and_log_is_there)
 		"FROM (SELECT worker FROM attempts ORDER BY job, attempt)",
 		"SELECT count(*) = 1 FROM refs WHERE mark = (SELECT commit_id FROM builds "
 		"WHERE id = 6)",
-		"SELECT user_version = 2 FROM pragma_user_version",
+		"SELECT user_version = 3 FROM pragma_user_version",
+		"SELECT count(*) = 6 FROM jobs WHERE tests = 0 AND parcel_size = 0",
 	};
-	struct store *store = rows_open();
 	for (size_t i = 0; i < sizeof truths / sizeof *truths; i++)
 		cr_assert_eq(rows_count(store, truths[i]), 1, "%s", truths[i]);
+}
+
+Test(upgrade, every_row_and_log_is_there)
+{
+	struct store *store = rows_open();
+	expect_every_row(store);
 	expect_log(store, 1, 1, "logs/1/1.log");
 	expect_log(store, 2, 1, "logs/2/1.log");
 	expect_log(store, 5, 1, "logs/5/1.log");
+	struct core *core = rows_load(store);
+	core_destroy(&core);
+	store_destroy(&store);
+}
+
+Test(upgrade_2, every_row_and_log_is_there)
+{
+	struct store *store = rows_open();
+	expect_every_row(store);
+	expect_log(store, 1, 1, "logs/1.1.log");
+	expect_log(store, 2, 1, "logs/2.1.log");
+	expect_log(store, 5, 1, "logs/5.1.log");
 	struct core *core = rows_load(store);
 	core_destroy(&core);
 	store_destroy(&store);
@@ -83,7 +113,7 @@ static void describe_schema(struct store *store, struct text *all)
 	sqlite3_finalize(rows);
 }
 
-Test(upgrade, its_tables_are_those_of_a_new_store)
+static void expect_tables_of_a_new_store(void)
 {
 	scoped(text_finish) struct text converted = { 0 }, created = { 0 };
 	struct store *store = rows_open();
@@ -95,6 +125,16 @@ Test(upgrade, its_tables_are_those_of_a_new_store)
 	describe_schema(store, &created);
 	store_destroy(&store);
 	cr_assert_str_eq(converted.data, created.data);
+}
+
+Test(upgrade, its_tables_are_those_of_a_new_store)
+{
+	expect_tables_of_a_new_store();
+}
+
+Test(upgrade_2, its_tables_are_those_of_a_new_store)
+{
+	expect_tables_of_a_new_store();
 }
 
 Test(upgrade, a_second_opening_changes_nothing)

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/scoped.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ uint64_t check_digest(struct store *store)
 		"SELECT * FROM attempts ORDER BY job, attempt",
 		"SELECT * FROM unwritten ORDER BY job",
 		"SELECT * FROM audit ORDER BY id",
+		"SELECT * FROM parcels ORDER BY job",
 	};
 	uint64_t digest = fnv_start;
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -162,6 +164,28 @@ static void read_whole_log(struct store *store, uint64_t job, uint32_t attempt, 
 	} while (bytes.size);
 }
 
+static void read_whole_parcel(struct store *store, uint64_t job, uint32_t attempt,
+                              struct text *parcel)
+{
+	char bytes[4096];
+	scoped(close_fd) int fd = parcel_open(store, job, attempt, O_RDONLY);
+	for (ssize_t got; fd >= 0 && (got = read(fd, bytes, sizeof bytes)) > 0;)
+		text_add_bytes(parcel, bytes, (size_t)got);
+}
+
+static void check_bytes(sqlite3_stmt *job, uint32_t attempt, const struct text *part,
+                        uint64_t begin)
+{
+	int number = script_commit_number((const char *)sqlite3_column_text(job, 4));
+	int index = strcmp((const char *)sqlite3_column_text(job, 5), "lint") == 0;
+	for (size_t i = 0; i < part->size; i++)
+		STORY_CHECK((uint8_t)part->data[i] ==
+		                    script_log_byte(number, index, attempt, begin + i),
+		            "job %llu attempt %u: wrong byte %zu of %zu, from %llu",
+		            (unsigned long long)sql_number(job, 0), attempt, i, part->size,
+		            (unsigned long long)begin);
+}
+
 static void check_log(struct story *story, sqlite3_stmt *job, uint32_t attempt)
 {
 	uint64_t id = sql_number(job, 0);
@@ -169,21 +193,22 @@ static void check_log(struct story *story, sqlite3_stmt *job, uint32_t attempt)
 	int index = strcmp((const char *)sqlite3_column_text(job, 5), "lint") == 0;
 	bool is_over = attempt < sql_number(job, 1) || sql_outcome(job, 3) != OUTCOME_NONE;
 	uint32_t told = is_over || story->fleet.resumes ? story->fleet.told.logs[id][attempt] : 0;
-	scoped(text_finish) struct text log = { 0 };
+	const struct script_job *scripted = &script_commit_at(number)->jobs[index];
+	scoped(text_finish) struct text log = { 0 }, parcel = { 0 };
 	read_whole_log(story->store, id, attempt, &log);
-	for (size_t i = 0; i < log.size; i++)
-		STORY_CHECK((uint8_t)log.data[i] == script_log_byte(number, index, attempt, i),
-		            "job %llu attempt %u: wrong log byte %zu of %zu",
-		            (unsigned long long)id, attempt, i, log.size);
-	STORY_CHECK(log.size >= told, "job %llu attempt %u: a log of %zu bytes, %u were promised",
-	            (unsigned long long)id, attempt, log.size, told);
+	read_whole_parcel(story->store, id, attempt, &parcel);
+	check_bytes(job, attempt, &log, 0);
+	check_bytes(job, attempt, &parcel, scripted->log_size);
+	STORY_CHECK(log.size + parcel.size >= told,
+	            "job %llu attempt %u: log and parcel of %zu and %zu bytes, %u were promised",
+	            (unsigned long long)id, attempt, log.size, parcel.size, told);
 	if (attempt != sql_number(job, 1) || sql_outcome(job, 3) == OUTCOME_NONE ||
 	    sql_outcome(job, 3) == OUTCOME_lost || sql_outcome(job, 3) == OUTCOME_skipped)
 		return;
-	STORY_CHECK(log.size == script_commit_at(number)->jobs[index].log_size,
-	            "job %llu attempt %u: a verdict with a log of %zu bytes, not %u",
-	            (unsigned long long)id, attempt, log.size,
-	            script_commit_at(number)->jobs[index].log_size);
+	STORY_CHECK(log.size == scripted->log_size && parcel.size == scripted->parcel_size,
+	            "job %llu attempt %u: a verdict with %zu and %zu bytes, not %u and %u",
+	            (unsigned long long)id, attempt, log.size, parcel.size, scripted->log_size,
+	            scripted->parcel_size);
 }
 
 void check_logs(struct story *story)

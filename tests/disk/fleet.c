@@ -37,9 +37,15 @@ static const char *name_of(int index)
 	return names[index];
 }
 
+static const struct script_job *job_of(const struct fake_attempt *attempt)
+{
+	return &script_commit_at(attempt->commit)->jobs[attempt->index];
+}
+
+/* Log, then parcel. */
 static uint32_t whole_size(const struct fake_attempt *attempt)
 {
-	return script_commit_at(attempt->commit)->jobs[attempt->index].log_size;
+	return job_of(attempt)->log_size + job_of(attempt)->parcel_size;
 }
 
 static enum outcome outcome_of(const struct fake_attempt *attempt)
@@ -98,7 +104,9 @@ static void say_heartbeat(struct story *story, int index)
 static void say_log(struct story *story, int index, struct fake_attempt *attempt)
 {
 	static uint8_t bytes[CHUNK];
-	uint32_t size = whole_size(attempt) - attempt->sent;
+	uint32_t text_size = job_of(attempt)->log_size;
+	bool parcel = attempt->sent >= text_size;
+	uint32_t size = (parcel ? whole_size(attempt) : text_size) - attempt->sent;
 	if (size > CHUNK)
 		size = CHUNK;
 	for (uint32_t i = 0; i < size; i++)
@@ -108,7 +116,9 @@ static void say_log(struct story *story, int index, struct fake_attempt *attempt
 		               .log = { .job = attempt->job,
 		                        .attempt = attempt->attempt,
 		                        .offset = attempt->sent,
-		                        .bytes = { (const char *)bytes, size } } };
+		                        .bytes = { (const char *)bytes, size },
+		                        .parcel = parcel,
+		                        .text_size = parcel ? text_size : 0 } };
 	attempt->sent += size;
 	say(story, index, &log);
 }
@@ -122,7 +132,12 @@ static void say_result(struct story *story, int index, const struct fake_attempt
 		                              .outcome = outcome,
 		                              .exit_code = outcome == OUTCOME_failed,
 		                              .duration_ms = 42,
-		                              .log_size = whole_size(attempt) } };
+		                              .log_size = job_of(attempt)->log_size,
+		                              .parcel_size = job_of(attempt)->parcel_size,
+		                              .tests = 3,
+		                              .artifacts = 1,
+		                              .artifacts_size =
+		                                      job_of(attempt)->parcel_size / 2 } };
 	say(story, index, &result);
 }
 

@@ -12,22 +12,30 @@ const char *const script_refs[REFS] = { "refs/heads/main", "refs/heads/topic" };
 		.name = "unit", .label = (label_), .outcome = OUTCOME_##outcome_,                  \
 		.log_size = (size_)                                                                \
 	}
+#define PARCEL_JOB(label_, outcome_, size_, parcel_size_)                                          \
+	{                                                                                          \
+		.name = "unit", .label = (label_), .outcome = OUTCOME_##outcome_,                  \
+		.log_size = (size_), .parcel_size = (parcel_size_)                                 \
+	}
 
 /* Labels are parts: see fleet.c. */
 const struct script_commit script_commits[] = {
 	{ 1, .outcome = OUTCOME_passed, .jobs = { JOB(NULL, passed, 300) }, .job_count = 1 },
-	{ 2, .outcome = OUTCOME_passed, .jobs = { JOB(NULL, passed, 19000) }, .job_count = 1 },
+	{ 2, .outcome = OUTCOME_passed, .jobs = { PARCEL_JOB(NULL, passed, 19000, 9000) },
+	  .job_count = 1 },
 	{ 3, .outcome = OUTCOME_error, .error = ".fettle.yaml:1:1: no" },
 	{ 4, .outcome = OUTCOME_skipped, .skip = "[skip ci] in the message" },
 	{ 5, .outcome = OUTCOME_failed,
-	  .jobs = { JOB(NULL, failed, 9000),
+	  .jobs = { PARCEL_JOB(NULL, failed, 9000, 600),
 	            { .name = "lint", .outcome = OUTCOME_passed, .log_size = 0 } },
 	  .job_count = 2 },
 	{ 6, .outcome = OUTCOME_lost, .jobs = { JOB("cursed", lost, 700) }, .job_count = 1 },
-	{ 7, .outcome = OUTCOME_passed, .jobs = { JOB("pausing", passed, 15000) }, .job_count = 1 },
+	{ 7, .outcome = OUTCOME_passed, .jobs = { PARCEL_JOB("pausing", passed, 7000, 8500) },
+	  .job_count = 1 },
 	{ 8, .outcome = OUTCOME_passed, .jobs = { JOB(NULL, passed, 1000) }, .job_count = 1 },
 	{ 9, .outcome = OUTCOME_timed_out, .jobs = { JOB(NULL, timed_out, 8200) }, .job_count = 1 },
-	{ 10, .outcome = OUTCOME_passed, .jobs = { JOB("late", passed, 2000) }, .job_count = 1 },
+	{ 10, .outcome = OUTCOME_passed, .jobs = { PARCEL_JOB("late", passed, 0, 2000) },
+	  .job_count = 1 },
 	{ 11, .ref = 1, .outcome = OUTCOME_skipped, .jobs = { JOB("nobody", skipped, 0) },
 	  .job_count = 1 },
 	{ 12, .ref = 1, .outcome = OUTCOME_error, .jobs = { JOB(NULL, error, 5000) },

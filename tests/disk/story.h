@@ -22,7 +22,7 @@ enum {
 struct script_job {
 	const char *name, *label;
 	enum outcome outcome;
-	uint32_t log_size;
+	uint32_t log_size, parcel_size;
 };
 
 struct script_commit {
@@ -48,6 +48,7 @@ extern const char *const script_refs[REFS];
 const char *script_commit_text(int number);
 const struct script_commit *script_commit_at(int number);
 int script_commit_number(const char *commit);
+/* Counted through log and parcel. */
 uint8_t script_log_byte(int commit, int job, uint32_t attempt, uint64_t at);
 
 /* ---- the fleet: plain memory, so that it can be copied ----------------------------------------

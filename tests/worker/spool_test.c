@@ -88,6 +88,26 @@ Test(spool, finished_attempts_come_back_and_unfinished_ones_go)
 	cr_expect(!exists(unfinished, "."));
 }
 
+static void expect_parcel(const char *folder, const char *content, uint64_t wanted)
+{
+	scoped(message_finish) struct message result = { 0 };
+	scoped(free_text) char *path = text_format("%s/parcel", folder);
+	cr_assert_eq(file_write_durable(path, content, strlen(content)), OK);
+	cr_assert_eq(spool_read(folder, "result", MESSAGE_result, &result), OK);
+	cr_expect_eq(result.result.parcel_size, wanted);
+}
+
+Test(spool, a_parcel_that_is_not_whole_is_none)
+{
+	scoped(free_text) char *folder = make_attempt(7, false);
+	struct msg_result result = {
+		.job = 7, .attempt = 1, .outcome = OUTCOME_passed, .parcel_size = 4
+	};
+	cr_assert_eq(spool_write_result(folder, &result), OK);
+	expect_parcel(folder, "four", 4);
+	expect_parcel(folder, "cut", 0);
+}
+
 Test(spool, a_damaged_result_is_moved_aside_and_the_others_are_served)
 {
 	scoped(free_text) char *cut = make_attempt(7, true);

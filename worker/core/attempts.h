@@ -20,8 +20,9 @@ struct worker_attempt {
 	struct message offer;     /* while waiting, and until the step after */
 	struct msg_result result; /* when finished; its reason is owned */
 	uint64_t log_size;        /* bytes in the log file */
-	uint64_t log_sent;        /* bytes sent, acknowledged or not */
-	uint64_t log_acked;       /* bytes the broker has */
+	uint64_t parcel_size;     /* bytes that follow them, when finished */
+	uint64_t log_sent;        /* bytes of both sent, acknowledged or not */
+	uint64_t log_acked;       /* bytes of both the broker has */
 	int64_t progress_ms;      /* last time the acknowledged part grew, or sending began */
 	int64_t result_at_ms;     /* when the result is to be sent next */
 };

@@ -63,6 +63,7 @@ static void keep_result(struct worker_attempt *attempt, const struct msg_result 
 {
 	attempt->state = WORKER_ATTEMPT_FINISHED;
 	attempt->log_size = log_size;
+	attempt->parcel_size = result->parcel_size;
 	attempt->result = *result;
 	attempt->result.keys = 0;
 	attempt->result.job = attempt->job;

@@ -5,7 +5,8 @@
 
 enum worker_effect_kind {
 	WORKER_SEND,       /* send `message` */
-	WORKER_SEND_LOG,   /* send `size` bytes at `offset` of the attempt's log as a `log` */
+	WORKER_SEND_LOG,   /* send `size` bytes at `offset` of the attempt's log as a `log`; with
+	                      `parcel`, of its parcel, which begins at `text_size` */
 	WORKER_RECONNECT,  /* destroy the socket, open one with a new routing id */
 	WORKER_DISCONNECT, /* destroy the socket */
 	WORKER_START_JOB,  /* start `offer` */
@@ -19,6 +20,8 @@ struct worker_effect {
 	uint64_t job;
 	uint32_t attempt;
 	uint64_t offset, size;
+	bool parcel;
+	uint64_t text_size;
 	const char *reason;
 	const struct msg_offer *offer;
 	struct message message;

@@ -3,9 +3,15 @@
 
 #include "base/plant.h"
 
+static uint64_t whole_size(const struct worker_attempt *attempt)
+{
+	return attempt->log_size + attempt->parcel_size;
+}
+
 static bool log_is_stored(const struct worker_attempt *attempt)
 {
-	return attempt->state == WORKER_ATTEMPT_FINISHED && attempt->log_acked == attempt->log_size;
+	return attempt->state == WORKER_ATTEMPT_FINISHED &&
+	       attempt->log_acked == whole_size(attempt);
 }
 
 static uint64_t outstanding(const struct worker_attempt *attempt)
@@ -14,11 +20,13 @@ static uint64_t outstanding(const struct worker_attempt *attempt)
 }
 
 /* A small piece waits while others are under way: a job that prints byte by byte then costs one
- * message per round trip, not one per byte. */
+ * message per round trip, not one per byte. No piece is of log and parcel both. */
 static void send_log(struct worker_attempt *attempt, int64_t now_ms, struct worker_effects *out)
 {
-	while (attempt->log_sent < attempt->log_size) {
-		uint64_t size = attempt->log_size - attempt->log_sent;
+	while (attempt->log_sent < whole_size(attempt)) {
+		bool parcel = attempt->log_sent >= attempt->log_size;
+		uint64_t end = parcel ? whole_size(attempt) : attempt->log_size;
+		uint64_t size = end - attempt->log_sent;
 		if (size > LOG_CHUNK_MAX)
 			size = LOG_CHUNK_MAX;
 		else if (outstanding(attempt) && attempt->state == WORKER_ATTEMPT_RUNNING)
@@ -32,6 +40,8 @@ static void send_log(struct worker_attempt *attempt, int64_t now_ms, struct work
 		effect->attempt = attempt->attempt;
 		effect->offset = attempt->log_sent;
 		effect->size = size;
+		effect->parcel = parcel;
+		effect->text_size = parcel ? attempt->log_size : 0;
 		attempt->log_sent += size;
 	}
 }
@@ -48,8 +58,8 @@ void worker_upload_pump(struct worker_attempt *attempt, int64_t now_ms, struct w
 
 void worker_upload_acked(struct worker_attempt *attempt, uint64_t offset, int64_t now_ms)
 {
-	if (offset > attempt->log_size)
-		offset = attempt->log_size;
+	if (offset > whole_size(attempt))
+		offset = whole_size(attempt);
 	if (PLANTED(log_never_back) && offset < attempt->log_acked)
 		return;
 	if (offset < attempt->log_acked) {

@@ -1,5 +1,5 @@
-/* Getting an attempt's log and then its result to the broker: a go-back-N window over the log
- * file. */
+/* Getting an attempt's log, then its parcel, then its result to the broker: a go-back-N window over
+ * the bytes of both files in a row. */
 #pragma once
 
 #include "worker/core/attempts.h"
@@ -10,7 +10,7 @@ enum {
 	WORKER_RESULT_REPEAT_MS = 10000, /* a result nobody acknowledged is sent again */
 };
 
-/* Send what the window allows; the result once the whole log was acknowledged. */
+/* Send what the window allows; the result once all of it was acknowledged. */
 void worker_upload_pump(struct worker_attempt *attempt, int64_t now_ms, struct worker_effects *out);
 
 /* The broker has the bytes before `offset`: that is the truth, forward and back. */

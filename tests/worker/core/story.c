@@ -38,6 +38,8 @@ static void note(struct story *story, const struct worker_effect *effect)
 		text_addf(&story->seen, " %" PRIu64 ".%u", effect->job, effect->attempt);
 	if (effect->kind == WORKER_SEND_LOG)
 		text_addf(&story->seen, " %" PRIu64 "+%" PRIu64, effect->offset, effect->size);
+	if (effect->kind == WORKER_SEND_LOG && effect->parcel)
+		text_addf(&story->seen, " of the parcel from %" PRIu64, effect->text_size);
 	if (effect->kind == WORKER_START_JOB)
 		cr_assert_eq(effect->offer->job, effect->job);
 	if (effect->reason)
@@ -134,6 +136,17 @@ static void finished(struct story *story, enum worker_event_kind kind, uint64_t 
 			    .result = { .outcome = outcome,
 	                                .reason = outcome == OUTCOME_passed ? NULL : reason } });
 	reason[0] = '!'; /* the core must have its own copy */
+}
+
+void story_job_ended_with_parcel(struct story *story, uint64_t job, uint64_t log_size,
+                                 uint64_t parcel_size)
+{
+	step(story, (struct worker_event){
+			    .kind = WORKER_JOB_ENDED,
+			    .job = job,
+			    .attempt = 1,
+			    .size = log_size,
+			    .result = { .outcome = OUTCOME_passed, .parcel_size = parcel_size } });
 }
 
 void story_job_ended(struct story *story, uint64_t job, enum outcome outcome, uint64_t log_size)

@@ -23,6 +23,8 @@ void story_offer(struct story *story, uint64_t job, uint32_t attempt);
 void story_log_ok(struct story *story, uint64_t job, uint64_t offset);
 void story_log_grew(struct story *story, uint64_t job, uint64_t size);
 void story_job_ended(struct story *story, uint64_t job, enum outcome outcome, uint64_t log_size);
+void story_job_ended_with_parcel(struct story *story, uint64_t job, uint64_t log_size,
+                                 uint64_t parcel_size);
 void story_restored(struct story *story, uint64_t job, uint64_t log_size);
 void story_adopted(struct story *story, uint64_t job, uint64_t log_size);
 void story_stop(struct story *story);

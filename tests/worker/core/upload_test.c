@@ -77,6 +77,33 @@ Test(worker_upload, an_acknowledgement_of_more_than_there_is_does_no_harm)
 	story_end(&story);
 }
 
+Test(worker_upload, the_parcel_follows_the_log_and_shares_no_piece_with_it)
+{
+	struct story story;
+	begin_running(&story);
+	story_job_ended_with_parcel(&story, 7, 100, CHUNK + 10);
+	story_expect(&story, "log 7.1 0+100\nlog 7.1 100+65536 of the parcel from 100\n"
+	                     "log 7.1 65636+10 of the parcel from 100\n");
+	story_log_ok(&story, 7, 100 + CHUNK);
+	story_expect(&story, "");
+	story_log_ok(&story, 7, 110 + CHUNK);
+	story_expect(&story, "send result job=7 attempt=1 outcome=passed log_size=100 "
+	                     "parcel_size=65546\n");
+	story_end(&story);
+}
+
+Test(worker_upload, a_broker_may_go_back_from_the_parcel_to_the_log)
+{
+	struct story story;
+	begin_running(&story);
+	story_job_ended_with_parcel(&story, 7, 100, 50);
+	story_log_ok(&story, 7, 150);
+	text_clear(&story.seen);
+	story_log_ok(&story, 7, 60);
+	story_expect(&story, "log 7.1 60+40\nlog 7.1 100+50 of the parcel from 100\n");
+	story_end(&story);
+}
+
 Test(worker_upload, the_result_waits_for_the_whole_log)
 {
 	struct story story;
