@@ -5,7 +5,7 @@
 #include "cli/json.h"
 #include "cli/log_view.h"
 #include "cli/output.h"
-#include "cli/show.h"
+#include "cli/pick.h"
 #include "proto/wire.h"
 
 #include <errno.h>
@@ -193,58 +193,13 @@ static enum err read_log(struct session *session, const struct rec_job_row *job,
 	return err;
 }
 
-/* "COMMIT/JOB" in two; `ret_job` is NULL without a job. */
-static void split(const char *word, struct text *commit, const char **ret_job)
-{
-	const char *slash = strchr(word, '/');
-	text_add_bytes(commit, word, slash ? (size_t)(slash - word) : strlen(word));
-	*ret_job = slash ? slash + 1 : NULL;
-}
-
-static enum err fail_no_job(const struct rec_build_detail *build, const char *job)
-{
-	const char *names[64];
-	for (size_t i = 0; i < build->jobs_count; i++)
-		names[i] = build->jobs[i].name;
-	const char *near = text_nearest(job, names, build->jobs_count);
-	return fail(ERR_NOT_FOUND, "commit %.*s has no job '%s'%s%s%s", COMMIT_SHORT_SIZE,
-	            build->build->commit, job, near ? ", did you mean '" : "", near ? near : "",
-	            near ? "'?" : "");
-}
-
-/* Copies of the jobs that are wanted, because answers overwrite each other. */
-static enum err pick_jobs(const struct rec_build_detail *build, const char *wanted,
-                          struct rec_job_row jobs[64], struct text_list *names, size_t *ret_count)
-{
-	size_t count = 0;
-	for (size_t i = 0; i < build->jobs_count && count < 64; i++)
-		if (!wanted || strcmp(build->jobs[i].name, wanted) == 0)
-			jobs[count++] = build->jobs[i];
-	if (count == 0)
-		return fail_no_job(build, wanted ? wanted : "");
-	for (size_t i = 0; i < count; i++)
-		text_list_add(names, jobs[i].name);
-	for (size_t i = 0; i < count; i++)
-		jobs[i].name = names->items[i];
-	*ret_count = count;
-	return OK;
-}
-
 enum err verb_log(struct session *session)
 {
-	scoped(text_finish) struct text commit = { 0 };
-	scoped(text_list_finish) struct text_list names = { 0 };
-	struct rec_show_result result;
-	struct rec_job_row jobs[64];
-	size_t count = 0;
-	const char *job;
+	scoped(picked_finish) struct picked picked = { 0 };
 	if (session->options->attempt > ATTEMPT_MAX)
 		return fail(ERR_USAGE, "--attempt is at most %d", ATTEMPT_MAX);
-	split(session->words->items[0], &commit, &job);
-	enum err err = show_ask(session, commit.data, &result);
-	if (!err)
-		err = pick_jobs(&result.builds[0], job, jobs, &names, &count);
-	for (size_t i = 0; i < count && !err; i++)
-		err = read_log(session, &jobs[i], count > 1);
+	enum err err = pick_jobs(session, session->words->items[0], &picked);
+	for (size_t i = 0; i < picked.count && !err; i++)
+		err = read_log(session, &picked.jobs[i], picked.count > 1);
 	return err;
 }

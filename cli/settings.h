@@ -22,6 +22,10 @@
 	        "Go on until the job is final, through all attempts.")                             \
 	SETTING(count, attempt, 0, NULL, "N", "Of this attempt; without it, the newest.")
 
+#define SETTINGS_failed SETTING(flag, failed, 0, NULL, NULL, "Only tests that failed.")
+
+#define SETTINGS_output SETTING(text, output, 'o', NULL, "DIR", "Fetch the files into this folder.")
+
 #define SETTINGS_running                                                                           \
 	SETTING(text, state, 0, NULL, "DIR", "Folder for everything that is kept.")                \
 	SETTING(text, listen, 0, "127.0.0.1:5570", "ADDRESS",                                      \
@@ -34,13 +38,15 @@
 	SETTING(text, policy, 0, NULL, "POLICY", "every: each commit; latest: only the newest.")   \
 	SETTING(list, ref, 0, NULL, "REF,...", "Branches and tags to watch; without it, branches.")
 
-#define SETTINGS_up      SETTINGS_running SETTINGS_json
-#define SETTINGS_status  SETTINGS_place SETTINGS_json SETTINGS_answer
-#define SETTINGS_queue   SETTINGS_status SETTINGS_limit("100") SETTINGS_repository
-#define SETTINGS_workers SETTINGS_status SETTINGS_limit("0")
-#define SETTINGS_builds  SETTINGS_status SETTINGS_limit("20") SETTINGS_repository
-#define SETTINGS_show    SETTINGS_status
-#define SETTINGS_log     SETTINGS_status SETTINGS_reading
+#define SETTINGS_up        SETTINGS_running SETTINGS_json
+#define SETTINGS_status    SETTINGS_place SETTINGS_json SETTINGS_answer
+#define SETTINGS_queue     SETTINGS_status SETTINGS_limit("100") SETTINGS_repository
+#define SETTINGS_workers   SETTINGS_status SETTINGS_limit("0")
+#define SETTINGS_builds    SETTINGS_status SETTINGS_limit("20") SETTINGS_repository
+#define SETTINGS_show      SETTINGS_status
+#define SETTINGS_log       SETTINGS_status SETTINGS_reading
+#define SETTINGS_tests     SETTINGS_status SETTINGS_limit("0") SETTINGS_failed
+#define SETTINGS_artifacts SETTINGS_status SETTINGS_output
 #define SETTINGS_wait                                                                              \
 	SETTINGS_place SETTINGS_json SETTING(duration, timeout, 0, NULL, "DURATION",               \
 	                                     "How long to wait for the verdict; 0: for ever.")
@@ -51,6 +57,7 @@ struct options {
 #define SETTING(kind, name, letter, fallback, value_name, help)                                    \
 	SETTING_FIELD(kind, name, letter, fallback, value_name, help)
 	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL)
-		SETTINGS_repository SETTINGS_reading SETTING(text, broker, 0, NULL, NULL, NULL)
+		SETTINGS_repository SETTINGS_reading SETTINGS_failed SETTINGS_output
+		SETTING(text, broker, 0, NULL, NULL, NULL)
 #undef SETTING
 };

@@ -4,8 +4,11 @@
 #include "base/scoped.h"
 #include "cli/json.h"
 #include "cli/output.h"
+#include "cli/tests.h"
 
 #include <string.h>
+
+enum { FAILED_SHOWN = 10 }; /* tests of a job */
 
 enum err show_ask(struct session *session, const char *commit, struct rec_show_result *ret_result)
 {
@@ -84,7 +87,53 @@ static void add_job(struct columns *table, const struct rec_job_row *job)
 	add_attempts(table, job);
 }
 
-void show_print(const struct rec_show_result *result)
+static void print_failed(const struct rec_test *test)
+{
+	scoped(text_finish) struct text line = { 0 };
+	text_add(&line, "    ");
+	output_add(&line, tests_tint(test), test->outcome);
+	text_add(&line, "  ");
+	tests_add_name(test, &line);
+	if (test->message) {
+		text_add(&line, ": ");
+		output_add(&line, TINT_NONE, test->message);
+	}
+	puts(line.data);
+}
+
+/* Some of them by name; `fettle tests` has the rest. */
+static enum err print_tests(struct session *session, const struct rec_job_row *job)
+{
+	const struct rec_tests_params params = { .job = job->job,
+		                                 .failed = true,
+		                                 .limit = FAILED_SHOWN };
+	struct rec_tests_result failed = { 0 };
+	enum err err = OK;
+	if (job->tests_failed > 0)
+		err = session_ask(session, "tests", RECORD_tests_params, &params,
+		                  RECORD_tests_result, &failed);
+	if (err || job->tests == 0)
+		return err;
+	scoped(text_finish) struct text line = { 0 };
+	tests_add_counts(job, &line);
+	printf("  %s: %s\n", job->name, line.data);
+	for (size_t i = 0; i < failed.tests_count; i++)
+		print_failed(&failed.tests[i]);
+	if (job->tests_failed > failed.tests_count)
+		printf("    and %zu more: fettle tests %.*s/%s --failed\n",
+		       job->tests_failed - failed.tests_count, COMMIT_SHORT_SIZE, job->commit,
+		       job->name);
+	return OK;
+}
+
+static void print_artifacts(const struct rec_job_row *job)
+{
+	if (job->artifacts > 0)
+		printf("  %s: %u artifact%s: fettle artifacts %.*s/%s\n", job->name, job->artifacts,
+		       job->artifacts == 1 ? "" : "s", COMMIT_SHORT_SIZE, job->commit, job->name);
+}
+
+enum err show_print(struct session *session, const struct rec_show_result *result)
 {
 	static const char *const titles[] = { "JOB", "VERDICT", "TOOK", "REASON" };
 	for (size_t i = 0; i < result->builds_count; i++) {
@@ -97,7 +146,14 @@ void show_print(const struct rec_show_result *result)
 		print_head(detail->build);
 		columns_print(&table, "  ");
 		columns_finish(&table);
+		for (size_t j = 0; j < detail->jobs_count; j++) {
+			enum err err = print_tests(session, &detail->jobs[j]);
+			if (err)
+				return err;
+			print_artifacts(&detail->jobs[j]);
+		}
 	}
+	return OK;
 }
 
 enum err verb_show(struct session *session)
@@ -106,10 +162,8 @@ enum err verb_show(struct session *session)
 	enum err err = show_ask(session, session->words->items[0], &result);
 	if (err)
 		return err;
-	if (!session->options->json) {
-		show_print(&result);
-		return OK;
-	}
+	if (!session->options->json)
+		return show_print(session, &result);
 	struct json json = json_start(stdout);
 	json_record(&json, RECORD_show_result, &result);
 	json_finish(&json);

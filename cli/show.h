@@ -7,5 +7,5 @@
  * several commits do. */
 enum err show_ask(struct session *session, const char *commit, struct rec_show_result *ret_result);
 
-/* Print builds with jobs, attempts and reasons. */
-void show_print(const struct rec_show_result *result);
+/* Print builds with jobs, attempts and reasons, and the tests that failed. */
+enum err show_print(struct session *session, const struct rec_show_result *result);

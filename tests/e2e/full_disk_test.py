@@ -32,6 +32,12 @@ class FullDisk(Case):
         gate = f"until [ -e {self.house.path('gate')} ]; do sleep 0.05; done"
         return repository.steps("echo working", LINES, gate)
 
+    def queue_some(self, repository):
+        """The store's log is as long as it ever was, and is written again from its start: what
+        comes next must need more than that."""
+        last = repository.push_many(3)[-1]
+        wait_until(lambda: self.house.only_job(last), "more work is accepted")
+
     def open_gate(self):
         with open(self.house.path("gate"), "w", encoding="utf-8"):
             pass
@@ -76,6 +82,7 @@ class FullDisk(Case):
         repository, _, _ = self.everything("size=8m")
         commit = self.gated_commit(repository)
         self.house.wait_running(commit)
+        self.queue_some(repository)
         self.small.fill()
         self.open_gate()
         self.wait_full()
@@ -92,6 +99,7 @@ class FullDisk(Case):
         repository, broker, _ = self.everything("size=8m")
         commit = self.gated_commit(repository)
         self.house.wait_running(commit)
+        self.queue_some(repository)
         self.small.fill()
         self.open_gate()
         self.wait_full()
