@@ -50,7 +50,7 @@ static enum err open_parcel(struct store *store, uint64_t job, struct arena *are
                             struct parcel *parcel, bool *ret_removed)
 {
 	bool row;
-	struct rec_parcel head;
+	struct rec_parcel head = { 0 };
 	struct stat status;
 	*parcel = (struct parcel){ .fd = -1 };
 	sqlite3_stmt *found = sql_bind(store, SQL_parcel_of_job, "i", (int64_t)job);
@@ -162,8 +162,8 @@ enum err read_artifact(struct store *store, struct store_task *task)
 {
 	const struct rec_artifact_params *params = &task->params.artifact;
 	struct rec_artifact_result *result = &task->result.artifact;
-	struct rec_artifact row;
-	uint64_t at;
+	struct rec_artifact row = { 0 };
+	uint64_t at = 0;
 	bool removed = false;
 	scoped(close_parcel) struct parcel parcel = { .fd = -1 };
 	*result = (struct rec_artifact_result){ 0 };
@@ -174,7 +174,7 @@ enum err read_artifact(struct store *store, struct store_task *task)
 		return fail(ERR_NOT_FOUND, "the artifacts of this job were removed to make room");
 	if (parcel.fd < 0 || params->position < parcel.tests_end ||
 	    read_frame(&parcel, params->position, RECORD_artifact, &task->arena, &row, &at) ||
-	    strcmp(row.path, params->path) != 0 || row.size > parcel.size - at)
+	    !row.path || strcmp(row.path, params->path) != 0 || row.size > parcel.size - at)
 		return fail(ERR_NOT_FOUND, "no artifact '%.200s'", params->path);
 	if (params->offset >= row.size)
 		return OK;

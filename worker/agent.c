@@ -183,6 +183,9 @@ static void listen_to_jobs(struct agent *agent)
 	struct job *job;
 	bool ended;
 	jobs_listen(&agent->jobs);
+	if (agent->core.slots_lost != agent->jobs.lost_count)
+		feed(agent, (struct worker_event){ .kind = WORKER_SLOTS_LOST,
+		                                   .size = agent->jobs.lost_count });
 	for (;;) {
 		scoped(message_finish) struct message result = { 0 };
 		if (!jobs_next(&agent->jobs, &job, &ended, &result))
@@ -294,7 +297,7 @@ static enum err start(struct agent *agent)
 	return OK;
 }
 
-enum err agent_run(const struct worker_settings *settings)
+enum err agent_run(const struct worker_settings *settings, const struct containment *containment)
 {
 	scoped(address_finish) struct address address = { 0 };
 	struct agent agent = { .settings = settings, .signals = -1 };
@@ -302,7 +305,7 @@ enum err agent_run(const struct worker_settings *settings)
 	if (err)
 		return err;
 	agent.endpoint = address_endpoint(&address, DOOR_WORKERS);
-	jobs_init(&agent.jobs, settings);
+	jobs_init(&agent.jobs, settings, containment);
 	agent.err = start(&agent);
 	while (!agent.err && !agent.exited)
 		turn(&agent);

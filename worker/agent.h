@@ -4,7 +4,8 @@
 
 #include "base/error.h"
 
+struct containment;
 struct worker_settings;
 
 /* Run until SIGINT or SIGTERM (OK then) or a failure. The state folder must be locked. */
-enum err agent_run(const struct worker_settings *settings);
+enum err agent_run(const struct worker_settings *settings, const struct containment *containment);

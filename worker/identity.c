@@ -25,7 +25,7 @@ static bool is_token(const char *text)
 	       strlen(text) == IDENTITY_TOKEN_SIZE;
 }
 
-static enum err load_instance(const char *state, char instance[IDENTITY_TOKEN_SIZE + 1])
+enum err identity_instance(const char *state, char instance[IDENTITY_TOKEN_SIZE + 1])
 {
 	scoped(free_text) char *path = text_format("%s/instance", state);
 	scoped(text_finish) struct text content = { 0 };
@@ -47,7 +47,7 @@ enum err identity_load(const struct worker_settings *settings, struct identity *
 	enum err err;
 	*identity = (struct identity){ 0 };
 	if ((err = make_token(identity->session)) ||
-	    (err = load_instance(settings->state, identity->instance)))
+	    (err = identity_instance(settings->state, identity->instance)))
 		return err;
 	gethostname(identity->host, sizeof identity->host - 1);
 	if (!text_is_utf8(identity->host, strlen(identity->host)))

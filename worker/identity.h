@@ -18,3 +18,6 @@ struct identity {
 
 /* Reads the instance from the state folder, or makes it there. */
 enum err identity_load(const struct worker_settings *settings, struct identity *identity);
+
+/* The instance alone. */
+enum err identity_instance(const char *state, char instance[IDENTITY_TOKEN_SIZE + 1]);

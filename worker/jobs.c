@@ -8,11 +8,10 @@
 #include "base/plant.h"
 #include "base/process.h"
 #include "base/scoped.h"
-#include "worker/link.h"
 #include "worker/run.h"
 #include "worker/settings.h"
 #include "worker/spool.h"
-#include "worker/supervisor.h"
+#include "worker/starter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,9 +25,12 @@
 
 enum { LEAVE_MS = 2000 };
 
-void jobs_init(struct jobs *jobs, const struct worker_settings *settings)
+void jobs_init(struct jobs *jobs, const struct worker_settings *settings,
+               const struct containment *containment)
 {
-	*jobs = (struct jobs){ .settings = settings, .program = supervisor_program() };
+	*jobs = (struct jobs){ .settings = settings,
+		               .containment = containment,
+		               .program = starter_program() };
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	trash_init(&jobs->trash, settings->state, jobs->program);
 }
@@ -96,59 +98,31 @@ enum adoption_result jobs_adopt(struct jobs *jobs, uint64_t job, uint32_t attemp
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-/* The lowest that no living supervisor has. */
+/* The lowest in service that no living supervisor has. */
 static uint32_t free_slot(const struct jobs *jobs)
 {
 	uint32_t slot = 0;
+	while (slot < SLOTS_MAX - 1 && jobs->lost[slot])
+		slot++;
 	for (size_t i = 0; i < jobs->count; i++) {
 		if (!jobs->items[i].pid || jobs->items[i].slot != slot)
 			continue;
-		slot++;
+		do
+			slot++;
+		while (slot < SLOTS_MAX - 1 && jobs->lost[slot]);
 		i = (size_t)-1; /* from the start */
 	}
 	return slot;
 }
 
-static enum err start_supervisor(struct jobs *jobs, struct job *job, int listener)
-{
-	const char *argv[SUPERVISOR_ARGS_SIZE];
-	supervisor_args(jobs->program, job->folder, argv);
-	struct process process = { .argv = argv,
-		                   .folder = job->folder,
-		                   .in = -1,
-		                   .out = -1,
-		                   .err = STDERR_FILENO,
-		                   .keep = listener,
-		                   .new_session = true };
-	return process_start(&process, &job->pid);
-}
-
 static enum err start(struct jobs *jobs, struct job *job, const struct msg_offer *offer)
 {
-	const struct worker_settings *settings = jobs->settings;
-	scoped(free_text) char *mirrors = text_format("%s/mirrors", settings->state);
-	scoped(free_text) char *trees = text_format("%s/trees", settings->state);
 	job->slot = free_slot(jobs);
-	struct rec_orders orders = { .worker = settings->name,
-		                     .mirrors = mirrors,
-		                     .slot = job->slot,
-		                     .timeout_ms = settings->job_timeout_ms,
-		                     .silence_ms = settings->silence_timeout_ms,
-		                     .grace_ms = settings->kill_grace_ms,
-		                     .orphan_ms = settings->orphan_timeout_ms,
-		                     .trees = strcmp(settings->checkout, "clone") ? trees : NULL,
-		                     .trees_max = (uint64_t)settings->trees_size,
-		                     .files_max = (uint64_t)settings->repository_files,
-		                     .bytes_max = (uint64_t)settings->repository_size,
-		                     .fetch_max = (uint64_t)settings->fetch_size,
-		                     .artifacts_max = (uint64_t)settings->max_artifacts };
-	scoped(close_fd) int listener = -1;
-	enum err err;
-	if ((err = spool_begin(job->folder, offer, &orders)) ||
-	    (err = link_listen(job->folder, &listener)) ||
-	    (err = link_connect(job->folder, &job->socket)))
-		return err;
-	return start_supervisor(jobs, job, listener);
+	struct starter starter = { .program = jobs->program,
+		                   .settings = jobs->settings,
+		                   .containment = jobs->containment,
+		                   .slot = job->slot };
+	return starter_start(&starter, job->folder, offer, &job->socket, &job->pid);
 }
 
 /* The folder gets a result when its supervisor left none. */
@@ -245,15 +219,34 @@ static void hear(struct job *job)
 			close_fd(&job->socket);
 		else if (packet[0] == RUN_TELL_GROUP && got == 1 + (ssize_t)sizeof job->group)
 			memcpy(&job->group, packet + 1, sizeof job->group);
+		else if (packet[0] == RUN_TELL_STUCK)
+			job->stuck = true;
 		else if (packet[0] == RUN_TELL_GREW || packet[0] == RUN_TELL_RESULT)
 			job->grew = true;
 	}
 }
 
+/* Told once for each: by the count the core hears of it. */
+static void lose_slot(struct jobs *jobs, struct job *job)
+{
+	job->stuck = false;
+	if (jobs->lost[job->slot])
+		return;
+	jobs->lost[job->slot] = true;
+	jobs->lost_count++;
+	log_at(LOG_LEVEL_ERROR,
+	       "slot out of service, processes of its job cannot be ended slot=%u job=%" PRIu64
+	       " attempt=%u",
+	       job->slot, job->job, job->attempt);
+}
+
 void jobs_listen(struct jobs *jobs)
 {
-	for (size_t i = 0; i < jobs->count; i++)
+	for (size_t i = 0; i < jobs->count; i++) {
 		hear(&jobs->items[i]);
+		if (jobs->items[i].stuck)
+			lose_slot(jobs, &jobs->items[i]);
+	}
 }
 
 /* The number is a group of this job for as long as its leader is in the supervisor's session. */

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <zmq.h>
 
+struct containment;
 struct worker_settings;
 
 struct job {
@@ -25,6 +26,7 @@ struct job {
 	char *error;    /* why it ended, when its folder could not take that as a result */
 	bool grew;      /* the log has more, and the core was not told */
 	bool ended;     /* its end was told to the core */
+	bool stuck;     /* processes of it are left: its slot is out of service */
 	bool forgotten; /* remove the folder when the supervisor is gone */
 };
 
@@ -33,11 +35,15 @@ struct jobs {
 	size_t count, capacity;
 	const struct worker_settings *settings;
 	struct trash trash;
+	const struct containment *containment;
+	bool lost[SLOTS_MAX]; /* slots out of service */
+	size_t lost_count;
 	char *program;  /* path of the supervisor */
 	bool strangers; /* a supervisor was killed: what left its job's group comes to us */
 };
 
-void jobs_init(struct jobs *jobs, const struct worker_settings *settings);
+void jobs_init(struct jobs *jobs, const struct worker_settings *settings,
+               const struct containment *containment);
 
 /* Ends what still runs, waits for it, and removes what was forgotten. */
 void jobs_finish(struct jobs *jobs);

@@ -3,11 +3,16 @@
 #include "base/log.h"
 #include "base/scoped.h"
 #include "worker/agent.h"
+#include "worker/check.h"
 #include "worker/checkout.h"
+#include "worker/contain/containment.h"
+#include "worker/contain/runner.h"
+#include "worker/identity.h"
 #include "worker/settings.h"
 #include "worker/supervisor.h"
 #include "worker/trash.h"
 
+#include <signal.h>
 #include <string.h>
 
 static enum err lock_state(const char *state, int *ret_fd)
@@ -19,10 +24,37 @@ static enum err lock_state(const char *state, int *ret_fd)
 	return err;
 }
 
+static enum err run_contained(struct worker_settings *settings)
+{
+	struct containment containment;
+	char instance[IDENTITY_TOKEN_SIZE + 1];
+	enum err err = identity_instance(settings->state, instance);
+	if (err)
+		return err;
+	err = containment_open(&containment, settings, instance);
+	containment_add_labels(&containment, &settings->label);
+	if (!err)
+		err = agent_run(settings, &containment);
+	containment_close(&containment);
+	return err;
+}
+
+/* Finding out what there is takes a moment: who stops us meanwhile is heard when the loop begins.
+ */
+static void hold_signals(void)
+{
+	sigset_t stopping;
+	sigemptyset(&stopping);
+	sigaddset(&stopping, SIGINT);
+	sigaddset(&stopping, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stopping, NULL);
+}
+
 static enum err run(struct worker_settings *settings)
 {
 	scoped(close_fd) int lock = -1;
 	enum err err;
+	hold_signals();
 	if (!log_start("fettle-worker", settings->log_level))
 		return fail(ERR_USAGE, "--log-level: error, warn, info or debug, not '%s'",
 		            settings->log_level);
@@ -30,22 +62,26 @@ static enum err run(struct worker_settings *settings)
 	    (err = lock_state(settings->state, &lock)) ||
 	    (err = checkout_choose(settings->state, &settings->checkout)))
 		return err;
-	return agent_run(settings);
+	return run_contained(settings);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && (strcmp(argv[1], SUPERVISOR_FLAG) == 0 || strcmp(argv[1], TRASH_FLAG) == 0))
+	if (argc > 1 && (strcmp(argv[1], SUPERVISOR_FLAG) == 0 ||
+	                 strcmp(argv[1], TRASH_FLAG) == 0 || strcmp(argv[1], RUNNER_FLAG) == 0))
 		return supervisor_main(argc, argv);
 	struct worker_settings settings = { 0 };
 	scoped(text_list_finish) struct text_list rest = { 0 };
 	bool help;
+	int check_code = 0;
 	log_start("fettle-worker", "info");
 	enum err err = settings_load(&worker_settings_table, argc, argv, &settings, &rest, &help);
 	if (err && !help)
 		fprintf(stderr, "%s\n", error_text()); /* it names the program */
+	else if (!err && settings.check)
+		check_code = check_run(&settings);
 	else if (!err && (err = run(&settings)))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 	settings_finish(&worker_settings_table, &settings);
-	return help ? 0 : error_exit_code(err);
+	return help ? 0 : err ? error_exit_code(err) : check_code;
 }

@@ -1,5 +1,6 @@
 /* Processes of one job. The group is killed as one; what left the group comes back to us, because
- * we are the reaper of its orphans, and is killed one by one. */
+ * we are the reaper of its orphans, and is killed one by one. Where the job's cell has a control
+ * group or a sandbox, these end all at once. */
 #include "worker/run.h"
 
 #include "base/clock.h"
@@ -8,19 +9,19 @@
 #include "base/process.h"
 #include "base/scoped.h"
 #include "base/text.h"
+#include "worker/contain/cell.h"
+#include "worker/contain/runner.h"
+#include "worker/launch.h"
 #include "worker/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 enum {
@@ -51,7 +52,15 @@ static void accept_agent(struct run *run)
 	run_tell(run, RUN_TELL_SELF, &self, sizeof self);
 	if (run->group)
 		run_tell(run, RUN_TELL_GROUP, &run->group, sizeof run->group);
+	if (run->stuck)
+		run_tell_stuck(run);
 	run->told_size = 0;
+}
+
+void run_tell_stuck(struct run *run)
+{
+	run->stuck = true;
+	run_tell(run, RUN_TELL_STUCK, NULL, 0);
 }
 
 enum err run_init(struct run *run, int listener, const char *log_path)
@@ -61,6 +70,7 @@ enum err run_init(struct run *run, int listener, const char *log_path)
 		             .signals = -1,
 		             .output = { -1, -1 },
 		             .alone_ms = clock_mono_ms() };
+	run->runner_socket = -1;
 	run->log = (struct joblog){ .fd = -1, .ring = -1 };
 	sigset_t handled;
 	sigemptyset(&handled);
@@ -87,6 +97,7 @@ void run_finish(struct run *run)
 	close_fd(&run->signals);
 	close_fd(&run->output[0]);
 	close_fd(&run->output[1]);
+	close_fd(&run->runner_socket);
 	free_text(&run->stop_reason);
 	joblog_close(&run->log);
 }
@@ -97,111 +108,53 @@ static void stop(struct run *run, enum run_stop why)
 		run->stop = why;
 }
 
-/* ---- starting ------------------------------------------------------------------------------ */
-
-/* The supervisor's end is the step's, whatever happens. */
-static void become_step(pid_t parent, pid_t group)
-{
-	sigset_t none;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(127);
-	setpgid(0, group);
-	signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The first of the group does nothing but be there: while it is unreaped, the group's number is
- * ours. Only KILL ends it, and when the supervisor is killed it takes the group along: the kernel
- * tells a step of that, but not what the step has started. */
-static _Noreturn void lead_group(pid_t parent)
-{
-	sigset_t all;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	close_range(0, ~0U, 0);
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	while (getppid() == parent || PLANTED(leader_sleeps))
-		sigwaitinfo(&all, NULL);
-	kill(-getpid(), SIGKILL);
-	_exit(127);
-}
-
-static enum err start_group(struct run *run)
-{
-	if (run->group)
-		return OK;
-	pid_t parent = getpid(), pid = fork();
-	if (pid < 0)
-		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
-	if (pid == 0)
-		lead_group(parent);
-	setpgid(pid, pid);
-	run->group = pid;
-	run_tell(run, RUN_TELL_GROUP, &pid, sizeof pid);
-	return OK;
-}
-
-static bool become(uint32_t uid)
-{
-	return !uid || (setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 &&
-	                setresuid(uid, uid, uid) == 0);
-}
-
-static _Noreturn void exec_command(const struct run *run, const struct run_command *command)
-{
-	static const struct rlimit no_core = { 0, 0 };
-	int null = open("/dev/null", O_RDWR);
-	int output = command->quiet ? null : run->output[1];
-	dup2(null, 0);
-	dup2(command->output ? command->output : output, 1);
-	dup2(output, 2);
-	close_range(3, ~0U, 0);
-	umask(022);
-	setrlimit(RLIMIT_CORE, &no_core);
-	if (command->file_max) {
-		rlim_t most = (rlim_t)command->file_max;
-		setrlimit(RLIMIT_FSIZE, &(const struct rlimit){ most, most });
-	}
-	if (chdir(command->folder) == 0 && become(command->uid))
-		execvpe(command->argv[0], (char *const *)(const void *)command->argv, command->env);
-	dprintf(2, "fettle: start %s: %s\n", command->argv[0], strerror(errno));
-	_exit(127);
-}
-
-static enum err start_command(struct run *run, const struct run_command *command)
-{
-	enum err err = start_group(run);
-	if (err)
-		return err;
-	pid_t parent = getpid(), pid = fork();
-	if (pid < 0)
-		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
-	if (pid == 0) {
-		become_step(parent, run->group);
-		exec_command(run, command);
-	}
-	setpgid(pid, run->group);
-	run->child = pid;
-	run->child_ended = false;
-	return OK;
-}
-
 /* ---- waiting ------------------------------------------------------------------------------- */
+
+static void end_child(struct run *run, int status)
+{
+	run->in_runner = false;
+	run->child_ended = true;
+	run->child_status = status;
+}
+
+static void read_runner(struct run *run)
+{
+	char packet[16];
+	int status;
+	ssize_t got;
+	while ((got = recv(run->runner_socket, packet, sizeof packet, MSG_DONTWAIT)) > 0) {
+		run->runner_ready = run->runner_ready || packet[0] == RUNNER_READY;
+		if (packet[0] != RUNNER_ENDED || got != 1 + (ssize_t)sizeof status)
+			continue;
+		memcpy(&status, packet + 1, sizeof status);
+		end_child(run, status);
+	}
+	if (got == 0)
+		close_fd(&run->runner_socket);
+}
+
+/* It ended because we said so, or was killed, with all that was in the sandbox. */
+static void end_runner(struct run *run)
+{
+	read_runner(run);
+	close_fd(&run->runner_socket);
+	run->runner = 0;
+	if (run->in_runner)
+		end_child(run, SIGKILL);
+}
 
 static void reap(struct run *run)
 {
 	int status;
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == run->runner)
+			end_runner(run);
 		if (pid == run->group)
 			run->group = 0;
 		if (pid == run->child) {
 			run->child = 0;
-			run->child_ended = true;
-			run->child_status = status;
+			end_child(run, status);
 		}
 	}
 }
@@ -274,10 +227,22 @@ static int welcoming(const struct run *run)
 	return run->stop == RUN_GIVEN_UP ? -1 : run->listener;
 }
 
+/* Does the job use more than it may? */
+static void watch_usage(struct run *run)
+{
+	if (!run->cell || run->stop != RUN_GOES_ON)
+		return;
+	run->over = usage_look(&run->cell->usage, getpid(), clock_mono_ms());
+	if (run->over != USAGE_FINE)
+		stop(run, RUN_OVER);
+}
+
 /* Wait for one thing to happen, at the latest until `until_ms`. */
 static void turn(struct run *run, int64_t until_ms)
 {
 	int64_t now_ms = clock_mono_ms();
+	if (run->cell && run->stop == RUN_GOES_ON && usage_wakeup_ms(&run->cell->usage) < until_ms)
+		until_ms = usage_wakeup_ms(&run->cell->usage);
 	if (has_news(run) && run->told_ms + TELL_EVERY_MS < until_ms)
 		until_ms = run->told_ms + TELL_EVERY_MS;
 	int64_t wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
@@ -285,8 +250,9 @@ static void turn(struct run *run, int64_t until_ms)
 		{ .fd = run->output[0], .events = POLLIN },
 		{ .fd = run->agent >= 0 ? run->agent : welcoming(run), .events = POLLIN },
 		{ .fd = run->signals, .events = POLLIN },
+		{ .fd = run->runner_socket, .events = POLLIN },
 	};
-	poll(polled, 3, wait_ms > 60000 ? 60000 : (int)wait_ms);
+	poll(polled, 4, wait_ms > 60000 ? 60000 : (int)wait_ms);
 	if (polled[0].revents)
 		read_output(run);
 	if (polled[1].revents && run->agent >= 0)
@@ -295,6 +261,9 @@ static void turn(struct run *run, int64_t until_ms)
 		accept_agent(run);
 	if (polled[2].revents)
 		read_signals(run);
+	if (polled[3].revents && run->runner_socket >= 0)
+		read_runner(run);
+	watch_usage(run);
 	tell_growth(run, clock_mono_ms());
 }
 
@@ -349,7 +318,7 @@ bool run_command(struct run *run, const struct run_command *command, int *ret_st
 {
 	if (!goes_on(run))
 		return false;
-	if (start_command(run, command) != OK) {
+	if (launch_command(run, command) != OK) {
 		joblog_line(&run->log, "fettle: %s", error_text());
 		*ret_status = 127 << 8;
 		return true;
@@ -359,6 +328,26 @@ bool run_command(struct run *run, const struct run_command *command, int *ret_st
 	drain_output(run);
 	*ret_status = run->child_status;
 	return run->child_ended && run->stop == RUN_GOES_ON;
+}
+
+void run_set_cell(struct run *run, struct cell *cell)
+{
+	run->cell = cell;
+}
+
+enum err run_start_sandbox(struct run *run, char *const *env)
+{
+	enum err err;
+	if (!run->cell || !run->cell->sandboxed)
+		return OK;
+	if ((err = launch_group(run)) || (err = launch_runner(run, env)))
+		return err;
+	while (run->runner && !run->runner_ready && goes_on(run))
+		turn(run, run->deadline_ms);
+	if (run->stop != RUN_GOES_ON)
+		return ERR_STOPPED;
+	drain_output(run);
+	return run->runner_ready ? OK : fail(ERR_SYSTEM, "the sandbox did not start: see the log");
 }
 
 bool run_wait(struct run *run, int64_t wait_ms)
@@ -371,9 +360,24 @@ bool run_wait(struct run *run, int64_t wait_ms)
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
+/* Signal those of the job whom we do not see as children. What runs in a sandbox hears TERM from
+ * its runner, and is killed with it. Returns how many are in the control group. */
+static size_t signal_cell(const struct run *run, int signal_number)
+{
+	static const char finish = RUNNER_FINISH;
+	if (!run->cell)
+		return 0;
+	if (run->runner && signal_number == SIGTERM)
+		send(run->runner_socket, &finish, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (signal_number == SIGKILL)
+		cell_kill(run->cell);
+	return cell_signal(run->cell, run->runner ? 0 : signal_number);
+}
+
 /* Signal the group and our children outside of it; returns how many there are beside its leader. */
 static size_t signal_all(const struct run *run, int signal_number)
 {
+	size_t held = signal_cell(run, signal_number);
 	if (run->group && signal_number)
 		kill(-run->group, signal_number);
 	pid_t *children;
@@ -384,11 +388,11 @@ static size_t signal_all(const struct run *run, int signal_number)
 		if (children[i] == run->group)
 			continue;
 		others++;
-		if (signal_number)
+		if (signal_number && (children[i] != run->runner || signal_number == SIGKILL))
 			kill(children[i], signal_number);
 	}
 	free(children);
-	return others;
+	return others > held ? others : held;
 }
 
 static int64_t grace_of(const struct run *run)
@@ -404,7 +408,7 @@ static bool is_anyone_left(const struct run *run)
 	return run->group || signal_all(run, 0) > 0;
 }
 
-void run_clear(struct run *run)
+bool run_clear(struct run *run)
 {
 	int64_t started_ms = clock_mono_ms();
 	reap(run);
@@ -420,4 +424,5 @@ void run_clear(struct run *run)
 		turn(run, clock_mono_ms() + (is_anyone_left(run) ? 5 : 0));
 	} while (is_anyone_left(run) && clock_mono_ms() < kill_ends_ms);
 	drain_output(run);
+	return !is_anyone_left(run);
 }

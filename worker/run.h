@@ -2,6 +2,7 @@
  * For the supervisor only: it forks, and takes every child of its process for the job's. */
 #pragma once
 
+#include "worker/contain/usage.h"
 #include "worker/joblog.h"
 
 #include <stdbool.h>
@@ -13,6 +14,7 @@ enum run_stop {
 	RUN_TIMED_OUT,
 	RUN_SILENT,    /* no output for too long */
 	RUN_CANCELLED, /* the agent said so */
+	RUN_OVER,      /* it uses more than it may */
 	RUN_GIVEN_UP,  /* the agent wants no result, or there was none for too long */
 };
 
@@ -22,13 +24,23 @@ enum {
 	RUN_TELL_GREW = 'G',   /* supervisor: the log has more */
 	RUN_TELL_GROUP = 'P',  /* supervisor: the job's process group follows as a pid_t */
 	RUN_TELL_RESULT = 'R', /* supervisor: the result is durable */
+	RUN_TELL_STUCK = 'K',  /* supervisor: processes are left, the slot cannot be used */
 	RUN_TELL_CANCEL = 'C', /* agent: end as cancelled; the reason follows */
 	RUN_TELL_STOP = 'S',   /* agent: end without a result */
 	RUN_PACKET_MAX = 1100,
 };
 
+struct cell;
+
 struct run {
 	struct joblog log;
+	struct cell *cell; /* what holds the job's commands; NULL until there is one */
+	pid_t runner;      /* of its sandbox; 0: none */
+	int runner_socket;
+	bool runner_ready;
+	bool in_runner; /* a step runs there */
+	bool stuck;     /* processes are left */
+	enum usage_over over;
 	int listener;  /* for agents */
 	int agent;     /* socket of the agent; -1 while there is none */
 	int signals;   /* signalfd: CHLD, TERM */
@@ -63,11 +75,21 @@ struct run_command {
 	bool quiet;       /* output goes nowhere */
 	int output;       /* what it writes to 1 goes there; 0: to the log */
 	int64_t file_max; /* bytes of a file it writes, at most; 0: any */
-	uint32_t uid;     /* who runs it, alone in a group of that number; 0: we */
+	bool held;        /* it is the job's own: run->cell holds it */
+	uint32_t uid; /* who runs it, and sees of the folder `state` only the folders `seen` (NULL
+	                 ends them); 0: we */
+	const char *state;
+	const char *const *seen;
 };
 
 /* From now on the job may write nothing for at most `silence_ms`; 0: for as long as it likes. */
 void run_limit_silence(struct run *run, int64_t silence_ms);
+
+/* Hold what comes: the checkout's commands are ended with it, the job's own are held by it. */
+void run_set_cell(struct run *run, struct cell *cell);
+
+/* Start the sandbox of the cell, if it has one. */
+enum err run_start_sandbox(struct run *run, char *const *env);
 
 /* Run one process of the job and wait. False when the job must stop: run->stop says why. */
 bool run_command(struct run *run, const struct run_command *command, int *ret_status);
@@ -75,9 +97,13 @@ bool run_command(struct run *run, const struct run_command *command, int *ret_st
 /* Wait for at most `wait_ms`, serving output, agent and signals; false when the job must stop. */
 bool run_wait(struct run *run, int64_t wait_ms);
 
-/* End every process of the job: TERM, grace, KILL; then read what output is left. */
-void run_clear(struct run *run);
+/* End every process of the job: TERM, grace, KILL; then read what output is left. False when some
+ * cannot be ended. */
+bool run_clear(struct run *run);
 
 /* Send the agent a packet, without waiting: an agent that hangs must not stop the clock of a job.
  * False when it did not take it. */
 bool run_tell(struct run *run, char what, const void *data, size_t size);
+
+/* Tell every agent there will be that processes of the job are left. */
+void run_tell_stuck(struct run *run);

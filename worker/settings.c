@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { LABELS_MAX = 60 }; /* a hello holds 64, and some are ours */
+
 typedef struct worker_settings settings_struct;
 
 static const struct setting rows[] = {
@@ -27,12 +29,27 @@ const struct settings_table worker_settings_table = {
 
 static enum err check_labels(const struct text_list *labels)
 {
-	if (labels->count > NAME_SIZE_MAX)
-		return fail(ERR_USAGE, "--label: at most %d labels", NAME_SIZE_MAX);
+	if (labels->count > LABELS_MAX)
+		return fail(ERR_USAGE, "--label: at most %d labels", LABELS_MAX);
 	for (size_t i = 0; i < labels->count; i++)
 		if (!text_is_name(labels->items[i]))
 			return fail(ERR_USAGE, "--label: '%s' is not a name of [A-Za-z0-9._-]",
 			            labels->items[i]);
+	return OK;
+}
+
+/* What fields of the orders can hold, and what nobody means. */
+static enum err check_limits(struct worker_settings *settings)
+{
+	if (settings->max_memory == 0)
+		settings->max_memory =
+			(int64_t)sysconf(_SC_PHYS_PAGES) / 2 * (int64_t)sysconf(_SC_PAGESIZE);
+	if (settings->max_processes > 1000000)
+		return fail(ERR_USAGE, "--max-processes: at most 1000000");
+	if (settings->max_files > 1048576)
+		return fail(ERR_USAGE, "--max-files: at most 1048576");
+	if (settings->job_uid > 4294967294 - SLOTS_MAX)
+		return fail(ERR_USAGE, "--job-uid: too large");
 	return OK;
 }
 
@@ -50,7 +67,7 @@ enum err worker_settings_complete(struct worker_settings *settings)
 	}
 	if (settings->slots > SLOTS_MAX)
 		return fail(ERR_USAGE, "--slots: at most %d", SLOTS_MAX);
-	if ((err = check_labels(&settings->label)))
+	if ((err = check_labels(&settings->label)) || (err = check_limits(settings)))
 		return err;
 	if (settings->job_timeout_ms == 0)
 		return fail(ERR_USAGE, "--job-timeout: a job needs some time");

@@ -113,7 +113,7 @@ uint64_t spool_log_size(const char *folder)
 	return size_of(folder, "log");
 }
 
-static const char *const work_parts[] = { "work", "layer", "mirror", "home", "tmp", "gitconfig" };
+static const char *const work_parts[] = { "work", "layer", "mirror", "home", "tmp", "git" };
 
 void spool_discard_work(const char *folder, struct trash *trash)
 {

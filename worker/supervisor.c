@@ -5,10 +5,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/process.h"
 #include "base/scoped.h"
 #include "base/text.h"
 #include "worker/checkout.h"
+#include "worker/contain/cell.h"
+#include "worker/contain/runner.h"
 #include "worker/harvest.h"
 #include "worker/run.h"
 #include "worker/spool.h"
@@ -29,36 +30,13 @@ struct supervisor {
 	struct arena arena; /* of the orders */
 	struct run run;
 	struct checkout checkout;
+	struct cell cell;
 	int64_t started_ms;
 	int64_t timeout_ms, silence_ms;
 	struct harvest harvest;
 	struct msg_result result;
 	char reason[REASON_SIZE + 1];
 };
-
-char *supervisor_program(void)
-{
-	static const char role[] = "worker", ours[] = "supervisor";
-	char *self = process_self();
-	char *name = strrchr(self, '/');
-	char *at = name ? strstr(name, role) : NULL;
-	if (!at)
-		return self;
-	char *program = text_format("%.*s%s%s", (int)(at - self), self, ours, at + strlen(role));
-	if (access(program, X_OK) != 0) {
-		free(program);
-		return self;
-	}
-	free(self);
-	return program;
-}
-
-void supervisor_args(const char *program, const char *folder,
-                     const char *ret_argv[SUPERVISOR_ARGS_SIZE])
-{
-	const char *const argv[SUPERVISOR_ARGS_SIZE] = { program, SUPERVISOR_FLAG, folder, NULL };
-	memcpy(ret_argv, argv, sizeof argv);
-}
 
 /* ---- what the job sees --------------------------------------------------------------------- */
 
@@ -156,6 +134,10 @@ static void end_stopped(struct supervisor *supervisor)
 		         clock_duration_text(supervisor->silence_ms, after));
 	} else if (run->stop == RUN_CANCELLED) {
 		end_with(supervisor, OUTCOME_cancelled, "%s", run->stop_reason);
+	} else if (run->stop == RUN_OVER) {
+		char what[CELL_TEXT_SIZE];
+		end_with(supervisor, OUTCOME_failed, "limit: more than %s",
+		         cell_over(&supervisor->cell, run->over, what, sizeof what));
 	}
 }
 
@@ -173,15 +155,17 @@ static void print_step(const char *step, char line[STEP_LINE_SIZE])
 
 static void end_failed(struct supervisor *supervisor, size_t step, int status)
 {
-	char line[STEP_LINE_SIZE];
+	char line[STEP_LINE_SIZE], limit[CELL_TEXT_SIZE], why[CELL_TEXT_SIZE + 32] = "";
 	print_step(supervisor->offer.offer.spec->steps[step], line);
+	if (cell_limit_hit(&supervisor->cell, limit, sizeof limit))
+		snprintf(why, sizeof why, "limit: %s: ", limit);
 	if (WIFSIGNALED(status)) {
 		supervisor->result.exit_code = (uint32_t)(128 + WTERMSIG(status));
-		end_with(supervisor, OUTCOME_failed, "step %zu was killed by signal %d: %s",
+		end_with(supervisor, OUTCOME_failed, "%sstep %zu was killed by signal %d: %s", why,
 		         step + 1, WTERMSIG(status), line);
 	} else {
 		supervisor->result.exit_code = (uint32_t)WEXITSTATUS(status);
-		end_with(supervisor, OUTCOME_failed, "step %zu exited with %d: %s", step + 1,
+		end_with(supervisor, OUTCOME_failed, "%sstep %zu exited with %d: %s", why, step + 1,
 		         WEXITSTATUS(status), line);
 	}
 }
@@ -205,12 +189,26 @@ static void check_unittest(struct supervisor *supervisor)
 
 /* ---- what it does -------------------------------------------------------------------------- */
 
+/* False when the job ends here. */
+static bool start_cell(struct supervisor *supervisor, char *const *env)
+{
+	cell_take_checkout(&supervisor->cell);
+	enum err err = run_start_sandbox(&supervisor->run, env);
+	if (err && supervisor->run.stop != RUN_GOES_ON)
+		end_stopped(supervisor);
+	else if (err)
+		end_with(supervisor, OUTCOME_error, "%s", error_text());
+	return err == OK;
+}
+
 static void run_steps(struct supervisor *supervisor)
 {
 	const struct rec_spec *spec = supervisor->offer.offer.spec;
 	scoped(text_list_finish) struct text_list env = { 0 };
 	scoped(free_text) char *work = text_format("%s/work", supervisor->folder);
 	make_env(supervisor, &env);
+	if (spec->steps_count > 0 && !start_cell(supervisor, env.items))
+		return;
 	run_limit_silence(&supervisor->run, supervisor->silence_ms); /* git says nothing for long */
 	for (size_t i = 0; i < spec->steps_count; i++) {
 		char line[STEP_LINE_SIZE];
@@ -222,6 +220,7 @@ static void run_steps(struct supervisor *supervisor)
 			                               NULL },
 			.env = env.items,
 			.folder = work,
+			.held = true,
 		};
 		if (!run_command(&supervisor->run, &command, &status)) {
 			end_stopped(supervisor);
@@ -242,8 +241,13 @@ static void run_job(struct supervisor *supervisor)
 {
 	supervisor->checkout = (struct checkout){ .offer = &supervisor->offer.offer,
 		                                  .orders = &supervisor->orders,
-		                                  .folder = supervisor->folder };
-	enum err err = checkout_commit(&supervisor->checkout, &supervisor->run);
+		                                  .folder = supervisor->folder,
+		                                  .uid = supervisor->orders.uid };
+	enum err err = cell_open(&supervisor->cell, &supervisor->orders,
+	                         supervisor->offer.offer.spec, supervisor->folder);
+	run_set_cell(&supervisor->run, &supervisor->cell);
+	if (!err)
+		err = checkout_commit(&supervisor->checkout, &supervisor->run);
 	if (err == OK)
 		run_steps(supervisor);
 	else if (supervisor->run.stop != RUN_GOES_ON)
@@ -338,10 +342,20 @@ static enum err prepare(struct supervisor *supervisor)
 	return OK;
 }
 
+/* What cannot be ended keeps the slot. */
+static void clear(struct supervisor *supervisor)
+{
+	bool cleared = run_clear(&supervisor->run);
+	if (cell_close(&supervisor->cell) == OK && cleared)
+		return;
+	run_tell_stuck(&supervisor->run);
+	joblog_line(&supervisor->run.log, "fettle: processes of this job cannot be ended");
+}
+
 static int supervise(struct supervisor *supervisor)
 {
 	run_job(supervisor);
-	run_clear(&supervisor->run);
+	clear(supervisor);
 	int exit_code = 0;
 	if (supervisor->run.stop != RUN_GIVEN_UP) {
 		take_harvest(supervisor);
@@ -354,6 +368,8 @@ static int supervise(struct supervisor *supervisor)
 
 int supervisor_main(int argc, char *const *argv)
 {
+	if (argc > 1 && strcmp(argv[1], RUNNER_FLAG) == 0)
+		return runner_main(argc, argv);
 	log_start("fettle-supervisor", "info");
 	if (argc == SUPERVISOR_ARGC && strcmp(argv[1], TRASH_FLAG) == 0)
 		return trash_clear(argv[2]);

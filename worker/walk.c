@@ -172,22 +172,28 @@ static enum err read_folder(struct walk *walk, const struct pattern *pattern,
 	return err;
 }
 
+static enum err read_root(struct walk *walk, const struct pattern *pattern)
+{
+	int fd = openat(walk->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		enum err err = fail(ERR_SYSTEM, "read the checkout: %s", strerror(errno));
+		close_fd(&fd);
+		return err;
+	}
+	places at = with_nothing(pattern, 1);
+	struct folder root = { dir, "", at, walk->whole_folders && matches(pattern, at), 0 };
+	enum err err = read_folder(walk, pattern, &root);
+	closedir(dir);
+	return err;
+}
+
 static enum err find_one(struct walk *walk, const char *text)
 {
 	struct pattern pattern = { 0 };
 	enum err err = split(text, &pattern);
-	int fd = err ? -1 : openat(walk->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!err && !dir)
-		err = fail(ERR_SYSTEM, "read the checkout: %s", strerror(errno));
-	places at = with_nothing(&pattern, 1);
-	struct folder root = { dir, "", at, walk->whole_folders && matches(&pattern, at), 0 };
 	if (!err)
-		err = read_folder(walk, &pattern, &root);
-	if (dir)
-		closedir(dir);
-	else
-		close_fd(&fd);
+		err = read_root(walk, &pattern);
 	text_list_finish(&pattern.parts);
 	return err;
 }

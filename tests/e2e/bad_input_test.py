@@ -212,7 +212,7 @@ class FullDisk(Case):
 
     def test_a_full_disk_loses_nothing(self):
         repository = Repository(self.house)
-        gate = self.house.path("gate")
+        gate = self.house.gate()
         running = repository.steps(f"echo working; until [ -e {gate} ]; do sleep 0.05; done")
         self.house.broker()
         self.house.worker()

@@ -4,6 +4,7 @@ A test waits for what it wants with a deadline; it never sleeps and hopes. The t
 subreaper, so whatever the programs leave behind becomes its child and is noticed.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -215,9 +216,16 @@ class House:
         os.makedirs(self.home)
         self.environment = clean_environment(self.home)
         self.broker_folder = os.path.join(self.folder, "broker")
+        self.gated = False  # jobs wait for files outside of their folders
         self.processes = []
         self.killed = False  # a program was
         self.logs = {}
+
+    def gate(self, name="gate"):
+        """A file that jobs can wait for; so the workers started from now on hide nothing else than
+        their own state from them."""
+        self.gated = True
+        return self.path(name)
 
     def path(self, *names):
         return os.path.join(self.folder, *names)
@@ -261,6 +269,8 @@ class House:
         words = [program("worker"), "--broker", broker or f"ipc:{self.broker_folder}"]
         words += ["--state", self.path(f"worker-{name}"), "--name", name, "--slots", str(slots)]
         words += ["--kill-grace", "1s"]
+        if self.gated:
+            words += ["--containment", "none"]
         for label in labels:
             words += ["--label", label]
         return words + list(flags)
@@ -392,7 +402,8 @@ class House:
     def end_supervisors():
         """Those of workers that were killed and not started again wait for a minute."""
         for pid in descendants_of(os.getpid(), is_supervisor):
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it was about to end anyway
+                os.kill(pid, signal.SIGTERM)
 
     def reap_orphans(self):
         """Collect what became our child and has ended. Not while another thread waits for a program

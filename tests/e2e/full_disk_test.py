@@ -22,6 +22,7 @@ class FullDisk(Case):
         folder = self.house.broker_folder if broker_options else self.house.path("worker-one")
         self.small = mounts.Small(folder, broker_options or worker_options)
         self.addCleanup(self.small.unmount)
+        self.house.gate()
         repository = Repository(self.house)
         processes = [self.house.broker(*DEBUG), self.house.worker("one", *DEBUG)]
         self.house.observer(repository, flags=DEBUG)
@@ -29,7 +30,7 @@ class FullDisk(Case):
 
     def gated_commit(self, repository):
         """A job that ends when the gate is open, without another word."""
-        gate = f"until [ -e {self.house.path('gate')} ]; do sleep 0.05; done"
+        gate = f"until [ -e {self.house.gate()} ]; do sleep 0.05; done"
         return repository.steps("echo working", LINES, gate)
 
     def queue_some(self, repository):
@@ -39,7 +40,7 @@ class FullDisk(Case):
         wait_until(lambda: self.house.only_job(last), "more work is accepted")
 
     def open_gate(self):
-        with open(self.house.path("gate"), "w", encoding="utf-8"):
+        with open(self.house.gate(), "w", encoding="utf-8"):
             pass
 
     def state(self):

@@ -37,10 +37,10 @@ def stamps(log, pattern):
 
 class Logs(Case):
     def gate(self, name):
-        return f"until [ -e {self.house.path(name)} ]; do sleep 0.02; done"
+        return f"until [ -e {self.house.gate(name)} ]; do sleep 0.02; done"
 
     def open_gate(self, name):
-        with open(self.house.path(name), "w", encoding="utf-8"):
+        with open(self.house.gate(name), "w", encoding="utf-8"):
             pass
 
     def stored(self):
@@ -133,8 +133,12 @@ class Logs(Case):
         self.assertEqual(end, len(log))
 
     def heartbeat_gaps(self):
-        beats = stamps(self.house.log_of("broker"), r"received peer=\S+ heartbeat (?:holding|slots)")
-        self.assertGreater(len(beats), 2)
+        def beats_so_far():
+            pattern = r"received peer=\S+ heartbeat (?:holding|slots)"
+            beats = stamps(self.house.log_of("broker"), pattern)
+            return beats if len(beats) > 2 else None
+
+        beats = wait_until(beats_so_far, "three heartbeats")
         return [later - earlier for earlier, later in zip(beats, beats[1:])]
 
     def test_a_broker_restart_resumes_in_the_middle(self):

@@ -163,7 +163,7 @@ class Reports(Case):
 
     def test_artifacts_have_a_limit(self):
         repository = self.everything(worker_flags=("--max-artifacts", "1M"))
-        files = jobfile("truncate -s 1T huge; echo small >small", artifacts=["*"])
+        files = jobfile("truncate -s 8G huge; echo small >small", artifacts=["*"])
         commit, outcome, reason = self.verdict_of(repository, files)
         self.assertEqual(outcome, "error")
         self.assertRegex(reason, r"^limit: artifacts: \d+ bytes, over 1048576$")

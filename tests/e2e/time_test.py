@@ -28,13 +28,13 @@ class TimeCase(Case):
     def everything(self, workers):
         """A broker, workers and an observer, and a gated job on each worker."""
         self.repository = Repository(self.house)
+        gate = f"until [ -e {self.house.gate()} ]; do sleep 0.05; done"
         broker = self.start_broker()
         for name in workers:
             environment = self.environment_of(f"worker-{name}")
             self.house.worker(name, *DEBUG, environment=environment)
         words = self.house.observer_words(self.repository, flags=DEBUG)
         self.house.start("observer", words, self.environment_of("observer"))
-        gate = f"until [ -e {self.house.path('gate')} ]; do sleep 0.05; done"
         commits = []
         for name in workers:
             steps = ("echo working", gate, LINES)
@@ -49,7 +49,7 @@ class TimeCase(Case):
         return broker
 
     def open_gate(self):
-        with open(self.house.path("gate"), "w", encoding="utf-8"):
+        with open(self.house.gate(), "w", encoding="utf-8"):
             pass
 
     def pause(self, process, seconds):

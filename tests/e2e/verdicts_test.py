@@ -214,8 +214,8 @@ class Verdicts(Case):
         self.assertEqual(self.house.verdict(commit), "passed")
 
     def test_following_a_log(self):
+        gate = self.house.gate()
         repository = self.everything()
-        gate = self.house.path("gate")
         commit = repository.steps(f"echo working; until [ -e {gate} ]; do sleep 0.05; done; echo z")
         self.house.wait_running(commit)
         address = f"ipc:{self.house.broker_folder}"

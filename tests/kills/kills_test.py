@@ -31,7 +31,7 @@ from broker_scene import BrokerScene
 from observer_scene import ObserverScene, PollSession, Session
 from repository import Repository
 from scene import Failure, Programs, Scene
-from supervisor_scene import SupervisorScene
+from supervisor_scene import LOOSE, SupervisorScene
 from worker_scene import AwayPlay, RunPlay, WorkerScene
 
 SCENES = {
@@ -42,7 +42,8 @@ SCENES = {
         BrokerScene("io"),
         WorkerScene("run", RunPlay),
         WorkerScene("away", AwayPlay),
-        SupervisorScene(),
+        SupervisorScene("supervisor", LOOSE),
+        SupervisorScene("supervisor/held"),
         ObserverScene("main", Session, wakes=True, middles=True),
         ObserverScene("poll", PollSession, wakes=False, middles=False),
     )

@@ -16,23 +16,32 @@ if grep -q 1 file; then (trap '' TERM; exec sleep 1000) & fi; echo two"""
 DIED = ("error", "supervisor died (signal 9)")
 
 
+LOOSE = ("--containment", "none", "--allow-root-jobs")
+
+
 class SupervisorScene:
-    name = role = "supervisor"
+    """With all that the machine has to hold the job, or with nothing."""
+
+    role = "supervisor"
     wakes = False
     middles = True
     attaches = False
     starts_again = False
 
+    def __init__(self, name, flags=()):
+        self.name = name
+        self.flags = flags
+
     def quiet(self, scene):
         return (scene.path("worker-w.log"),)
 
     def list_calls(self, scene, tracers):
-        with Session(scene) as session:
+        with Session(scene, self.flags) as session:
             session.play("listing", tracers[0])
 
     def run_all(self, scene, points):
         """(point, how often the supervisor died) one by one."""
-        with Session(scene) as session:
+        with Session(scene, self.flags) as session:
             for number, point in enumerate(points):
                 yield point, session.run(f"point-{number}", point)
 
@@ -40,7 +49,7 @@ class SupervisorScene:
 class Session:
     """One broker and one agent; each point is a repository of its own."""
 
-    def __init__(self, scene):
+    def __init__(self, scene, flags):
         self.scene = scene
         worker = os.path.join(scene.workshop, "worker")  # it looks for `supervisor` beside it
         shutil.copy(scene.programs.path("worker"), worker)
@@ -49,7 +58,7 @@ class Session:
         self.repository = scene.programs.repository
         self.broker = scene.start_broker()
         words = [worker, "--broker", f"ipc:{scene.path('broker')}", "--name", "w"]
-        words += ["--state", scene.path("worker-w"), "--slots", "1", "--kill-grace", "50ms"]
+        words += ["--state", scene.path("worker-w"), "--slots", "1", "--kill-grace", "50ms", *flags]
         self.agent = scene.start("worker-w", words + ["--log-level", "debug"])
         scene.wait_said("worker-w", " info: connected ", self.agent)
 

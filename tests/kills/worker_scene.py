@@ -52,6 +52,8 @@ class RunPlay(Victim):
     def __init__(self, scene, tracers, lenient):
         words = [scene.programs.path("worker"), "--broker", f"ipc:{scene.path('broker')}"]
         words += ["--state", scene.path("worker-w"), "--name", "w", "--slots", "1"]
+        # Jobs wait for a gate that is outside of their folders.
+        words += ["--containment", "none", "--allow-root-jobs"]
         words += ["--kill-grace", "1s", "--log-level", "debug"]
         super().__init__(scene, "worker-w", words, tracers, lenient)
         self.kept = set()  # results that were on the disk when the agent died

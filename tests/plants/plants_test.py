@@ -32,8 +32,10 @@ def crowd(scene):
 # Deaths at which a fault shows, in each role's own time of trouble.
 DEATHS = [
     *(f"broker/store:fsync:{number}" for number in (3, 6)),  # while a result is being stored
-    *(f"worker/away:{call}" for call in ("write:34", "unlinkat:3", "unlinkat:7")),
-    *(f"supervisor:write:{number}" for number in range(8, 13)),  # a step runs; the result
+    *(f"worker/away:write:{number}" for number in (34, 36, 50, 52, 55, 57, 61)),
+    *(f"worker/away:unlinkat:{number}" for number in (3, 7, 28, 30, 31, 33, 36)),
+    *(f"supervisor:write:{number}" for number in range(8, 15)),  # a step runs; the result
+    *(f"supervisor:{call}" for call in ("kill:1", "setpgid:5", "exit_group:1")),  # its end
     "observer/poll:write:8",  # of an index
 ]
 
@@ -60,6 +62,12 @@ CATCHERS = {
         [f"{BUILD}/worker-checkout-test-planted"]
         + ["--filter", "checkout/@(a_damaged|a_job_can)*"],
         r"\[FAIL\] checkout::",
+    ),
+    "contain": Catcher(
+        [f"{BUILD}/worker-contain-test-planted"]
+        + ["--filter", "contain/@(whatever|what_a|the_sudden|a_job|a_fork|a_memory)*"],
+        r"\[FAIL\] contain::",
+        {"FETTLE_TEST_PATIENCE": "5"},
     ),
     "crowd_pauses": crowd("pauses"),
     "crowd_restart": crowd("killed-broker"),

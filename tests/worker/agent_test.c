@@ -33,22 +33,12 @@ static void open_broker(void)
 static void start_agent(void)
 {
 	scoped(free_text) char *address = text_format("ipc:%s", bench.state);
-	const char *const argv[] = { WORKER_PROGRAM,
-		                     "--broker",
-		                     address,
-		                     "--state",
-		                     bench.state,
-		                     "--name",
-		                     "w1",
-		                     "--slots",
-		                     "1",
-		                     "--log-level",
-		                     "warn",
-		                     "--kill-grace",
-		                     "200ms",
-		                     "--label",
-		                     "linux,x86_64",
-		                     NULL };
+	const char *const argv[] = { WORKER_PROGRAM, "--broker", address, "--state", bench.state,
+		                     "--name", "w1", "--slots", "1", "--log-level", "warn",
+		                     "--kill-grace", "200ms", "--label", "linux,x86_64",
+		                     /* tests say from outside when a job goes on */
+		                     "--containment", "none", "--allow-root-jobs", "--checkout",
+		                     "clone", NULL };
 	scoped(free_text) char *log = text_format("%s/agent.log", bench.state);
 	scoped(close_fd) int err = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	struct process process = { .argv = argv, .in = -1, .out = -1, .err = err, .keep = -1 };
@@ -157,7 +147,10 @@ static void greet_and_offer(const char *step)
 {
 	scoped(message_finish) struct message hello = await(MESSAGE_hello);
 	cr_expect_str_eq(hello.hello.name, "w1");
-	cr_expect_eq(hello.hello.labels_count, 2);
+	cr_assert_geq(hello.hello.labels_count, 3); /* the others say what holds jobs */
+	cr_expect_str_eq(hello.hello.labels[0], "linux");
+	cr_expect_str_eq(hello.hello.labels[1], "x86_64");
+	cr_expect(strncmp(hello.hello.labels[2], "containment.", 12) == 0);
 	welcome(NULL, 0);
 	offer(step);
 }
@@ -197,6 +190,19 @@ static void expect_no_jobs_kept(void)
 	}
 }
 
+/* The only child of the agent. */
+static void kill_supervisor(void)
+{
+	int pid = 0;
+	scoped(free_text) char *path =
+		text_format("/proc/%d/task/%d/children", (int)agent, (int)agent);
+	FILE *file = fopen(path, "re");
+	cr_assert_not_null(file);
+	cr_assert_eq(fscanf(file, "%d", &pid), 1);
+	fclose(file);
+	cr_assert_eq(kill(pid, SIGKILL), 0);
+}
+
 Test(agent, runs_a_job_sends_log_and_result_and_forgets_it)
 {
 	greet_and_offer("cat greeting");
@@ -212,8 +218,9 @@ Test(agent, runs_a_job_sends_log_and_result_and_forgets_it)
 Test(agent, a_supervisor_that_dies_is_an_error_and_its_job_is_killed)
 {
 	greet_and_offer("sleep 1000 & echo \"sleeps $!\"\n"
-	                "setsid sh -c 'sleep 1000 & wait' & echo \"escapes $!\"\n"
-	                "kill -9 $(cut -d' ' -f4 /proc/$$/stat); wait");
+	                "setsid sh -c 'sleep 1000 & wait' & echo \"escapes $!\"; wait");
+	bench_wait_for_log(&bench, "\nescapes ");
+	kill_supervisor();
 	scoped(message_finish) struct message result = await(MESSAGE_result);
 	cr_expect_eq(result.result.outcome, OUTCOME_error);
 	cr_expect_str_eq(result.result.reason, "supervisor died (signal 9)");
@@ -258,11 +265,11 @@ Test(agent, a_second_agent_on_the_same_folder_is_refused)
 
 Test(agent, a_job_outlives_the_broker_and_its_result_arrives)
 {
-	greet_and_offer("while [ ! -e ../../../go ]; do read x < /dev/null || sleep 0.05; done;"
+	greet_and_offer("while [ ! -e go ]; do read x < /dev/null || sleep 0.05; done;"
 	                "echo went on");
 	bench_wait_for_log(&bench, "$ while");
 	zsock_destroy(&broker);
-	scoped(free_text) char *go = text_format("%s/go", bench.state);
+	scoped(free_text) char *go = text_format("%s/work/go", bench.folder);
 	cr_assert_eq(file_write_durable(go, "", 0), OK);
 	bench_wait_for_log(&bench, "\nwent on");
 	open_broker();

@@ -8,9 +8,10 @@
 #include "worker/link.h"
 #include "worker/run.h"
 #include "worker/spool.h"
-#include "worker/supervisor.h"
+#include "worker/starter.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -81,6 +82,9 @@ void bench_end(struct bench *bench)
 {
 	if (bench->pid)
 		bench_wait(bench);
+	if (bench->contained)
+		containment_close(&bench->containment);
+	text_list_finish(&bench->settings.containment);
 	cr_expect_eq(file_remove_tree(bench->state), OK);
 	free(bench->state);
 	free(bench->repository);
@@ -101,10 +105,31 @@ struct msg_offer bench_offer(const struct bench *bench, const char *const *steps
 		                   .spec = ret_spec };
 }
 
+bool bench_use(struct bench *bench, const char *how)
+{
+	scoped(free_text) char *words = text_format("%s", how);
+	const char *name = strrchr(bench->state, '-') + 1;
+	char *rest = NULL;
+	if (bench->contained)
+		containment_close(&bench->containment);
+	text_list_finish(&bench->settings.containment);
+	for (char *word = strtok_r(words, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+		text_list_add(&bench->settings.containment, word);
+	bench->settings.state = bench->state;
+	bench->contained = true;
+	return containment_open(&bench->containment, &bench->settings, name) == OK;
+}
+
+void bench_use_nothing(struct bench *bench)
+{
+	bench->settings.allow_root_jobs = true;
+	cr_assert(bench_use(bench, "none"), "%s", error_text());
+}
+
 static void start_on(struct bench *bench, int listener)
 {
-	const char *argv[SUPERVISOR_ARGS_SIZE];
-	supervisor_args(SUPERVISOR_PROGRAM, bench->folder, argv);
+	const char *argv[STARTER_ARGS_SIZE];
+	starter_args(SUPERVISOR_PROGRAM, bench->folder, argv);
 	struct process process = {
 		.argv = argv, .in = -1, .out = -1, .err = 2, .keep = listener, .new_session = true
 	};
@@ -130,6 +155,9 @@ void bench_start(struct bench *bench, const struct msg_offer *offer, int64_t gra
 	orders.silence_ms = 20000;
 	orders.grace_ms = grace_ms;
 	orders.orphan_ms = bench->orphan_ms;
+	if (!bench->contained)
+		cr_assert(bench_use(bench, "auto"), "%s", error_text());
+	containment_order(&bench->containment, &bench->settings, &orders);
 	cr_assert_eq(spool_begin(bench->folder, offer, &orders), OK, "%s", error_text());
 	cr_assert_eq(link_listen(bench->folder, &listener), OK, "%s", error_text());
 	bench_connect(bench);
@@ -215,6 +243,30 @@ void bench_wait_for_log(const struct bench *bench, const char *word)
 	}
 }
 
+/* What a process got from the job that started it. */
+static bool is_of_job(const struct bench *bench, const char *pid)
+{
+	scoped(free_text) char *path = text_format("/proc/%s/environ", pid);
+	scoped(free_text) char *home = text_format("HOME=%s/home", bench->folder);
+	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char environment[65536];
+	ssize_t size = fd < 0 ? 0 : read(fd, environment, sizeof environment);
+	return size > 0 && memmem(environment, (size_t)size, home, strlen(home) + 1);
+}
+
+size_t bench_count_processes(const struct bench *bench)
+{
+	size_t count = 0;
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+	cr_assert_not_null(processes);
+	while ((entry = readdir(processes)))
+		count += entry->d_name[0] >= '0' && entry->d_name[0] <= '9' &&
+		         is_of_job(bench, entry->d_name);
+	closedir(processes);
+	return count;
+}
+
 pid_t bench_pid_in_log(const struct bench *bench, const char *word)
 {
 	scoped(free_text) char *log = bench_log(bench);
@@ -229,7 +281,9 @@ pid_t bench_pid_in_log(const struct bench *bench, const char *word)
 void bench_expect_gone(const struct bench *bench, const char *word)
 {
 	int64_t ends_ms = deadline_ms();
-	pid_t pid = bench_pid_in_log(bench, word);
-	while (kill(pid, 0) == 0)
-		cr_assert(still_waiting(ends_ms), "process %d lives", (int)pid);
+	scoped(free_text) char *log = bench_log(bench);
+	scoped(free_text) char *line = text_format("\n%s", word);
+	cr_assert(strstr(log, line), "no '%s' in the log:\n%s", word, log);
+	while (bench_count_processes(bench) > 0)
+		cr_assert(still_waiting(ends_ms), "processes of the job live");
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "proto/message.h"
+#include "worker/contain/containment.h"
+#include "worker/settings.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -17,6 +19,9 @@ struct bench {
 	int64_t orphan_ms;        /* how long it goes on without one */
 	struct rec_orders orders; /* caps and slot; the rest is the bench's */
 	bool overlay;             /* jobs get overlays, where they are allowed; else clones */
+	struct worker_settings settings; /* only what containment asks for */
+	struct containment containment;
+	bool contained; /* the worker's folder is held by that */
 };
 
 /* A repository with the file `greeting` in one commit. */
@@ -27,6 +32,12 @@ void bench_end(struct bench *bench);
  * job starts. */
 struct msg_offer bench_offer(const struct bench *bench, const char *const *steps, size_t count,
                              struct rec_spec *ret_spec);
+
+/* Hold the jobs that follow with this, as by --containment. False when the machine has it not. */
+bool bench_use(struct bench *bench, const char *how);
+
+/* Nothing holds jobs: they run as we do, and see what we see. */
+void bench_use_nothing(struct bench *bench);
 
 /* Start a supervisor as an agent does, in the folder of job 1, attempt 1. */
 void bench_start(struct bench *bench, const struct msg_offer *offer, int64_t grace_ms);
@@ -56,5 +67,8 @@ void bench_git(struct bench *bench, const char *command);
 /* The process whose number follows `word` on a line of the log. */
 pid_t bench_pid_in_log(const struct bench *bench, const char *word);
 
-/* Wait until the process is gone whose number follows `word` on a line of the log. */
+/* Processes of the job that ran last, wherever they are. */
+size_t bench_count_processes(const struct bench *bench);
+
+/* Wait until they are gone; a line that begins with `word` says that there were some. */
 void bench_expect_gone(const struct bench *bench, const char *word);

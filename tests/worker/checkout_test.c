@@ -21,6 +21,7 @@ static struct rec_spec spec;
 static void setup(void)
 {
 	bench_begin(&bench);
+	bench_use_nothing(&bench); /* jobs clone the repository, to compare */
 	bench.overlay = true;
 }
 
@@ -31,12 +32,19 @@ static void teardown(void)
 
 TestSuite(checkout, .init = setup, .fini = teardown, .timeout = 100);
 
+/* A test that is skipped gets no teardown. */
+static void skip(const char *why)
+{
+	bench_end(&bench);
+	cr_skip("%s", why);
+}
+
 /* Overlays may not be allowed; what is about them is skipped then, with a line that says so. */
 static void need_overlay(void)
 {
 	scoped(free_text) char *folder = text_format("%s/probe", bench.state);
 	if (mounts_probe(folder) != OK)
-		cr_skip("no overlays here");
+		skip("no overlays here");
 }
 
 /* A job of one step on the newest commit; its outcome, with the log kept. */
@@ -95,14 +103,15 @@ static const char *const deeds[] = {
 	"chmod -R 000 . .git",
 	"test $(id -u) != 0 || chown -R 1:1 .",
 	"for f in HEAD config index objects/info/alternates; do echo evil > .git/$f; done",
-	"for f in HEAD config index objects/info/alternates; do rm -rf .git/$f; mkdir .git/$f; "
-	"done",
-	"mkdir -p .git/hooks; for h in post-checkout pre-commit reference-transaction; do"
-	" printf '#!/bin/sh\\ntouch ../../../evil\\n' > .git/hooks/$h; done; chmod +x .git/hooks/*",
-	"git config core.fsmonitor 'touch ../../../evil'; git config core.worktree /; "
-	"git config core.hooksPath ../../../hooks; git config filter.x.smudge false",
-	"echo '* text eol=crlf' > .gitattributes; mkdir -p .git/info;"
-	" echo '* filter=x' > .git/info/attributes; echo greeting > .git/info/exclude",
+	("for f in HEAD config index objects/info/alternates; do rm -rf .git/$f; mkdir .git/$f; "
+	 "done"),
+	("mkdir -p .git/hooks; for h in post-checkout pre-commit reference-transaction; do"
+	 " printf '#!/bin/sh\\ntouch ../../../evil\\n' > .git/hooks/$h; done; chmod +x "
+	 ".git/hooks/*"),
+	("git config core.fsmonitor 'touch ../../../evil'; git config core.worktree /; "
+	 "git config core.hooksPath ../../../hooks; git config filter.x.smudge false"),
+	("echo '* text eol=crlf' > .gitattributes; mkdir -p .git/info;"
+	 " echo '* filter=x' > .git/info/attributes; echo greeting > .git/info/exclude"),
 	"mkfifo pipe; ln -s / root; ln greeting other; mkdir -p d/d/d; rm folder/inner",
 	"mv folder elsewhere; mv greeting folder; ln -s elsewhere greeting",
 	"touch -d 1999-01-01 greeting folder folder/inner; printf hellO > greeting",
@@ -182,14 +191,14 @@ static const char *const moves[] = {
 	"echo '*.txt ident filter=missing export-subst' > .gitattributes",
 	"mkdir -p sub/.x && echo '*.txt text eol=crlf' > sub/.gitattributes && echo 1 > sub/a.txt",
 	"rm .gitattributes sub/.gitattributes",
-	"printf 'x' > \"$(printf 'new\\nline')\"; printf 'y' > \"$(printf 'by\\377te "
-	"\\001\\033[1m')\"",
+	("printf 'x' > \"$(printf 'new\\nline')\"; printf 'y' > \"$(printf 'by\\377te "
+	 "\\001\\033[1m')\""),
 	"rm new* && echo q > \"- -' \\\"\\$(x) *?\"",
-	"printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:0\\nsize 9\\n' > big &&"
-	" echo 'big filter=lfs diff=lfs merge=lfs -text' > .gitattributes",
+	("printf 'version https://git-lfs.github.com/spec/v1\\noid sha256:0\\nsize 9\\n' > big &&"
+	 " echo 'big filter=lfs diff=lfs merge=lfs -text' > .gitattributes"),
 	"truncate -s 30M sparse; head -c 3000000 /dev/urandom > random",
-	"rm sparse random; p=p; for i in 1 2 3 4; do p=$p/$(printf 'n%.0s' $(seq 200)); done;"
-	" mkdir -p $p && echo far > $p/away",
+	("rm sparse random; p=p; for i in 1 2 3 4; do p=$p/$(printf 'n%.0s' $(seq 200)); done;"
+	 " mkdir -p $p && echo far > $p/away"),
 	"git rm -rqf . && echo only > left",
 	"git checkout -q HEAD~4 -- .",
 };
@@ -269,8 +278,8 @@ Test(checkout, a_path_that_no_disk_takes_is_an_error_and_the_tree_goes_on)
 /* ---- damage -------------------------------------------------------------------------------- */
 
 static const char *const damages[] = {
-	"printf hellO > greeting.n; touch -r greeting greeting.n; cat greeting.n > greeting;"
-	" touch -r greeting.n greeting; rm greeting.n",
+	("printf hellO > greeting.n; touch -r greeting greeting.n; cat greeting.n > greeting;"
+	 " touch -r greeting.n greeting; rm greeting.n"),
 	"echo more > extra",
 	"mkdir empty",
 	"rm greeting",
@@ -425,6 +434,7 @@ static int check_out(uint32_t process_uid, uint32_t uid, bool overlay, const cha
 	scoped(free_text) char *trees = text_format("%s/trees", bench.state);
 	scoped(free_text) char *log = text_format("%s/log", bench.folder);
 	scoped(free_text) char *work = text_format("%s/work", bench.folder);
+	scoped(free_text) char *mirror_at = text_format("%s/mirror", bench.folder);
 	struct msg_offer offer = bench_offer(&bench, NULL, 0, &spec);
 	struct rec_orders orders = { .mirrors = mirrors, .trees = overlay ? trees : NULL };
 	struct checkout checkout = {
@@ -437,6 +447,8 @@ static int check_out(uint32_t process_uid, uint32_t uid, bool overlay, const cha
 		.env = env,
 		.folder = work,
 		.uid = uid,
+		.state = bench.state,
+		.seen = (const char *const[]){ work, mirror_at, NULL },
 	};
 	struct run run;
 	int status = -1;
@@ -484,7 +496,7 @@ static const char owned[] =
 Test(checkout, the_files_belong_to_the_user_of_the_job)
 {
 	if (getuid() != 0)
-		cr_skip("needs root");
+		skip("needs root");
 	prepare_files();
 	for (int overlay = 0; overlay < 2; overlay++) {
 		expect_check_out(0, 61234, overlay, owned);
@@ -499,7 +511,7 @@ Test(checkout, the_files_belong_to_the_user_of_the_job)
 Test(checkout, an_ordinary_user_can_have_all_of_it)
 {
 	if (getuid() != 0)
-		cr_skip("needs root to become an ordinary user");
+		skip("needs root to become an ordinary user");
 	need_overlay();
 	prepare_files();
 	static const char step[] =

@@ -16,7 +16,7 @@
 
 /* One allocation of git's, at most: larger files are streamed, and a delta that grows to more is
  * no honest one. */
-#define ALLOCATION_MAX "1g"
+#define ALLOCATION_MAX "GIT_ALLOC_LIMIT=1g"
 
 /* The protocol git will use, which is the only one it may use; NULL for a URL we refuse. */
 static const char *protocol_of(const char *url)
@@ -93,7 +93,9 @@ static enum err write_config(const char *folder, const char *protocol)
 	                    "[submodule]\n\trecurse = false\n"
 	                    "[uploadpack]\n\tallowAnySHA1InWant = true\n",
 	                    protocol);
-	return git_write_file(folder, "gitconfig", config);
+	static const char *const folders[] = { "git" };
+	enum err err = git_make_folders(folder, folders, 1);
+	return err ? err : git_write_file(folder, "git/config", config);
 }
 
 static void add_inherited(struct text_list *env, const char *name, const char *fallback)
@@ -110,12 +112,12 @@ static void make_env(struct text_list *env, const char *folder)
 {
 	static const char *const fixed[] = { "GIT_CONFIG_NOSYSTEM=1",
 		                             "GIT_ATTR_NOSYSTEM=1",
-		                             "GIT_ALLOC_LIMIT=" ALLOCATION_MAX,
+		                             ALLOCATION_MAX,
 		                             "GIT_TERMINAL_PROMPT=0",
 		                             "GIT_ASKPASS=/bin/false",
 		                             "SSH_ASKPASS=/bin/false",
 		                             "LC_ALL=C" };
-	scoped(free_text) char *config = text_format("GIT_CONFIG_GLOBAL=%s/gitconfig", folder);
+	scoped(free_text) char *config = text_format("GIT_CONFIG_GLOBAL=%s/git/config", folder);
 	scoped(free_text) char *home = text_format("HOME=%s/home", folder);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		text_list_add(env, fixed[i]);
@@ -151,11 +153,15 @@ enum err git_run(const struct git *git, const struct git_command *command)
 {
 	int status;
 	scoped(close_fd) int output = -1;
+	scoped(free_text) char *state = text_format("%s", git->checkout->orders->mirrors);
+	*strrchr(state, '/') = 0; /* it holds mirrors, trees and jobs */
 	struct run_command run = { .argv = command->argv,
 		                   .env = git->env.items,
 		                   .folder = command->folder,
 		                   .quiet = command->quiet,
 		                   .uid = command->uid,
+		                   .state = state,
+		                   .seen = command->seen,
 		                   .file_max = command->file_max };
 	if (command->output) {
 		output = open(command->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

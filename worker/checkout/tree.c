@@ -84,9 +84,9 @@ static bool is_whole(const struct tree *tree, const struct git *git, const char 
 	char found[COMMIT_SIZE + 1];
 	uint64_t found_attributes;
 	struct stat status;
-	if (file_read(path, STATE_SIZE_MAX, &state) != OK || stat(path, &status) != 0 ||
-	    sscanf(state.data ? state.data : "", "fettle tree 1 %40s %" SCNx64, found,
-	           &found_attributes) != 2)
+	if (file_read(path, STATE_SIZE_MAX, &state) != OK || !state.data ||
+	    stat(path, &status) != 0 ||
+	    sscanf(state.data, "fettle tree 1 %40s %" SCNx64, found, &found_attributes) != 2)
 		return false;
 	scoped(free_text) char *line = state_line(git, commit ? commit : found,
 	                                          attributes ? attributes : found_attributes);
@@ -166,11 +166,15 @@ static enum err read_tree(const struct git *git, const char *folder, bool quiet)
 {
 	const char *commit = git->checkout->offer->commit;
 	scoped(free_text) char *head = text_format("%s\n", commit);
+	scoped(free_text) char *mirror_at =
+		text_format("%.*s/mirror", (int)(strrchr(folder, '/') - folder), folder);
+	scoped(free_text) char *settings = text_format("%s/git", git->checkout->folder);
 	struct git_command command = {
 		.argv = (const char *const[]){ "git", "read-tree", "-m", "-u", commit, NULL },
 		.folder = folder,
 		.file_max = (int64_t)git->checkout->orders->bytes_max,
 		.uid = git->checkout->uid,
+		.seen = (const char *const[]){ folder, mirror_at, settings, NULL },
 		.quiet = quiet,
 	};
 	enum err err = git_run(git, &command);

@@ -266,9 +266,24 @@ static void stop(struct worker_core *core, struct worker_effects *out)
 	session->next_ms = core->now_ms + WORKER_LEAVE_MS;
 }
 
+uint32_t worker_slots(const struct worker_core *core)
+{
+	uint32_t slots = core->identity.slots;
+	return core->slots_lost < slots ? slots - core->slots_lost : 0;
+}
+
+/* The broker hears of it at once: what it has in mind for us should go elsewhere. */
+static void lose_slots(struct worker_core *core, uint64_t lost, struct worker_effects *out)
+{
+	core->slots_lost = (uint32_t)lost;
+	if (core->session.state == WORKER_WELCOMED)
+		worker_effects_send(out, MESSAGE_ready)->ready.slots =
+			core->draining ? 0 : worker_slots(core);
+}
+
 static void start_waiting(struct worker_core *core, struct worker_effects *out)
 {
-	size_t free_slots = core->identity.slots;
+	size_t free_slots = worker_slots(core);
 	size_t busy = PLANTED(slots_not_counted) ? 0 : worker_attempts_busy(&core->attempts);
 	free_slots = busy < free_slots ? free_slots - busy : 0;
 	for (size_t i = 0; i < core->attempts.count && free_slots > 0; i++) {
@@ -331,6 +346,7 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 	case WORKER_TIME_PASSED: pass_time(core, event, out); break;
 	case WORKER_LOG_GREW: grow_log(core, event); break;
 	case WORKER_JOB_ENDED: end_job(core, event); break;
+	case WORKER_SLOTS_LOST: lose_slots(core, event->size, out); break;
 	case WORKER_STOP: stop(core, out); break;
 	}
 	go_on(core, out);

@@ -28,6 +28,7 @@ enum worker_event_kind {
 	WORKER_LOG_GREW,    /* job, attempt, size */
 	WORKER_JOB_ENDED,   /* job, attempt, size, result; once for each started job, also for one
 	                       that was killed or forgotten. The result is durable. */
+	WORKER_SLOTS_LOST,  /* size: how many slots are out of service in all */
 	WORKER_STOP,        /* leave on purpose; a second one leaves at once */
 };
 
@@ -38,7 +39,7 @@ struct worker_event {
 	const struct message *message;
 	uint64_t job;
 	uint32_t attempt;
-	uint64_t size;            /* of the log file */
+	uint64_t size;            /* of the log file; or a number of slots */
 	struct msg_result result; /* its job, attempt and log_size come from the event */
 };
 
@@ -47,7 +48,8 @@ struct worker_core {
 	struct worker_identity identity;
 	struct worker_session session;
 	struct worker_attempts attempts;
-	bool draining; /* take nothing more, leave when nothing is held */
+	uint32_t slots_lost; /* out of service: what ran there cannot be ended */
+	bool draining;       /* take nothing more, leave when nothing is held */
 	struct arena arena;
 };
 
@@ -61,6 +63,9 @@ void worker_finish(struct worker_core *core);
  * Deadlines are acted on by WORKER_TIME_PASSED only. */
 void worker_step(struct worker_core *core, const struct worker_event *event,
                  struct worker_effects *out);
+
+/* How many attempts may run at once. */
+uint32_t worker_slots(const struct worker_core *core);
 
 /* When the core wants WORKER_TIME_PASSED at the latest; INT64_MAX for never. */
 int64_t worker_wakeup_ms(const struct worker_core *core);

@@ -66,7 +66,7 @@ void worker_session_back_off(struct worker_core *core, uint64_t random, struct w
  * connection that broke unnoticed may have swallowed it. */
 static uint32_t credit(const struct worker_core *core)
 {
-	return core->draining ? 0 : core->identity.slots;
+	return core->draining ? 0 : worker_slots(core);
 }
 
 void worker_session_welcome(struct worker_core *core, const struct msg_welcome *welcome,

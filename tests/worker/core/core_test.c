@@ -315,3 +315,29 @@ Test(worker_core, a_drained_worker_leaves_when_its_last_result_is_stored)
 	                     "forget 7.1\nsend goodbye\nexit\n");
 	story_end(&story);
 }
+
+Test(worker_core, a_slot_out_of_service_is_told_at_once_and_takes_no_job)
+{
+	struct story story;
+	story_begin_welcomed(&story, 2);
+	story_offer(&story, 7, 1);
+	story_expect(&story, "send started job=7 attempt=1\nstart 7.1\n");
+	story_slots_lost(&story, 1);
+	story_expect(&story, "send ready slots=1\n");
+	story_offer(&story, 8, 1); /* was on its way */
+	story_expect(&story, "send started job=8 attempt=1\n");
+	story_job_ended(&story, 7, OUTCOME_passed, 0);
+	story_expect(&story, "start 8.1\nsend result job=7 attempt=1 outcome=passed\n");
+	story_end(&story);
+}
+
+Test(worker_core, a_worker_whose_slots_are_all_out_of_service_starts_nothing)
+{
+	struct story story;
+	story_begin_welcomed(&story, 1);
+	story_slots_lost(&story, 1);
+	story_expect(&story, "send ready slots=0\n");
+	story_offer(&story, 7, 1);
+	story_expect(&story, "send started job=7 attempt=1\n");
+	story_end(&story);
+}

@@ -165,6 +165,11 @@ void story_adopted(struct story *story, uint64_t job, uint64_t log_size)
 			    .kind = WORKER_ADOPTED, .job = job, .attempt = 1, .size = log_size });
 }
 
+void story_slots_lost(struct story *story, uint64_t lost)
+{
+	step(story, (struct worker_event){ .kind = WORKER_SLOTS_LOST, .size = lost });
+}
+
 void story_stop(struct story *story)
 {
 	step(story, (struct worker_event){ .kind = WORKER_STOP });

@@ -1,0 +1,41 @@
+"""The benchmarks run: small, once, whatever the figures are."""
+
+import os
+import subprocess
+import sys
+import unittest
+
+import tap
+from fettle import BUILD, PATIENCE
+
+BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench/worker")
+
+
+class Bench(unittest.TestCase):
+    def run_one(self, script, *words):
+        done = subprocess.run(
+            [sys.executable, "-B", os.path.join(BENCH, script), BUILD, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE * 8,
+            text=True,
+            check=False,
+        )
+        self.assertIn(done.returncode, (0, 1), done.stdout)  # 1: a goal is missed
+        self.assertNotIn("Traceback", done.stdout)
+        return done.stdout
+
+    def test_checkout(self):
+        said = self.run_one("checkout.py", "--files", "100", "--rounds", "1")
+        self.assertRegex(said, r"(?m)^fettle, job started to first command +\d")
+        self.assertRegex(said, r"(?m)^ratio of ours to the fastest fresh one: \d")
+
+    def test_jobs(self):
+        said = self.run_one("jobs.py", "--jobs", "12", "--rounds", "1")
+        self.assertRegex(said, r"(?m)^ratio to the bound: \d")
+        self.assertRegex(said, r"(?m)^resident MiB of a supervisor: \d")
+
+
+if __name__ == "__main__":
+    tap.main()

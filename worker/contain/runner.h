@@ -1,0 +1,17 @@
+/* Process 1 of a sandbox: starts the steps of a job one after the other, so that what one leaves
+ * running is there for the next, and nothing outlives them. */
+#pragma once
+
+#define RUNNER_FLAG "--run-steps"
+
+/* Packets on descriptor 3 begin with one of these. */
+enum {
+	RUNNER_READY = 'H',  /* it runs */
+	RUNNER_ENDED = 'S',  /* a step ended; its wait status follows as an int */
+	RUNNER_STEP = 'R',   /* run this script; it follows */
+	RUNNER_FINISH = 'T', /* TERM to all there are, and end once they are gone */
+	RUNNER_PACKET_MAX = 70000,
+};
+
+/* Be one: RUNNER_FLAG, then how many processes there may be (0: no limit of ours). */
+int runner_main(int argc, char *const *argv);
