@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../tests/e2e"))
 
 import fettle  # noqa: E402  pylint: disable=wrong-import-position
+
+# Who is stopped clears up, too.
+signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("stopped"))
 
 House, Repository, wait_until = fettle.House, fettle.Repository, fettle.wait_until
 

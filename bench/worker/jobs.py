@@ -108,14 +108,12 @@ def memory(pid):
 
 def weigh(house, repository, agent):
     """Agent and supervisor while a job runs: (resident, private) of each."""
-    gate = house.path("gate")
-    commit = repository.steps(f"echo working; until [ -e {gate} ]; do sleep 0.05; done")
+    commit = repository.steps("echo working; sleep 3")
     house.wait_running(commit)
     supervisors = [pid for pid in fettle.children_of(agent) if "--supervise" in (
         fettle.words_of(pid))]
     assert len(supervisors) == 1, supervisors
     sizes = memory(agent), memory(supervisors[0])
-    open(gate, "w", encoding="utf-8").close()
     house.wait(commit)
     return sizes
 
