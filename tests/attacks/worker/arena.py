@@ -1,0 +1,97 @@
+"""What the attacks on a worker share: a fleet of one worker whose heartbeats are measured, jobs
+that do their worst, and what must hold after each of them."""
+
+import json
+import os
+import re
+import sys
+from datetime import datetime
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "e2e"))
+from fettle import Case, Repository, descendants_of, is_alive, wait_until  # noqa: E402
+
+RECEIVED = re.compile(r"^(\S+) fettle-broker debug: received peer=(\w+) heartbeat ", re.MULTILINE)
+HEARTBEAT_S = 1.0
+LATE_S = 2.0  # from one heartbeat to the next; the third one missed ends a lease
+
+
+class Attack(Case):
+    """One hostile job at a time, on a worker with two slots."""
+
+    slots = 2
+    worker_flags = ()
+    worker_environment = None
+
+    def setUp(self):
+        super().setUp()
+        self.repository = Repository(self.house)
+        self.broker = self.house.broker("--log-level", "debug")
+        self.worker = self.house.worker(
+            "one", *self.worker_flags, slots=self.slots, environment=self.worker_environment
+        )
+        self.observer = self.house.observer(self.repository)
+
+    def run_job(self, *steps, files=None, seconds=None, more=""):
+        """Commit these steps and wait for the verdict; the commit."""
+        rows = "".join(f"  - {json.dumps(step)}\n" for step in steps)
+        commit = self.repository.commit({**(files or {}), ".fettle.yaml": f"{more}steps:\n{rows}"})
+        self.house.wait(commit, seconds)
+        return commit
+
+    def need_containment(self):
+        """What reaches every process that it can see is only tried where those are its own."""
+        commit = self.run_job("echo $(id -u) $(readlink /proc/self/ns/pid)")
+        uid, namespace = self.log(commit).splitlines()[-1].split()
+        if int(uid) == os.getuid() and namespace == os.readlink("/proc/self/ns/pid"):
+            self.skipTest("jobs run as this test's user, beside it")
+
+    def job(self, commit):
+        return self.house.only_job(commit)
+
+    def log(self, commit):
+        return self.house.cli("log", commit).stdout
+
+    def assert_job(self, commit, outcome, reason=""):
+        job = self.job(commit)
+        self.assertEqual(job["outcome"], outcome, f"{job}\n{self.log(commit)[-2000:]}")
+        self.assertRegex(job.get("reason") or "", reason or "^")
+
+    def assert_gone(self, seconds=5):
+        """Of the jobs no process is left, and no folder but those of the worker itself."""
+        wait_until(
+            lambda: not descendants_of(self.worker.pid),
+            "the worker has no process left",
+            seconds,
+        )
+        jobs = self.house.path("worker-one", "jobs")
+        wait_until(lambda: not os.listdir(jobs), "the job's folder is removed", seconds)
+
+    def assert_works(self):
+        """The next job is run as if nothing had been."""
+        commit = self.run_job("echo still here")
+        self.assert_job(commit, "passed")
+        self.assertTrue(is_alive(self.worker.pid))
+
+    def heartbeat_gaps(self):
+        """Seconds between the heartbeats of the worker that the broker received."""
+        seen = {}
+        gaps = []
+        for when, peer in RECEIVED.findall(self.house.log_of("broker")):
+            now = datetime.fromisoformat(when.replace("Z", "+00:00")).timestamp()
+            if peer in seen:
+                gaps.append(now - seen[peer])
+            seen[peer] = now
+        return gaps
+
+    def assert_heartbeats(self, what):
+        """They came on time all along, in one session; prints the longest wait."""
+        wait_until(lambda: len(self.heartbeat_gaps()) > 1, "heartbeats come")
+        gaps = self.heartbeat_gaps()
+        print(
+            f"# figures: attacks: {what}: {len(gaps) + 1} heartbeats, "
+            f"{max(gaps):.2f} s apart at most",
+            flush=True,
+        )
+        self.assertLess(max(gaps), LATE_S)
+        lost = [row for row in self.house.log_of("broker").splitlines() if " left worker=" in row]
+        self.assertFalse(lost, "the worker's session never ended")
