@@ -39,11 +39,19 @@ void joblog_close(struct joblog *log)
 	close_fd(&log->ring);
 }
 
+static void note(struct joblog *log, enum err err)
+{
+	if (!log->err && err)
+		snprintf(log->why, sizeof log->why, "%s", error_text());
+	if (!log->err)
+		log->err = err;
+}
+
 static void put(struct joblog *log, const char *data, size_t size)
 {
 	if (log->err || size == 0)
 		return;
-	log->err = file_write_all(log->fd, data, size);
+	note(log, file_write_all(log->fd, data, size));
 	if (!log->err)
 		log->size += size;
 }
@@ -62,7 +70,7 @@ static void keep(struct joblog *log, const char *data, size_t size)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0) {
-			log->err = fail(ERR_SYSTEM, "keep the log's end: %s", strerror(errno));
+			note(log, fail(ERR_SYSTEM, "keep the log's end: %s", strerror(errno)));
 			return;
 		}
 		log->beyond += (uint64_t)got;
@@ -109,8 +117,8 @@ static void put_ring(struct joblog *log, uint64_t at, uint64_t size)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0) {
-			log->err = fail(ERR_SYSTEM, "read the log's end: %s",
-			                got < 0 ? strerror(errno) : "it is gone");
+			note(log, fail(ERR_SYSTEM, "read the log's end: %s",
+			               got < 0 ? strerror(errno) : "it is gone"));
 			return;
 		}
 		put(log, chunk, (size_t)got);
@@ -136,8 +144,8 @@ enum err joblog_end(struct joblog *log)
 	put_tail(log);
 	close_fd(&log->ring);
 	if (!log->err && fsync(log->fd) != 0)
-		log->err = fail(ERR_SYSTEM, "sync the log: %s", strerror(errno));
-	return log->err;
+		note(log, fail(ERR_SYSTEM, "sync the log: %s", strerror(errno)));
+	return log->err ? fail(log->err, "%s", log->why) : OK;
 }
 
 void joblog_last_line(const struct joblog *log, char ret_line[JOBLOG_LINE_SIZE])

@@ -9,13 +9,17 @@
 
 enum { JOBLOG_HEAD = 8 * 1024 * 1024, JOBLOG_TAIL = 8 * 1024 * 1024 };
 
+enum { JOBLOG_WHY_SIZE = 200 };
+
 struct joblog {
 	int fd;
-	uint64_t size;   /* bytes in the file */
-	uint64_t beyond; /* bytes that came after the head was full */
-	int ring;        /* a file without a name: the last JOBLOG_TAIL of those */
-	bool mid_line;   /* the last byte was no newline */
-	enum err err;    /* the first failure; the rest is not written then */
+	uint64_t size;             /* bytes in the file */
+	uint64_t beyond;           /* bytes that came after the head was full */
+	int ring;                  /* a file without a name: the last JOBLOG_TAIL of those */
+	bool mid_line;             /* the last byte was no newline */
+	enum err err;              /* the first failure; the rest is not written then */
+	char why[JOBLOG_WHY_SIZE]; /* of it: who asks at the end may have failed at something else
+	                              since */
 };
 
 /* Create the file. */

@@ -6,6 +6,7 @@
 #include "base/scoped.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <string.h>
 
 enum { CAP = JOBLOG_HEAD + JOBLOG_TAIL, SOURCE_SIZE = 3 * CAP };
@@ -89,4 +90,16 @@ Test(joblog, nothing_but_the_log_itself_is_in_its_folder)
 	joblog_write(&joblog, source, CAP);
 	cr_expect_eq(access(path, F_OK), 0);
 	cr_expect_neq(access(ring, F_OK), 0);
+}
+
+Test(joblog, the_first_failure_is_told_at_the_end_whatever_failed_since)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	cr_assert_geq(full, 0);
+	cr_assert_geq(dup2(full, joblog.fd), 0);
+	close(full);
+	joblog_write(&joblog, source, 100);
+	fail(ERR_REPOSITORY, "something else");
+	cr_expect_neq(joblog_end(&joblog), OK);
+	cr_expect(strstr(error_text(), "No space left"), "%s", error_text());
 }
