@@ -98,20 +98,20 @@ enum adoption_result jobs_adopt(struct jobs *jobs, uint64_t job, uint32_t attemp
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
+static bool is_taken(const struct jobs *jobs, uint32_t slot)
+{
+	for (size_t i = 0; i < jobs->count; i++)
+		if (jobs->items[i].pid && jobs->items[i].slot == slot)
+			return true;
+	return jobs->lost[slot];
+}
+
 /* The lowest in service that no living supervisor has. */
 static uint32_t free_slot(const struct jobs *jobs)
 {
 	uint32_t slot = 0;
-	while (slot < SLOTS_MAX - 1 && jobs->lost[slot])
+	while (slot < SLOTS_MAX - 1 && is_taken(jobs, slot))
 		slot++;
-	for (size_t i = 0; i < jobs->count; i++) {
-		if (!jobs->items[i].pid || jobs->items[i].slot != slot)
-			continue;
-		do
-			slot++;
-		while (slot < SLOTS_MAX - 1 && jobs->lost[slot]);
-		i = (size_t)-1; /* from the start */
-	}
 	return slot;
 }
 
