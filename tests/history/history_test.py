@@ -381,7 +381,17 @@ BROKEN = [
         leave("worker-one/mirrors/m/HEAD", "worker-one/mirrors/m/a.lock"),
         "left: worker-one/mirrors/m/a.lock",
     ),
+    (
+        "a result file that no start will replace is left half-written",
+        lambda copy: copy.write(f"{result_of(copy, 1)}.new", ""),
+        r"left: broker/results/\w+/main.txt.new was left",
+    ),
 ]
+
+def write_again(copy):
+    copy.sql("INSERT INTO unwritten(job) SELECT id FROM jobs WHERE build = 1")
+    copy.write(f"{result_of(copy, 1)}.new", "")
+
 
 # Edits that change nothing that was promised.
 FINE = [
@@ -391,6 +401,7 @@ FINE = [
     ("a line is cut off", change("broker.log", r"\n\Z", "\n2026 fettle-broker info: verdict bu")),
     ("our lock beside a mirror", leave("worker-one/mirrors/m.lock")),
     ("a lease that was taken up again is lost again", say_again("requeued")),
+    ("the next start replaces a half-written result file", write_again),
 ]
 
 

@@ -475,9 +475,19 @@ def nothing_left(history):
             path = os.path.join(folder, place)
             for name in sorted(os.listdir(path)) if os.path.isdir(path) else []:
                 yield f"{os.path.basename(folder)}/{place}/{name} was left"
+    again = written_again(history.recorded)
     for folder in [history.recorded.folder, *history.workers, *history.observers]:
         history.facts["folders looked through"] += 1
-        yield from half_written(folder)
+        for path in half_written(folder):
+            if path not in again:
+                yield f"{os.path.relpath(path, os.path.dirname(folder))} was left"
+
+
+def written_again(recorded):
+    """Half-written files that the broker's next start replaces: its row `unwritten` stays until the
+    file is synced, and each start writes it once more."""
+    jobs = [job for job in recorded.jobs.values() if job.id in recorded.unwritten]
+    return {f"{recorded.result_path(recorded.builds[job.build].commit, job.name)}.new" for job in jobs}
 
 
 def half_written(folder):
@@ -485,8 +495,7 @@ def half_written(folder):
         for name in folders + names:
             lock = name.endswith(".lock") and is_git(place)
             if name.endswith((".new", "-journal", "-shm")) or lock:
-                path = os.path.join(place, name)
-                yield f"{os.path.relpath(path, os.path.dirname(folder))} was left"
+                yield os.path.join(place, name)
 
 
 def is_git(place):

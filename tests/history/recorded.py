@@ -63,7 +63,10 @@ class Recorded:
 
     def result(self, commit, name):
         """The plain file of a verdict, or None."""
-        return content(os.path.join(self.folder, "results", commit, f"{name}.txt"))
+        return content(self.result_path(commit, name))
+
+    def result_path(self, commit, name):
+        return os.path.join(self.folder, "results", commit, f"{name}.txt")
 
 
 def content(path):
