@@ -2,8 +2,8 @@
  * nothing of jobs; jobfile.c does. */
 #pragma once
 
-#include "base/arena.h"
 #include "base/error.h"
+#include "jobfile/problems.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,12 @@ enum {
 	DOCUMENT_DEPTH_MAX = 8,
 };
 
-enum node_kind { NODE_TEXT, NODE_LIST, NODE_MAP };
+enum node_kind {
+	NODE_TEXT,
+	NODE_LIST,
+	NODE_MAP,
+	NODE_REFUSED, /* a problem was told; nobody knows what is meant */
+};
 
 struct node {
 	enum node_kind kind;
@@ -24,17 +29,19 @@ struct node {
 	struct node *first;  /* of a list or map; in a map keys and values take turns */
 	struct node *next;   /* sibling */
 	size_t count;        /* children */
+	bool lacking;        /* of a map: keys that are problems are not in it */
 };
 
 /* Every scalar stays the text it is written as. Tags, anchors, aliases, merge keys, double keys,
- * keys that are no texts, several documents and whatever is over the limits above are refused
- * with "file:line:column: why". *ret_root is NULL for a file without content. */
-enum err document_parse(const char *file_name, const char *text, size_t size, struct arena *arena,
+ * keys that are no texts, several documents and whatever is over the limits above are problems; a
+ * key that is one is not in the tree. ERR_MALFORMED: what follows the last problem was not read.
+ * *ret_root is NULL for a file without content. */
+enum err document_parse(const char *text, size_t size, struct problems *problems,
                         struct node **ret_root);
 
-/* fail() with the place of a node in front. */
-enum err document_fail(const char *file_name, const struct node *node, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+/* A problem at the place of a node. */
+#define document_complain(problems, node, ...)                                                     \
+	problems_add(problems, (node)->line, (node)->column, __VA_ARGS__)
 
 /* A text of the file as an error line may show it: printable, short. */
 const char *document_quote(struct arena *arena, const struct node *node);

@@ -1,120 +1,186 @@
-/* The in-repo file as a whole: which keys stand where. What their values mean is in values.c. */
+/* The in-repo file as a whole: one job, or several by name; then what concerns them all. */
 #include "jobfile/jobfile.h"
 
-#include "jobfile/values.h"
+#include "base/scoped.h"
+#include "base/text.h"
+#include "jobfile/draft.h"
 
 #include <string.h>
 
-enum { JOBS_MAX = 64 };
+struct file {
+	struct reading reading;
+	struct draft *drafts;
+	size_t count;
+	const struct node *jobs; /* NULL: one job, whose keys stand at the top */
+};
 
-/* Keys of the complete form, which this version knows only by name. */
-static const char *const later_keys[] = { "after", "allow_failure", "branches",  "matrix",
-	                                  "paths", "priority",      "submodules" };
-static const char *const job_keys[] = { "artifacts", "env",   "labels", "limits", "network",
-	                                "silence",   "steps", "tests",  "timeout" };
-static const char *const top_keys[] = { "artifacts", "env",     "jobs",  "labels", "limits",
-	                                "network",   "silence", "steps", "tests",  "timeout" };
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static enum err check_key(const struct reading *r, const struct node *key, const char *const *known,
-                          size_t count)
+/* The keys of a job; one without steps is told only when no other problem may be the reason. */
+static void read_keys(const struct reading *r, const struct node *map, const struct node *place,
+                      struct draft *draft)
 {
-	if (is_one_of(key->text, known, count))
-		return OK;
-	if (is_one_of(key->text, later_keys, COUNT(later_keys)))
-		return document_fail(r->file_name, key, "\"%s\" is not supported by this version",
-		                     document_quote(r->arena, key));
-	if (!text_nearest(key->text, known, count) &&
-	    text_nearest(key->text, later_keys, COUNT(later_keys)))
-		return fail_unknown(r, key, later_keys, COUNT(later_keys), "");
-	return fail_unknown(r, key, known, count,
-	                    known == top_keys
-	                            ? "a file has steps, env, timeout, labels and more, or jobs"
-	                            : "a job has steps, env, timeout, labels and more");
+	size_t problems = r->problems->total;
+	bool steps = map->lacking;
+	for (const struct node *key = map->first; key; key = key->next->next) {
+		steps = steps || strcmp(key->text, "steps") == 0;
+		read_job_key(r, key, draft);
+	}
+	if (steps || r->problems->total != problems)
+		return;
+	if (draft->name)
+		complain(r, place, "job \"%s\" has no steps", quote(r, place));
+	else
+		complain(r, place, "the file has no steps");
 }
 
-static enum err read_job(const struct reading *r, const struct node *name,
-                         const struct rec_spec *defaults, struct rec_spec *job)
+static void read_job(const struct reading *r, const struct node *name,
+                     const struct rec_spec *defaults, struct draft *draft)
 {
 	const struct node *map = name->next;
-	enum err err = check_name(r, name, "job");
-	if (err)
-		return err;
-	if (map->kind != NODE_MAP)
-		return document_fail(r->file_name, map, "job \"%s\" must be a map with steps",
-		                     name->text);
-	*job = *defaults;
-	job->name = name->text;
-	for (const struct node *key = map->first; key; key = key->next->next)
-		if ((err = check_key(r, key, job_keys, COUNT(job_keys))) ||
-		    (err = read_job_key(r, key, job)))
-			return err;
-	if (!job->steps_count)
-		return document_fail(r->file_name, name, "job \"%s\" has no steps", name->text);
-	return OK;
+	*draft = (struct draft){ .name = name, .title = name->text, .spec = *defaults, .count = 1 };
+	check_name(r, name, "job");
+	if (map->kind == NODE_MAP)
+		read_keys(r, map, name, draft);
+	else if (map->kind != NODE_REFUSED)
+		complain(r, map, "job \"%s\" must be a map with steps", quote(r, name));
 }
 
-/* `jobs`: beside it only `env` makes sense, as the default of all. */
-static enum err read_jobs(const struct reading *r, const struct node *root, const struct node *jobs,
-                          const struct rec_spec **ret_jobs, size_t *ret_count)
+/* Beside `jobs` only `env` makes sense, as the default of all. */
+static void read_defaults(const struct reading *r, const struct node *root,
+                          struct rec_spec *defaults)
 {
-	struct rec_spec defaults = { 0 };
-	enum err err;
+	struct draft top = { 0 };
 	for (const struct node *key = root->first; key; key = key->next->next) {
-		if (is_key(key, "jobs"))
-			continue;
-		if (!is_key(key, "env"))
-			return document_fail(r->file_name, key,
-			                     "\"%s\" belongs into each job of \"jobs\"", key->text);
-		if ((err = read_env(r, key->next, &defaults)))
-			return err;
+		if (strcmp(key->text, "env") == 0)
+			read_env(r, key, defaults);
+		else if (is_job_key(key->text))
+			complain(r, key, "\"%s\" belongs into each job of \"jobs\"", key->text);
+		else if (strcmp(key->text, "jobs") != 0)
+			read_job_key(r, key, &top); /* nobody knows it */
 	}
-	if (jobs->kind != NODE_MAP)
-		return document_fail(r->file_name, jobs, "jobs must be a map of names to jobs");
-	size_t count = jobs->count / 2;
-	if (count == 0)
-		return document_fail(r->file_name, jobs, "jobs is empty");
-	if (count > JOBS_MAX)
-		return document_fail(r->file_name, jobs, "jobs: %zu are too many, at most %d",
-		                     count, JOBS_MAX);
-	struct rec_spec *specs = arena_new(r->arena, count * sizeof *specs);
-	size_t i = 0;
+}
+
+static void read_jobs(struct file *file, const struct node *root)
+{
+	const struct reading *r = &file->reading;
+	const struct node *jobs = file->jobs;
+	struct rec_spec defaults = { 0 };
+	read_defaults(r, root, &defaults);
+	if (jobs->kind == NODE_REFUSED)
+		return;
+	if (jobs->kind != NODE_MAP) {
+		complain(r, jobs, "jobs must be a map of names to jobs");
+		return;
+	}
+	if (!jobs->first)
+		complain(r, jobs, "jobs is empty");
+	file->drafts = arena_new(r->arena, (jobs->count / 2 + 1) * sizeof *file->drafts);
 	for (const struct node *name = jobs->first; name; name = name->next->next)
-		if ((err = read_job(r, name, &defaults, &specs[i++])))
-			return err;
-	*ret_jobs = specs;
-	*ret_count = count;
-	return OK;
+		read_job(r, name, &defaults, &file->drafts[file->count++]);
+}
+
+static void read_one_job(struct file *file, const struct node *root)
+{
+	const struct reading *r = &file->reading;
+	struct draft *draft = arena_new(r->arena, sizeof *draft);
+	draft->title = JOBFILE_JOB_NAME;
+	read_keys(r, root, root, draft);
+	file->drafts = draft;
+	file->count = 1;
+}
+
+static void read_root(struct file *file, const struct node *root)
+{
+	if (root->kind != NODE_MAP) {
+		if (root->kind != NODE_REFUSED)
+			complain(&file->reading, root, "the file must be a map with steps or jobs");
+		return;
+	}
+	for (const struct node *key = root->first; key; key = key->next->next)
+		if (strcmp(key->text, "jobs") == 0)
+			file->jobs = key->next;
+	if (file->jobs)
+		read_jobs(file, root);
+	else
+		read_one_job(file, root);
+}
+
+/* ---- jobs ---------------------------------------------------------------------------------- */
+
+/* How many there are; 0 when they are too many. */
+static size_t place_jobs(struct file *file)
+{
+	size_t total = 0;
+	bool told = false; /* by a matrix alone */
+	for (size_t i = 0; i < file->count; i++) {
+		file->drafts[i].first = total;
+		file->drafts[i].count = matrix_size(&file->drafts[i]);
+		told = told || file->drafts[i].count > JOBFILE_JOBS_MAX;
+		total += file->drafts[i].count;
+	}
+	if (total <= JOBFILE_JOBS_MAX)
+		return total;
+	if (!told)
+		complain(&file->reading, file->jobs, "jobs: %zu are too many, at most %d", total,
+		         JOBFILE_JOBS_MAX);
+	return 0;
+}
+
+/* Too much for one message: say so at a desk, and not when the commit is fed. */
+static void check_size(const struct reading *r, const struct node *place,
+                       const struct jobfile *made)
+{
+	scoped(text_finish) struct text packed = { 0 };
+	struct rec_commit commit = { .commit = ZERO_COMMIT,
+		                     .jobs = made->jobs,
+		                     .jobs_count = made->count };
+	if (r->problems->total)
+		return;
+	record_pack(RECORD_commit, &commit, &packed);
+	if (packed.size > JOBFILE_SIZE_MAX)
+		complain(r, place, "the jobs are %zu KiB with all their steps, at most %d",
+		         packed.size / 1024, JOBFILE_SIZE_MAX / 1024);
+}
+
+static void make_jobs(struct file *file, const struct node *root, struct jobfile *made)
+{
+	const struct reading *r = &file->reading;
+	size_t count = place_jobs(file);
+	if (!count)
+		return;
+	struct rec_spec *jobs = arena_new(r->arena, (count + 1) * sizeof *jobs);
+	struct jobfile_filter *filters = arena_new(r->arena, (count + 1) * sizeof *filters);
+	for (size_t i = 0; i < file->count; i++) {
+		const struct draft *draft = &file->drafts[i];
+		matrix_expand(r, draft, jobs);
+		for (size_t j = 0; j < draft->count; j++)
+			filters[draft->first + j] = draft->filter;
+	}
+	order_resolve(r, file->drafts, file->count, jobs, count);
+	made->jobs = jobs;
+	made->filters = filters;
+	made->count = count;
+	check_size(r, root, made);
 }
 
 enum err jobfile_parse(const char *file_name, const char *text, size_t size, struct arena *arena,
-                       const struct rec_spec **ret_jobs, size_t *ret_count)
+                       struct jobfile *ret_file)
 {
-	const struct reading reading = { file_name, arena }, *r = &reading;
+	struct jobfile made = { .problems = { .file_name = file_name, .arena = arena } };
+	struct file file = { .reading = { arena, &made.problems } };
 	struct node *root = NULL;
-	enum err err = document_parse(file_name, text, size, arena, &root);
-	if (err)
+	enum err err = document_parse(text, size, &made.problems, &root);
+	if (err && err != ERR_MALFORMED)
 		return err;
-	if (!root)
-		return fail(ERR_MALFORMED, "%s:1:1: the file is empty; it needs steps or jobs",
-		            file_name);
-	if (root->kind != NODE_MAP)
-		return document_fail(file_name, root, "the file must be a map with steps or jobs");
-	for (const struct node *key = root->first; key; key = key->next->next)
-		if ((err = check_key(r, key, top_keys, COUNT(top_keys))))
-			return err;
-	for (const struct node *key = root->first; key; key = key->next->next)
-		if (is_key(key, "jobs"))
-			return read_jobs(r, root, key->next, ret_jobs, ret_count);
-	struct rec_spec *job = arena_new(arena, sizeof *job);
-	job->name = JOBFILE_JOB_NAME;
-	for (const struct node *key = root->first; key; key = key->next->next)
-		if ((err = read_job_key(r, key, job)))
-			return err;
-	if (!job->steps_count)
-		return document_fail(file_name, root, "the file has no steps");
-	*ret_jobs = job;
-	*ret_count = 1;
-	return OK;
+	if (!err && !root)
+		problems_add(&made.problems, 1, 1, "the file is empty; it needs steps or jobs");
+	if (!err && root)
+		read_root(&file, root);
+	if (!err && file.count)
+		make_jobs(&file, root, &made);
+	if (made.problems.total) {
+		err = problems_fail(&made.problems);
+		made = (struct jobfile){ .problems = made.problems };
+	}
+	*ret_file = made;
+	return err;
 }

@@ -3,7 +3,6 @@
 
 #include "base/scoped.h"
 #include "jobfile/document.h"
-#include "jobfile/jobfile.h"
 #include "observer/repository.h"
 
 #include <fnmatch.h>
@@ -129,10 +128,12 @@ static void set_error(struct rec_commit *commit, struct arena *arena)
 }
 
 enum err instructions_read(git_repository *git, const struct instructions *instructions,
-                           struct arena *arena, struct rec_commit *commit)
+                           struct arena *arena, struct rec_commit *commit,
+                           const struct jobfile_filter **ret_filters)
 {
 	scoped(free_blob) git_blob *blob = NULL;
 	size_t size = 0;
+	*ret_filters = NULL;
 	if (!instructions->file_name)
 		return read_without_file(git, instructions, arena, commit);
 	if (!instructions->regular) {
@@ -145,15 +146,17 @@ enum err instructions_read(git_repository *git, const struct instructions *instr
 	enum err err = file_size(git, &instructions->id, &size);
 	if (err)
 		return err;
-	if (size > DOCUMENT_SIZE_MAX) /* its content is not even read */
-		err = jobfile_parse(instructions->file_name, "", size, arena, &commit->jobs,
-		                    &commit->jobs_count);
-	else if (git_blob_lookup(&blob, git, &instructions->id) != 0)
-		return repository_fail("read file");
-	else
-		err = jobfile_parse(instructions->file_name, git_blob_rawcontent(blob), size, arena,
-		                    &commit->jobs, &commit->jobs_count);
-	if (err)
+	const char *text = ""; /* the content of one that is too large is not even read */
+	if (size <= DOCUMENT_SIZE_MAX) {
+		if (git_blob_lookup(&blob, git, &instructions->id) != 0)
+			return repository_fail("read file");
+		text = git_blob_rawcontent(blob);
+	}
+	struct jobfile file = { 0 };
+	if (jobfile_parse(instructions->file_name, text, size, arena, &file) != OK)
 		set_error(commit, arena);
+	commit->jobs = file.jobs;
+	commit->jobs_count = file.count;
+	*ret_filters = file.filters;
 	return OK;
 }

@@ -1,39 +1,12 @@
 /* .fettle.yaml: what each form means, and what each mistake is told. */
 #include "base/scoped.h"
 #include "jobfile/document.h"
-#include "jobfile/jobfile.h"
+#include "tests/jobfile/parse.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-static struct arena arena;
-static const struct rec_spec *jobs;
-static size_t job_count;
-
-static void finish(void)
-{
-	arena_finish(&arena);
-}
-
-TestSuite(jobfile, .fini = finish);
-
-static void parse(const char *text)
-{
-	enum err err = jobfile_parse(".fettle.yaml", text, strlen(text), &arena, &jobs, &job_count);
-	cr_assert_eq(err, OK, "%s", error_text());
-}
-
-static void refuse_bytes(const char *text, size_t size, const char *why)
-{
-	enum err err = jobfile_parse(".fettle.yaml", text, size, &arena, &jobs, &job_count);
-	cr_assert_eq(err, ERR_MALFORMED, "accepted: %.200s", text);
-	cr_assert_str_eq(error_text(), why);
-}
-
-static void refuse(const char *text, const char *why)
-{
-	refuse_bytes(text, strlen(text), why);
-}
+TestSuite(jobfile, .fini = parse_finish);
 
 /* "first" + `count` times "item" + "last"; items may hold one %zu, their number. */
 static char *repeat(const char *first, const char *item, size_t count, const char *last)
@@ -54,68 +27,68 @@ static char *repeat(const char *first, const char *item, size_t count, const cha
 Test(jobfile, the_smallest_file_is_one_job)
 {
 	parse("steps: [make, make test]\n");
-	cr_assert_eq(job_count, 1);
-	cr_assert_str_eq(jobs[0].name, "main");
-	cr_assert_eq(jobs[0].steps_count, 2);
-	cr_assert_str_eq(jobs[0].steps[0], "make");
-	cr_assert_str_eq(jobs[0].steps[1], "make test");
-	cr_assert_eq(jobs[0].timeout_ms, 0);
-	cr_assert_not(jobs[0].unittest);
+	cr_assert_eq(file.count, 1);
+	cr_assert_str_eq(file.jobs[0].name, "main");
+	cr_assert_eq(file.jobs[0].steps_count, 2);
+	cr_assert_str_eq(file.jobs[0].steps[0], "make");
+	cr_assert_str_eq(file.jobs[0].steps[1], "make test");
+	cr_assert_eq(file.jobs[0].timeout_ms, 0);
+	cr_assert_not(file.jobs[0].unittest);
 }
 
 Test(jobfile, one_step_may_stand_alone)
 {
 	parse("steps: |\n  make\n  make test\n");
-	cr_assert_eq(jobs[0].steps_count, 1);
-	cr_assert_str_eq(jobs[0].steps[0], "make\nmake test\n");
+	cr_assert_eq(file.jobs[0].steps_count, 1);
+	cr_assert_str_eq(file.jobs[0].steps[0], "make\nmake test\n");
 }
 
 Test(jobfile, every_scalar_stays_the_text_it_is)
 {
 	parse("steps: [true, 3.10, 0x1F, ~, 2001-01-01]\nenv: {V: 3.10, E: , N: null, O: 010}\n");
-	cr_assert_eq(jobs[0].steps_count, 5);
-	cr_assert_str_eq(jobs[0].steps[0], "true");
-	cr_assert_str_eq(jobs[0].steps[1], "3.10");
-	cr_assert_str_eq(jobs[0].steps[3], "~");
-	cr_assert_eq(jobs[0].env_count, 4);
-	cr_assert_str_eq(jobs[0].env[0].value, "3.10");
-	cr_assert_str_eq(jobs[0].env[1].value, "");
-	cr_assert_str_eq(jobs[0].env[2].value, "null");
-	cr_assert_str_eq(jobs[0].env[3].value, "010");
+	cr_assert_eq(file.jobs[0].steps_count, 5);
+	cr_assert_str_eq(file.jobs[0].steps[0], "true");
+	cr_assert_str_eq(file.jobs[0].steps[1], "3.10");
+	cr_assert_str_eq(file.jobs[0].steps[3], "~");
+	cr_assert_eq(file.jobs[0].env_count, 4);
+	cr_assert_str_eq(file.jobs[0].env[0].value, "3.10");
+	cr_assert_str_eq(file.jobs[0].env[1].value, "");
+	cr_assert_str_eq(file.jobs[0].env[2].value, "null");
+	cr_assert_str_eq(file.jobs[0].env[3].value, "010");
 }
 
 Test(jobfile, labels_are_sorted_without_doubles)
 {
 	parse("labels: [linux, gcc, linux, arm64]\nsteps: make\ntimeout: 10m\n");
-	cr_assert_eq(jobs[0].labels_count, 3);
-	cr_assert_str_eq(jobs[0].labels[0], "arm64");
-	cr_assert_str_eq(jobs[0].labels[1], "gcc");
-	cr_assert_str_eq(jobs[0].labels[2], "linux");
-	cr_assert_eq(jobs[0].timeout_ms, 600000);
+	cr_assert_eq(file.jobs[0].labels_count, 3);
+	cr_assert_str_eq(file.jobs[0].labels[0], "arm64");
+	cr_assert_str_eq(file.jobs[0].labels[1], "gcc");
+	cr_assert_str_eq(file.jobs[0].labels[2], "linux");
+	cr_assert_eq(file.jobs[0].timeout_ms, 600000);
 	parse("labels: gcc\nsteps: make\n");
-	cr_assert_eq(jobs[0].labels_count, 1);
+	cr_assert_eq(file.jobs[0].labels_count, 1);
 	parse("labels: []\nsteps: make\n");
-	cr_assert_eq(jobs[0].labels_count, 0);
+	cr_assert_eq(file.jobs[0].labels_count, 0);
 }
 
 Test(jobfile, several_jobs_share_the_variables_of_the_top)
 {
 	parse("jobs:\n  unit:\n    steps: [make]\n    env: {B: mine, C: 3}\n  lint: {steps: lint}\n"
 	      "env: {A: 1, B: 2}\n");
-	cr_assert_eq(job_count, 2);
-	cr_assert_str_eq(jobs[0].name, "unit");
-	cr_assert_eq(jobs[0].env_count, 3);
-	cr_assert_str_eq(jobs[0].env[1].name, "B");
-	cr_assert_str_eq(jobs[0].env[1].value, "mine");
-	cr_assert_str_eq(jobs[1].name, "lint");
-	cr_assert_eq(jobs[1].env_count, 2);
-	cr_assert_str_eq(jobs[1].env[1].value, "2");
+	cr_assert_eq(file.count, 2);
+	cr_assert_str_eq(file.jobs[0].name, "unit");
+	cr_assert_eq(file.jobs[0].env_count, 3);
+	cr_assert_str_eq(file.jobs[0].env[1].name, "B");
+	cr_assert_str_eq(file.jobs[0].env[1].value, "mine");
+	cr_assert_str_eq(file.jobs[1].name, "lint");
+	cr_assert_eq(file.jobs[1].env_count, 2);
+	cr_assert_str_eq(file.jobs[1].env[1].value, "2");
 }
 
 Test(jobfile, a_byte_order_mark_is_fine)
 {
 	parse("\xef\xbb\xbfsteps: make\n");
-	cr_assert_str_eq(jobs[0].steps[0], "make");
+	cr_assert_str_eq(file.jobs[0].steps[0], "make");
 }
 
 Test(jobfile, limits_reports_and_artifacts)
@@ -123,19 +96,19 @@ Test(jobfile, limits_reports_and_artifacts)
 	parse("steps: make\nsilence: 90s\nnetwork: false\ntests: out/*.xml\n"
 	      "artifacts: [dist/*, \"..data/a\"]\n"
 	      "limits: {processes: 200, memory: 1.5G, files: 512, disk: 64M}\n");
-	cr_assert_eq(jobs[0].silence_ms, 90000);
-	cr_assert(jobs[0].offline);
-	cr_assert_eq(jobs[0].tests_count, 1);
-	cr_assert_str_eq(jobs[0].tests[0], "out/*.xml");
-	cr_assert_eq(jobs[0].artifacts_count, 2);
-	cr_assert_str_eq(jobs[0].artifacts[1], "..data/a");
-	cr_assert_eq(jobs[0].processes, 200);
-	cr_assert_eq(jobs[0].memory, 1610612736);
-	cr_assert_eq(jobs[0].open_files, 512);
-	cr_assert_eq(jobs[0].disk, 67108864);
+	cr_assert_eq(file.jobs[0].silence_ms, 90000);
+	cr_assert(file.jobs[0].offline);
+	cr_assert_eq(file.jobs[0].tests_count, 1);
+	cr_assert_str_eq(file.jobs[0].tests[0], "out/*.xml");
+	cr_assert_eq(file.jobs[0].artifacts_count, 2);
+	cr_assert_str_eq(file.jobs[0].artifacts[1], "..data/a");
+	cr_assert_eq(file.jobs[0].processes, 200);
+	cr_assert_eq(file.jobs[0].memory, 1610612736);
+	cr_assert_eq(file.jobs[0].open_files, 512);
+	cr_assert_eq(file.jobs[0].disk, 67108864);
 	parse("jobs: {a: {steps: x, network: true}, b: {steps: x}}\n");
-	cr_assert(!jobs[0].offline && !jobs[1].offline);
-	cr_assert_eq(jobs[1].tests_count + jobs[1].artifacts_count, 0);
+	cr_assert(!file.jobs[0].offline && !file.jobs[1].offline);
+	cr_assert_eq(file.jobs[1].tests_count + file.jobs[1].artifacts_count, 0);
 }
 
 Test(jobfile, unknown_keys_name_the_nearest)
@@ -153,20 +126,6 @@ Test(jobfile, unknown_keys_name_the_nearest)
 	       ".fettle.yaml:2:1: unknown key \"matrx\", did you mean \"matrix\"?");
 }
 
-Test(jobfile, keys_of_the_complete_form_are_told_apart)
-{
-	static const char *const keys[] = { "matrix", "after", "branches", "paths", "priority" };
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		scoped(free_text) char *text = text_format("steps: x\n%s: 1\n", keys[i]);
-		scoped(free_text) char *why = text_format(
-			".fettle.yaml:2:1: \"%s\" is not supported by this version", keys[i]);
-		refuse(text, why);
-	}
-	refuse("steps:\n  - run: make\n",
-	       ".fettle.yaml:2:5: \"run\" is not supported by this version; write the step as a "
-	       "text");
-}
-
 Test(jobfile, doubles_are_refused)
 {
 	refuse("steps: a\nenv: {}\nsteps: b\n",
@@ -179,10 +138,11 @@ Test(jobfile, doubles_are_refused)
 
 Test(jobfile, wrong_shapes_are_told)
 {
-	refuse("steps: {a: b}\n", ".fettle.yaml:1:8: steps must be a list of texts");
-	refuse("steps: [a, [b]]\n", ".fettle.yaml:1:12: steps must be a list of texts");
+	refuse("steps: {a: b}\n", ".fettle.yaml:1:8: steps must be a list");
+	refuse("steps: [a, [b]]\n", ".fettle.yaml:1:12: a step is a text, or a map with run");
 	refuse("steps:\n  - echo a: b\n",
-	       ".fettle.yaml:2:5: steps must be a list of texts; quote a step with \": \" in it");
+	       ".fettle.yaml:2:5: a step is a text, or a map with run; quote a text with \": \" in "
+	       "it");
 	refuse("steps: a\nlabels: {a: b}\n", ".fettle.yaml:2:9: labels must be a list of texts");
 	refuse("steps: a\nlabels: [[a]]\n", ".fettle.yaml:2:10: labels must be a list of texts");
 	refuse("steps: a\nenv: [A]\n", ".fettle.yaml:2:6: env must be a map of texts");
@@ -252,9 +212,12 @@ Test(jobfile, something_must_run)
 
 Test(jobfile, what_makes_yaml_dangerous_is_refused)
 {
-	refuse("steps: !!python/object a\n", ".fettle.yaml:1:8: tags (!...) are not supported");
-	refuse("steps: &x [a]\n", ".fettle.yaml:1:8: anchors (&...) are not supported");
-	refuse("steps: *x\n", ".fettle.yaml:1:8: aliases (*...) are not supported");
+	refuse("steps: !!python/object a\n",
+	       ".fettle.yaml:1:8: tags (!...) are not supported; quote a text that begins with !");
+	refuse("steps: &x [a]\n", ".fettle.yaml:1:8: anchors (&...) are not supported; quote a "
+	                          "text that begins with &");
+	refuse("steps: *x\n", ".fettle.yaml:1:8: aliases (*...) are not supported; quote a text "
+	                      "that begins with *");
 	refuse("steps: a\nenv:\n  <<: {A: 1}\n",
 	       ".fettle.yaml:3:3: merge keys (<<) are not supported");
 	refuse("steps: a\n---\nsteps: b\n", ".fettle.yaml:2:1: only one document is allowed");
@@ -305,8 +268,10 @@ Test(jobfile, a_file_at_its_bounds_can_be_sent)
 	scoped(text_finish) struct text packed = { 0 };
 	scoped(free_text) char *many = repeat("jobs:\n", "  j%zu: {steps: a}\n", 64, "");
 	parse(many);
-	cr_assert_eq(job_count, 64);
-	struct rec_commit commit = { .commit = ZERO_COMMIT, .jobs = jobs, .jobs_count = job_count };
+	cr_assert_eq(file.count, 64);
+	struct rec_commit commit = { .commit = ZERO_COMMIT,
+		                     .jobs = file.jobs,
+		                     .jobs_count = file.count };
 	record_pack(RECORD_commit, &commit, &packed);
 	struct rec_commit read = { 0 };
 	cr_assert_eq(record_unpack(RECORD_commit, packed.data, packed.size, &arena, &read), OK);
@@ -318,5 +283,5 @@ Test(jobfile, every_cut_of_a_file_is_survived)
 		"env: {A: \"x\\n\"}\njobs:\n  unit:\n    labels: [gcc]\n"
 		"    timeout: 10m\n    steps:\n      - make\n      - |\n        a\n";
 	for (size_t size = 0; size < sizeof text; size++)
-		jobfile_parse(".fettle.yaml", text, size, &arena, &jobs, &job_count);
+		jobfile_parse(".fettle.yaml", text, size, &arena, &file);
 }

@@ -1,0 +1,23 @@
+/* For which commits a job runs: `branches` and `paths`. Matching takes time in proportion to
+ * pattern times name, whatever is in them. */
+#pragma once
+
+#include "jobfile/jobfile.h"
+
+enum {
+	FILTER_PATTERNS_MAX = 64,
+	FILTER_PARTS_MAX = 63, /* of a pattern, between its slashes */
+};
+
+size_t filter_parts(const char *pattern);
+
+/* Does a pattern mean this name? `*`, `?` and `[...]` within one part, `**` any parts or none. */
+bool filter_matches(const char *pattern, const char *name);
+
+/* Does the job run for this full ref name? A pattern means branches, unless it begins with
+ * "refs/"; one behind `!` excludes; the last that matches counts. Exclusions alone exclude from all
+ * branches. */
+bool filter_wants_ref(const struct jobfile_filter *filter, const char *ref);
+
+/* Does the job run because this path changed? A pattern that means a folder means all in it. */
+bool filter_wants_path(const struct jobfile_filter *filter, const char *path);
