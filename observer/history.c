@@ -4,6 +4,7 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 #include "observer/repository.h"
+#include "observer/selection.h"
 
 #include <string.h>
 
@@ -57,7 +58,8 @@ static const char *hex(struct arena *arena, const git_oid *oid)
 }
 
 /* The jobs of a tree, from the cache when the file is that of the commit before. */
-static enum err add_jobs(struct history *history, git_commit *commit, struct rec_commit *row)
+static enum err add_jobs(struct history *history, const char *ref, git_commit *commit,
+                         struct rec_commit *row)
 {
 	struct instructions found = { 0 };
 	enum err err = instructions_find(commit, &found);
@@ -66,7 +68,8 @@ static enum err add_jobs(struct history *history, git_commit *commit, struct rec
 	if (!history->cached || !instructions_equal(&found, &history->cached_from)) {
 		scoped(text_finish) struct text packed = { 0 };
 		struct rec_commit jobs = { .commit = ZERO_COMMIT };
-		if ((err = instructions_read(history->git, &found, history->arena, &jobs)))
+		if ((err = instructions_read(history->git, &found, history->arena, &jobs,
+		                             &history->cached_filters)))
 			return err;
 		record_pack(RECORD_commit, &jobs, &packed);
 		history->cached = true;
@@ -78,10 +81,12 @@ static enum err add_jobs(struct history *history, git_commit *commit, struct rec
 	row->skip = history->cached_jobs.skip;
 	row->jobs = history->cached_jobs.jobs;
 	row->jobs_count = history->cached_jobs.jobs_count;
-	return OK;
+	struct selection selection = { history->git, commit, ref, history->cached_filters };
+	return selection_apply(&selection, history->arena, row);
 }
 
-static enum err read_commit(struct history *history, const git_oid *id, struct rec_commit *row)
+static enum err read_commit(struct history *history, const char *ref, const git_oid *id,
+                            struct rec_commit *row)
 {
 	scoped(free_commit) git_commit *commit = NULL;
 	struct arena *arena = history->arena;
@@ -100,7 +105,7 @@ static enum err read_commit(struct history *history, const git_oid *id, struct r
 	};
 	size_t size = COMMIT_OVERHEAD;
 	if (!row->skip) {
-		enum err err = add_jobs(history, commit, row);
+		enum err err = add_jobs(history, ref, commit, row);
 		if (err)
 			return err;
 		size += history->cached_size;
@@ -196,7 +201,8 @@ enum err history_walk(struct history *history, const struct plan_change *change,
 	struct rec_commit *commits = arena_new(history->arena, (most + 1) * sizeof *commits);
 	size_t count = 0;
 	while (count < most && history->left.size > 0) {
-		err = read_commit(history, &list.items[list.count - 1 - count], &commits[count]);
+		err = read_commit(history, change->ref, &list.items[list.count - 1 - count],
+		                  &commits[count]);
 		if (err)
 			return fail(err, "ref %s: %s", change->ref, error_text());
 		count++;

@@ -20,6 +20,7 @@ struct history {
 	struct instructions cached_from;
 	bool cached;
 	struct rec_commit cached_jobs; /* error, skip and jobs */
+	const struct jobfile_filter *cached_filters;
 	size_t cached_size;
 };
 
