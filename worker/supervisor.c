@@ -13,6 +13,7 @@
 #include "worker/harvest.h"
 #include "worker/run.h"
 #include "worker/spool.h"
+#include "worker/steps.h"
 #include "worker/trash.h"
 
 #include <inttypes.h>
@@ -21,7 +22,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { LISTENER_FD = 3, STEP_LINE_SIZE = 200, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
+enum { LISTENER_FD = 3, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
 
 struct supervisor {
 	const char *folder; /* of the attempt */
@@ -141,33 +142,28 @@ static void end_stopped(struct supervisor *supervisor)
 	}
 }
 
-/* The first line of a step, cut for logs and reasons. */
-static void print_step(const char *step, char line[STEP_LINE_SIZE])
-{
-	size_t size = strcspn(step, "\n");
-	bool whole = !step[size] || !step[size + 1];
-	if (size > STEP_LINE_SIZE - 5) {
-		size = STEP_LINE_SIZE - 5;
-		whole = false;
-	}
-	snprintf(line, STEP_LINE_SIZE, "%.*s%s", (int)size, step, whole ? "" : " ...");
-}
-
+/* The first step that fails decides; of a later one only the log knows. */
 static void end_failed(struct supervisor *supervisor, size_t step, int status)
 {
-	char line[STEP_LINE_SIZE], limit[CELL_TEXT_SIZE], why[CELL_TEXT_SIZE + 32] = "";
-	print_step(supervisor->offer.offer.spec->steps[step], line);
+	const struct rec_spec *spec = supervisor->offer.offer.spec;
+	char title[STEPS_LINE_SIZE], command[STEPS_LINE_SIZE], how[64];
+	char limit[CELL_TEXT_SIZE], why[CELL_TEXT_SIZE + 32] = "";
+	bool killed = WIFSIGNALED(status);
+	steps_title(spec, step, title);
+	steps_command(spec, step, command);
+	snprintf(how, sizeof how, killed ? "was killed by signal %d" : "exited with %d",
+	         killed ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (supervisor->result.outcome == OUTCOME_failed) {
+		joblog_line(&supervisor->run.log, "fettle: %s %s: %s", title, how, command);
+		return;
+	}
 	if (cell_limit_hit(&supervisor->cell, limit, sizeof limit))
 		snprintf(why, sizeof why, "limit: %s: ", limit);
-	if (WIFSIGNALED(status)) {
-		supervisor->result.exit_code = (uint32_t)(128 + WTERMSIG(status));
-		end_with(supervisor, OUTCOME_failed, "%sstep %zu was killed by signal %d: %s", why,
-		         step + 1, WTERMSIG(status), line);
-	} else {
-		supervisor->result.exit_code = (uint32_t)WEXITSTATUS(status);
-		end_with(supervisor, OUTCOME_failed, "%sstep %zu exited with %d: %s", why, step + 1,
-		         WEXITSTATUS(status), line);
-	}
+	supervisor->result.exit_code =
+		(uint32_t)(killed ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+	end_with(supervisor, OUTCOME_failed, "%s%s %s: %s", why, title, how, command);
+	if (steps_always_behind(spec, step))
+		joblog_line(&supervisor->run.log, "fettle: %s", supervisor->reason);
 }
 
 /* Python says how many tests it ran; a job that exists to run tests and ran none proves nothing. */
@@ -201,40 +197,52 @@ static bool start_cell(struct supervisor *supervisor, char *const *env)
 	return err == OK;
 }
 
+/* False when the job must stop. */
+static bool run_step(struct supervisor *supervisor, size_t step, const char *work, char *const *env)
+{
+	const struct rec_spec *spec = supervisor->offer.offer.spec;
+	char line[2 * STEPS_LINE_SIZE];
+	int status;
+	joblog_line(&supervisor->run.log, "%s", steps_headline(spec, step, line));
+	struct run_command command = {
+		.argv = (const char *const[]){ "/bin/sh", "-e", "-c", spec->steps[step], NULL },
+		.env = env,
+		.folder = work,
+		.held = true,
+	};
+	if (!run_command(&supervisor->run, &command, &status))
+		return false;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		end_failed(supervisor, step, status);
+	return true;
+}
+
+/* After a failure only the steps that always run are left; after what ends the whole job (time,
+ * cancel, a limit) none: it is about to be killed. */
 static void run_steps(struct supervisor *supervisor)
 {
 	const struct rec_spec *spec = supervisor->offer.offer.spec;
 	scoped(text_list_finish) struct text_list env = { 0 };
 	scoped(free_text) char *work = text_format("%s/work", supervisor->folder);
 	make_env(supervisor, &env);
-	if (spec->steps_count > 0 && !start_cell(supervisor, env.items))
+	if (spec->steps_count == 0) {
+		end_with(supervisor, OUTCOME_error, "no steps to run");
+		return;
+	}
+	if (!start_cell(supervisor, env.items))
 		return;
 	run_limit_silence(&supervisor->run, supervisor->silence_ms); /* git says nothing for long */
 	for (size_t i = 0; i < spec->steps_count; i++) {
-		char line[STEP_LINE_SIZE];
-		int status;
-		print_step(spec->steps[i], line);
-		joblog_line(&supervisor->run.log, "$ %s", line);
-		struct run_command command = {
-			.argv = (const char *const[]){ "/bin/sh", "-e", "-c", spec->steps[i],
-			                               NULL },
-			.env = env.items,
-			.folder = work,
-			.held = true,
-		};
-		if (!run_command(&supervisor->run, &command, &status)) {
+		bool failed = supervisor->result.outcome == OUTCOME_failed;
+		if (failed && !steps_always(spec, i))
+			continue;
+		if (!run_step(supervisor, i, work, env.items)) {
 			end_stopped(supervisor);
 			return;
 		}
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-			end_failed(supervisor, i, status);
-			return;
-		}
 	}
-	if (spec->steps_count > 0)
+	if (supervisor->result.outcome == OUTCOME_NONE)
 		end_with(supervisor, OUTCOME_passed, "%s", "");
-	else
-		end_with(supervisor, OUTCOME_error, "no steps to run");
 }
 
 static void run_job(struct supervisor *supervisor)

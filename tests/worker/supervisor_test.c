@@ -79,6 +79,70 @@ Test(supervisor, the_first_step_that_fails_ends_the_job)
 	cr_expect_null(strstr(log, "\nnot here"));
 }
 
+/* The numbers and names of its steps, as .fettle.yaml has them. */
+static void note_steps(void)
+{
+	static const struct rec_step_note notes[] = {
+		{ .step = 1, .name = "the test" },
+		{ .step = 3, .always = true },
+		{ .step = 4, .name = "logs", .always = true }
+	};
+	spec.step_notes = notes;
+	spec.step_notes_count = 3;
+}
+
+Test(supervisor, a_step_that_always_runs_does_so_after_a_failure)
+{
+	static const char *const steps[] = { "true", "exit 3", "echo not this", "echo but this",
+		                             "exit 7" };
+	struct msg_offer offer = bench_offer(&bench, steps, 5, &spec);
+	note_steps();
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_failed, "step 2 (the test) exited with 3: exit 3");
+	cr_expect_eq(result.result.exit_code, 3);
+	scoped(free_text) char *log = bench_log(&bench);
+	cr_expect_str_eq(log, "$ true\n"
+	                      "$ the test: exit 3\n"
+	                      "fettle: step 2 (the test) exited with 3: exit 3\n"
+	                      "$ echo but this\nbut this\n"
+	                      "$ logs: exit 7\n"
+	                      "fettle: step 5 (logs) exited with 7: exit 7\n"
+	                      "fettle: step 2 (the test) exited with 3: exit 3\n");
+}
+
+Test(supervisor, a_step_that_always_runs_counts_when_nothing_failed_before)
+{
+	static const char *const steps[] = { "true", "true", "true", "true", "exit 7" };
+	struct msg_offer offer = bench_offer(&bench, steps, 5, &spec);
+	note_steps();
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_failed, "step 5 (logs) exited with 7: exit 7");
+	cr_expect_eq(result.result.exit_code, 7);
+}
+
+Test(supervisor, nothing_runs_after_the_time_of_the_job)
+{
+	static const char *const steps[] = { "true", "sleep 1000", "true", "echo not this",
+		                             "true" };
+	struct msg_offer offer = bench_offer(&bench, steps, 5, &spec);
+	note_steps();
+	spec.timeout_ms = 1000;
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_timed_out, "timed out after 1s");
+	scoped(free_text) char *log = bench_log(&bench);
+	cr_expect_null(strstr(log, "not this"));
+}
+
+Test(supervisor, a_step_that_always_runs_has_the_time_of_the_job_only)
+{
+	static const char *const steps[] = { "true", "exit 3", "true", "sleep 1000", "true" };
+	struct msg_offer offer = bench_offer(&bench, steps, 5, &spec);
+	note_steps();
+	spec.timeout_ms = 1000;
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	expect(&result, OUTCOME_timed_out, "timed out after 1s");
+}
+
 Test(supervisor, a_step_killed_by_a_signal_says_so)
 {
 	struct msg_offer offer = offer_of("kill -9 $$");
