@@ -27,7 +27,7 @@ struct feed {
 	struct observer_effects effects;
 	struct door_keeper broker;
 	struct feed_poll *polls; /* one per source */
-	char *program;
+	struct poll_maker maker;
 	int signals;
 	bool stopped;
 };
@@ -62,7 +62,7 @@ static void start_poll(struct feed *feed, const struct observer_effect *effect)
 	};
 	poll_kill(&poll->child);
 	free_text(&poll->error);
-	if (poll_start(&poll->child, feed->program, request, effect->marks, effect->mark_count))
+	if (poll_start(&poll->child, &feed->maker, request, effect->marks, effect->mark_count))
 		poll->error = memory_copy_text(error_text());
 }
 
@@ -219,7 +219,7 @@ static void start(struct feed *feed)
 	                                           .source_count = count });
 	free(sources);
 	feed->polls = memory_new(count, sizeof *feed->polls);
-	feed->program = process_self();
+	feed->maker.program = process_self();
 	scoped(free_text) char *address = address_text(&settings->address);
 	log_at(LOG_LEVEL_INFO, "ready broker=%s repositories=%zu interval=%lldms", address, count,
 	       (long long)settings->interval_ms);
@@ -232,7 +232,8 @@ static void finish(struct feed *feed)
 		free_text(&feed->polls[i].error);
 	}
 	free(feed->polls);
-	free(feed->program);
+	forker_stop(&feed->maker.forker);
+	free(feed->maker.program);
 	door_close(&feed->broker);
 	observer_effects_finish(&feed->effects);
 	observer_finish(&feed->core);

@@ -27,6 +27,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], POLL_FLAG) == 0)
 		return poll_main();
+	if (argc == 2 && strcmp(argv[1], FORKER_FLAG) == 0)
+		return forker_main();
 	log_start("fettle-observer", "info");
 	struct fettle_observer_settings settings = { 0 };
 	enum err err = observer_settings_load(argc, argv, &settings);

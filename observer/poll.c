@@ -7,6 +7,7 @@
 #include "base/process.h"
 #include "base/scoped.h"
 #include "observer/frames.h"
+#include "observer/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,12 +52,29 @@ static enum err open_request(const struct text *stream, int *ret_fd)
 	return err;
 }
 
-enum err poll_start(struct poll *poll, const char *program, struct rec_poll_request request,
+/* Who looks at a url talks to strangers, and gets a process with an address space of its own. */
+static enum err start_child(struct poll_maker *maker, const char *url, int in, int out,
+                            pid_t *ret_pid)
+{
+	const char *const argv[] = { maker->program, POLL_FLAG, NULL };
+	const struct process process = { .argv = argv,
+		                         .in = in,
+		                         .out = out,
+		                         .err = STDERR_FILENO,
+		                         .keep = -1,
+		                         .new_session = true };
+	if (source_is_path(url))
+		return forker_fork(&maker->forker, maker->program, in, out, ret_pid);
+	return process_start(&process, ret_pid);
+}
+
+enum err poll_start(struct poll *poll, struct poll_maker *maker, struct rec_poll_request request,
                     const struct rec_mark *marks, size_t mark_count)
 {
 	scoped(text_finish) struct text stream = { 0 };
 	scoped(close_fd) int in = -1;
 	int ends[2];
+	pid_t pid;
 	pack_request(&request, marks, mark_count, &stream);
 	enum err err = open_request(&stream, &in);
 	if (err)
@@ -64,15 +82,7 @@ enum err poll_start(struct poll *poll, const char *program, struct rec_poll_requ
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return fail(ERR_SYSTEM, "pipe: %s", strerror(errno));
 	scoped(close_fd) int out = ends[1];
-	const char *const argv[] = { program, POLL_FLAG, NULL };
-	const struct process process = { .argv = argv,
-		                         .in = in,
-		                         .out = out,
-		                         .err = STDERR_FILENO,
-		                         .keep = -1,
-		                         .new_session = true };
-	pid_t pid;
-	if ((err = process_start(&process, &pid))) {
+	if ((err = start_child(maker, request.url, in, out, &pid))) {
 		close(ends[0]);
 		return err;
 	}

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "observer/core/watch.h"
+#include "observer/forker.h"
 
 #include <sys/types.h>
 
@@ -17,8 +18,14 @@ struct poll {
 	struct text received;
 };
 
-/* Start the child. `program` is the path of the observer; `pages` is filled in here. */
-enum err poll_start(struct poll *poll, const char *program, struct rec_poll_request request,
+/* What children are made of. */
+struct poll_maker {
+	char *program; /* path of the observer */
+	struct forker forker;
+};
+
+/* Start the child; `pages` is filled in here. */
+enum err poll_start(struct poll *poll, struct poll_maker *maker, struct rec_poll_request request,
                     const struct rec_mark *marks, size_t mark_count);
 
 /* Take what the child wrote. True when it has ended, one way or the other. */
@@ -45,3 +52,6 @@ void poll_answer_finish(struct poll_answer *answer);
 
 /* The child: request on descriptor 0, answer on descriptor 1. Returns its exit code. */
 int poll_main(void);
+
+/* The same for a child that began as a fork: the library has started. */
+int poll_run(void);

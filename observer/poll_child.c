@@ -108,12 +108,17 @@ static enum err answer(struct arena *arena)
 	return file_write_all(STDOUT_FILENO, stream.data, stream.size);
 }
 
-int poll_main(void)
+int poll_run(void)
 {
 	scoped(arena_finish) struct arena arena = { 0 };
 	set_limits();
+	return error_exit_code(answer(&arena));
+}
+
+int poll_main(void)
+{
 	repository_library_start();
-	enum err err = answer(&arena);
+	int code = poll_run();
 	git_libgit2_shutdown();
-	return error_exit_code(err);
+	return code;
 }

@@ -8,7 +8,7 @@ import unittest
 import tap
 from fettle import BUILD, PATIENCE
 
-BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench/worker")
+BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench")
 
 
 class Bench(unittest.TestCase):
@@ -27,14 +27,18 @@ class Bench(unittest.TestCase):
         return done.stdout
 
     def test_checkout(self):
-        said = self.run_one("checkout.py", "--files", "100", "--rounds", "1")
+        said = self.run_one("worker/checkout.py", "--files", "100", "--rounds", "1")
         self.assertRegex(said, r"(?m)^fettle, job started to first command +\d")
         self.assertRegex(said, r"(?m)^ratio of ours to the fastest fresh one: \d")
 
     def test_jobs(self):
-        said = self.run_one("jobs.py", "--jobs", "12", "--rounds", "1")
+        said = self.run_one("worker/jobs.py", "--jobs", "12", "--rounds", "1")
         self.assertRegex(said, r"(?m)^ratio to the bound: \d")
         self.assertRegex(said, r"(?m)^resident MiB of a supervisor: \d")
+
+    def test_quiet_repositories(self):
+        said = self.run_one("observer/quiet.py", "--repositories", "3", "--looks", "10", "--interval", "200ms")
+        self.assertRegex(said, r"(?m)^CPU per look: \d")
 
 
 if __name__ == "__main__":

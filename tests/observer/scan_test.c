@@ -8,21 +8,25 @@
 
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 
 static struct arena arena;
 static struct scan scan;
 static struct rec_mark marks[16];
 static size_t mark_count;
+static struct poll_maker maker; /* of children */
 
 static void start(void)
 {
+	maker.program = getenv("FETTLE_OBSERVER");
 	repository_library_start();
 	git_sandbox_start();
 }
 
 static void finish(void)
 {
+	forker_stop(&maker.forker);
 	git_sandbox_finish();
 	arena_finish(&arena);
 	git_libgit2_shutdown();
@@ -499,9 +503,8 @@ Test(scan, the_child_answers_with_the_same)
 		scoped(free_text) char *ref = text_format("refs/heads/old%04zu", i);
 		many[i] = (struct rec_mark){ .ref = arena_copy_text(&arena, ref), .commit = tip };
 	}
-	cr_assert_eq(poll_start(&child, getenv("FETTLE_OBSERVER"), request_for(git_path("repo")),
-	                        many, 2500),
-	             OK, "%s", error_text());
+	cr_assert_eq(poll_start(&child, &maker, request_for(git_path("repo")), many, 2500), OK,
+	             "%s", error_text());
 	cr_assert(wait_for_child(&child, 20000));
 	poll_finish(&child, &answer);
 	cr_assert_null(answer.poll.error, "%s", answer.poll.error);
@@ -516,7 +519,8 @@ Test(scan, a_child_that_dies_is_an_error)
 {
 	struct poll child = { 0 };
 	struct poll_answer answer = { 0 };
-	cr_assert_eq(poll_start(&child, "/bin/true", request_for("/nowhere"), NULL, 0), OK);
+	maker.program = (char *)"/bin/true";
+	cr_assert_eq(poll_start(&child, &maker, request_for("file:///nowhere"), NULL, 0), OK);
 	cr_assert(wait_for_child(&child, 20000));
 	poll_finish(&child, &answer);
 	cr_assert_str_eq(answer.poll.error, "the poll ended without an answer");
@@ -531,12 +535,34 @@ Test(scan, what_the_user_tells_git_is_not_for_the_child)
 	git_make("repo");
 	git_commits("repo", 1);
 	git_sh(".", "echo '[broken' >.gitconfig");
-	cr_assert_eq(poll_start(&child, getenv("FETTLE_OBSERVER"), request_for(git_path("repo")),
-	                        NULL, 0),
-	             OK, "%s", error_text());
-	cr_assert(wait_for_child(&child, 20000));
-	poll_finish(&child, &answer);
-	cr_assert_null(answer.poll.error, "%s", answer.poll.error);
-	cr_assert_eq(answer.poll.update_count, 1);
-	poll_answer_finish(&answer);
+	for (int remote = 0; remote < 2; remote++) {
+		const char *url = remote ? keep_url() : git_path("repo");
+		cr_assert_eq(poll_start(&child, &maker, request_for(url), NULL, 0), OK, "%s",
+		             error_text());
+		cr_assert(wait_for_child(&child, 20000));
+		poll_finish(&child, &answer);
+		cr_assert_null(answer.poll.error, "%s", answer.poll.error);
+		cr_assert_eq(answer.poll.update_count, 1);
+		poll_answer_finish(&answer);
+	}
+}
+
+Test(scan, a_forker_that_died_is_started_anew)
+{
+	struct poll child = { 0 };
+	struct poll_answer answer = { 0 };
+	git_make("repo");
+	git_commits("repo", 1);
+	for (int i = 0; i < 3; i++) {
+		pid_t forker = maker.forker.pid;
+		cr_assert_eq(poll_start(&child, &maker, request_for(git_path("repo")), NULL, 0), OK,
+		             "%s", error_text());
+		cr_assert((forker == maker.forker.pid) == (i == 1));
+		cr_assert(wait_for_child(&child, 20000));
+		poll_finish(&child, &answer);
+		cr_assert_eq(answer.poll.update_count, 1);
+		poll_answer_finish(&answer);
+		if (i == 1)
+			kill(maker.forker.pid, SIGKILL);
+	}
 }
