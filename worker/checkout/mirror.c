@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 
 /* Each fetch leaves a pack; from so many on they are joined, the small ones first. */
-enum { LOCK_RETRY_MS = 20, PACKS_MAX = 40, PACK_LEAST = 32 };
+enum { LOCK_RETRY_MS = 16, PACKS_MAX = 40, PACK_LEAST = 32 };
 
 bool mirror_exists(const struct git *git)
 {
@@ -49,11 +49,11 @@ static enum err lock_mirror(const struct git *git, int *ret_fd)
 {
 	scoped(free_text) char *path = text_format("%s.lock", git->mirror);
 	scoped(free_text) char *aside = aside_path(git);
-	for (;;) {
+	for (int64_t wait_ms = 1;; wait_ms = wait_ms < LOCK_RETRY_MS ? 2 * wait_ms : wait_ms) {
 		enum err err = file_lock(path, ret_fd);
 		if (err != ERR_IN_USE)
 			return err ? err : file_remove_tree(aside);
-		if (!run_wait(git->run, LOCK_RETRY_MS))
+		if (!run_wait(git->run, wait_ms)) /* a small fetch is over soon, a large one not */
 			return ERR_STOPPED;
 	}
 }
