@@ -355,6 +355,62 @@ Test(checkout, a_killed_supervisor_leaves_nothing_mounted)
 	expect_as_cloned("the next job");
 }
 
+/* ---- fetches ------------------------------------------------------------------------------- */
+
+/* The next jobs are for another commit than the newest. */
+static void choose(const char *revision)
+{
+	scoped(text_finish) struct text commit = { 0 };
+	scoped(free_text) char *path = text_format("%s/chosen", bench.state);
+	scoped(free_text) char *command = text_format("git rev-parse %s > ../chosen", revision);
+	bench_git(&bench, command);
+	cr_assert_eq(file_read(path, 100, &commit), OK);
+	memcpy(bench.commit, commit.data, COMMIT_SIZE);
+}
+
+Test(checkout, a_burst_of_commits_is_fetched_once)
+{
+	expect_passes("grep -x hello greeting", "before");
+	bench_git(&bench, "for i in 1 2 3; do echo $i > greeting; git commit -qam $i; done");
+	choose("HEAD~2");
+	expect_passes("grep -x 1 greeting", "the first of three");
+	bench_git(&bench, "find ../mirrors -name '*.pack' | sort > ../packs");
+	choose("HEAD~1");
+	expect_passes("grep -x 2 greeting", "the second");
+	choose("HEAD");
+	expect_passes("grep -x 3 greeting", "the third");
+	bench_git(&bench, "find ../mirrors -name '*.pack' | sort | diff - ../packs");
+}
+
+Test(checkout, a_commit_is_had_without_its_ref)
+{
+	const char *steps[] = { "test \"$(git rev-parse HEAD)\" = $FETTLE_COMMIT" };
+	const char *const commands[] = {
+		"git branch topic", "git commit -q --allow-empty -m next; git branch -D -q topic"
+	};
+	for (size_t i = 0; i < 2; i++) {
+		bench_git(&bench, commands[i]);
+		struct msg_offer offer = bench_offer(&bench, steps, 1, &spec);
+		offer.ref = "refs/heads/topic";
+		scoped(message_finish) struct message result = bench_run(&bench, &offer);
+		scoped(free_text) char *log = bench_log(&bench);
+		cr_expect_eq(result.result.outcome, OUTCOME_passed, "%s", log);
+		cr_expect_eq(i > 0, strstr(log, "fetching this commit alone") != NULL, "%s", log);
+	}
+}
+
+Test(checkout, newer_commits_that_are_too_large_hold_up_nobody)
+{
+	bench.orders.fetch_max = 1000000;
+	expect_passes("true", "before");
+	bench_git(&bench, "git commit -q --allow-empty -m small;"
+	                  "head -c 1100000 /dev/urandom > noise; git add .; git commit -qm noise");
+	choose("HEAD~1");
+	expect_as_cloned("before the large one");
+	choose("HEAD");
+	expect_error("repository too large: a fetch brings over 1000000 bytes");
+}
+
 /* ---- caps ---------------------------------------------------------------------------------- */
 
 Test(checkout, too_many_files_are_an_error)

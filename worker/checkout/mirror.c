@@ -17,6 +17,9 @@
 /* Each fetch leaves a pack; from so many on they are joined, the small ones first. */
 enum { LOCK_RETRY_MS = 16, PACKS_MAX = 40, PACK_LEAST = 32 };
 
+/* What the newer commits of a ref may bring before a job asks for one of them. */
+#define AHEAD_MAX ((int64_t)64 * 1024 * 1024)
+
 bool mirror_exists(const struct git *git)
 {
 	scoped(free_text) char *head = text_format("%s/HEAD", git->mirror);
@@ -192,14 +195,16 @@ static bool is_error_said(const struct git *git, uint64_t since)
 	return git->run->log.size > since && strncmp(line, "error: ", 7) == 0;
 }
 
-static enum err fetch(const struct git *git, const char *prune, const char *what, const char *keep)
+/* `specs` are two at most; NULL ends them. No file of the mirror gets larger than `most`; 0: any.
+ */
+static enum err fetch(const struct git *git, const char *prune, const char *const *specs,
+                      int64_t most)
 {
-	int64_t most = (int64_t)git->checkout->orders->fetch_max;
-	scoped(free_text) char *refspec = text_format("+%s:%s", what, keep);
 	struct git_command command = {
 		.argv = (const char *const[]){ "git", "fetch", "--quiet", "--no-tags", prune,
 		                               "--no-write-fetch-head", "--end-of-options",
-		                               git->checkout->offer->url, refspec, NULL },
+		                               git->checkout->offer->url, specs[0], specs[1],
+		                               NULL },
 		.folder = git->mirror,
 		.file_max = most,
 	};
@@ -213,25 +218,63 @@ static enum err fetch(const struct git *git, const char *prune, const char *what
 	            most);
 }
 
-/* By id first: it works for a commit that the ref has left, and is the least to transfer. What is
- * kept under refs/fettle makes the next fetch small. */
-static enum err fetch_commit(const struct git *git)
+static enum err fetch_one(const struct git *git, const char *prune, const char *what,
+                          const char *keep)
+{
+	scoped(free_text) char *spec = text_format("+%s:%s", what, keep);
+	return fetch(git, prune, (const char *const[]){ spec, NULL },
+	             (int64_t)git->checkout->orders->fetch_max);
+}
+
+/* A ref's name in the mirror, where what is kept makes the next fetch small. Nobody else is in
+ * here: who made a lock on it was killed, and it would fail each fetch. */
+static char *take_ref(const struct git *git, const char *folder)
+{
+	const char *ref = git->checkout->offer->ref;
+	uint64_t hash = git_hash(GIT_HASH_START, ref, strlen(ref));
+	char *kept = text_format("refs/%s/%016" PRIx64, folder, hash);
+	scoped(free_text) char *stale = text_format("%s/%s.lock", git->mirror, kept);
+	unlink(stale);
+	return kept;
+}
+
+/* With the commit all that the ref has by now: the jobs of a burst of commits need one fetch. Not
+ * for the first commit of a ref, and not much: a job must not wait for what it does not need. */
+static enum err fetch_ahead(const struct git *git, const char *pin)
 {
 	const struct msg_offer *offer = git->checkout->offer;
-	uint64_t hash = git_hash(GIT_HASH_START, offer->ref, strlen(offer->ref));
-	scoped(free_text) char *pin = text_format("refs/fettle/%016" PRIx64, hash);
-	scoped(free_text) char *stale = text_format("%s/%s.lock", git->mirror, pin);
-	unlink(stale); /* we are alone here: who made it was killed, and it would fail each fetch */
-	tidy_packs(git);
-	enum err by_id = fetch(git, "--no-prune", offer->commit, pin);
+	int64_t most = (int64_t)git->checkout->orders->fetch_max;
+	scoped(free_text) char *seen = text_format("%s/%s", git->mirror, pin);
+	scoped(free_text) char *tip = take_ref(git, "ahead");
+	if (access(seen, F_OK) != 0)
+		return ERR_REPOSITORY;
+	scoped(free_text) char *this_one = text_format("+%s:%s", offer->commit, pin);
+	scoped(free_text) char *newest = text_format("+%s:%s", offer->ref, tip);
+	enum err err = fetch(git, "--no-prune", (const char *const[]){ this_one, newest, NULL },
+	                     most && most < AHEAD_MAX ? most : AHEAD_MAX);
+	if (err != ERR_REPOSITORY && err != ERR_MALFORMED)
+		return err;
+	joblog_line(&git->run->log, "fettle: fetching this commit alone");
+	return ERR_REPOSITORY;
+}
+
+/* By id first: it works for a commit that the ref has left, and is the least to transfer. */
+static enum err fetch_commit(const struct git *git, bool ahead)
+{
+	const struct msg_offer *offer = git->checkout->offer;
+	scoped(free_text) char *pin = take_ref(git, "fettle");
+	enum err ahead_err = ahead ? fetch_ahead(git, pin) : ERR_REPOSITORY;
+	if (ahead_err != ERR_REPOSITORY)
+		return ahead_err;
+	enum err by_id = fetch_one(git, "--no-prune", offer->commit, pin);
 	if (by_id != ERR_REPOSITORY)
 		return by_id;
-	enum err by_ref = fetch(git, "--no-prune", offer->ref, pin);
+	enum err by_ref = fetch_one(git, "--no-prune", offer->ref, pin);
 	if (by_ref == OK)
 		by_ref = has_commit(git);
 	if (by_ref != ERR_REPOSITORY)
 		return by_ref;
-	enum err all = fetch(git, "--prune", "refs/*", "refs/all/*");
+	enum err all = fetch_one(git, "--prune", "refs/*", "refs/all/*");
 	if (all == ERR_REPOSITORY)
 		return git_fail(git, "cannot fetch", offer->url);
 	if (all == OK)
@@ -250,7 +293,8 @@ enum err mirror_update(const struct git *git, bool anyway)
 		return err;
 	if (!anyway && mirror_has_commit(git))
 		return OK; /* another job was quicker */
-	err = fetch_commit(git);
+	tidy_packs(git);
+	err = fetch_commit(git, !anyway);
 	return err ? err : join_packs(git);
 }
 
@@ -263,7 +307,7 @@ enum err mirror_replace(const struct git *git)
 	aside.mirror = path;
 	joblog_line(&git->run->log, "fettle: the mirror may be damaged; fetching into a new one");
 	if ((err = lock_mirror(git, &lock)) || (err = make(&aside)) ||
-	    (err = fetch_commit(&aside)) || (err = file_remove_tree(git->mirror)))
+	    (err = fetch_commit(&aside, false)) || (err = file_remove_tree(git->mirror)))
 		return err;
 	if (rename(path, git->mirror) != 0)
 		return fail(ERR_SYSTEM, "rename '%s': %s", path, strerror(errno));
