@@ -81,7 +81,7 @@ static enum err fail_unknown(const char *word)
 
 static bool asks_broker(const struct command *command)
 {
-	return command->run != verb_up && command->run != verb_version;
+	return command->run != verb_up && command->run != verb_lint && command->run != verb_version;
 }
 
 static enum err check_words(const struct command *command, const struct text_list *words)

@@ -50,6 +50,7 @@
 #define SETTINGS_wait                                                                              \
 	SETTINGS_place SETTINGS_json SETTING(duration, timeout, 0, NULL, "DURATION",               \
 	                                     "How long to wait for the verdict; 0: for ever.")
+#define SETTINGS_lint    SETTINGS_json
 #define SETTINGS_version SETTINGS_json
 
 /* What the flags of the verb at hand say; the others are zero. */

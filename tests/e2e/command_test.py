@@ -9,7 +9,7 @@ import subprocess
 import tap
 from fettle import Case, Repository, program, wait_until
 
-VERBS = """up status queue workers builds show log tests artifacts wait version""".split()
+VERBS = """up status queue workers builds show log tests artifacts wait lint version""".split()
 
 BUILD = """build repository ref commit run author subject outcome reason accepted_at finished_at
 jobs unfinished""".split()

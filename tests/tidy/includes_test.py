@@ -18,7 +18,8 @@ OURS = [
     ),
     (r"observer/", r"base/|proto/|observer/|jobfile/"),
     (r"worker/", r"base/|proto/|worker/|report/report\.h"),
-    (r"(broker|cli)/", r"base/|proto/|{room}/"),
+    (r"broker/", r"base/|proto/|broker/"),
+    (r"cli/", r"base/|proto/|jobfile/|cli/"),
 ]
 
 # Who may include a library's header.
