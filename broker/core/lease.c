@@ -240,7 +240,8 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 		worker_refuse(worker, "a worker cannot say lost or skipped", out);
 		return;
 	}
-	if (result->log_size + result->parcel_size > job->log_size && !PLANTED(log_not_awaited)) {
+	uint64_t parcel_size = PLANTED(parcel_not_awaited) ? 0 : result->parcel_size;
+	if (result->log_size + parcel_size > job->log_size && !PLANTED(log_not_awaited)) {
 		send_log_ok(core, worker, job, out);
 		return;
 	}

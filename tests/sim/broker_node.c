@@ -166,6 +166,8 @@ static void check_welcome(struct sim *sim, const struct msg_welcome *welcome)
 		sometimes(sim, SOMETIMES_adopted_after_restart);
 		if (welcome->keep[i].log_offset > 0)
 			sometimes(sim, SOMETIMES_log_goes_on);
+		if (disk_has_half_parcel(job, job->attempt))
+			sometimes(sim, SOMETIMES_parcel_goes_on);
 	}
 	for (size_t i = 0; i < welcome->drop_count; i++) {
 		const struct disk_job *job = disk_job(sim, welcome->drop[i].job);
@@ -194,7 +196,7 @@ static void check_told(struct sim *sim, const struct peer *peer, const struct by
 		          (unsigned long long)message.offer.job);
 	} else if (message.type == MESSAGE_log_ok) {
 		const struct disk_job *job = disk_job(sim, message.log_ok.job);
-		SIM_CHECK(job->log_good[message.log_ok.attempt] >= message.log_ok.offset,
+		SIM_CHECK(disk_uploaded(job, message.log_ok.attempt) >= message.log_ok.offset,
 		          "job %llu: log_ok before it was stored",
 		          (unsigned long long)message.log_ok.job);
 	} else if (message.type == MESSAGE_stale) {

@@ -167,29 +167,96 @@ static void save_adopted(struct sim *sim, const struct effect *e)
 	sometimes(sim, SOMETIMES_adopted_after_loss);
 }
 
-uint8_t log_byte(uint64_t job, uint32_t attempt, uint64_t offset)
+/* ---- logs and parcels ---------------------------------------------------------------------- */
+
+static uint8_t part_byte(const struct part *part, uint64_t offset)
 {
-	return (uint8_t)(job * 31 + attempt * 7 + (offset >> 10));
+	return (uint8_t)(part->job * 31 + part->attempt * 7 + (offset >> 10) + part->parcel * 101);
 }
 
-static void append_log(struct sim *sim, const struct effect *e, size_t size)
+static uint64_t first_mark(const struct part *part)
+{
+	return (part->offset + 1023) / 1024 * 1024;
+}
+
+void part_write(const struct part *part, uint8_t *bytes)
+{
+	memset(bytes, 0, part->size);
+	for (uint64_t at = first_mark(part); at < part->offset + part->size; at += 1024)
+		bytes[at - part->offset] = part_byte(part, at);
+}
+
+bool part_is(const struct part *part, const uint8_t *bytes)
+{
+	for (uint64_t at = first_mark(part); at < part->offset + part->size; at += 1024)
+		if (bytes[at - part->offset] != part_byte(part, at))
+			return false;
+	return true;
+}
+
+uint64_t disk_uploaded(const struct disk_job *job, uint32_t attempt)
+{
+	const struct disk_file *log = &job->log[attempt];
+	return log->good < log->size ? log->good : log->size + job->parcel[attempt].good;
+}
+
+bool disk_has_half_parcel(const struct disk_job *job, uint32_t attempt)
+{
+	uint32_t size = job->parcel[attempt].size;
+	return size > 0 && size < job->truth_parcel[attempt];
+}
+
+/* As the store writes: what was there before is gone when the first bytes come. */
+static void write_part(struct disk_file *file, const struct part *part)
+{
+	uint32_t end = (uint32_t)(part->offset + part->size);
+	if (part->offset == 0)
+		*file = (struct disk_file){ 0 };
+	if (part->offset <= file->good && end > file->good)
+		file->good = end;
+	if (end > file->size)
+		file->size = end;
+}
+
+/* Of a log, or of the parcel that begins where the log ends; `size` of its bytes. */
+static void append_part(struct sim *sim, const struct effect *e, size_t size)
 {
 	struct disk_job *job = disk_job(sim, e->job);
-	const uint8_t *bytes = e->log.bytes.data;
-	uint64_t end = e->log.offset + size;
-	SIM_CHECK(e->log.offset <= job->log_size[e->attempt], "job %llu: a hole in the log",
-	          (unsigned long long)e->job);
-	for (uint64_t at = (e->log.offset + 1023) / 1024 * 1024; at < end; at += 1024)
-		SIM_CHECK(bytes[at - e->log.offset] == log_byte(e->job, e->attempt, at),
-		          "job %llu: wrong log bytes at %llu", (unsigned long long)e->job,
-		          (unsigned long long)at);
-	if (end > job->log_size[e->attempt])
-		job->log_size[e->attempt] = (uint32_t)end;
-	if (e->log.offset <= job->log_good[e->attempt] && end > job->log_good[e->attempt])
-		job->log_good[e->attempt] = (uint32_t)end;
+	struct disk_file *log = &job->log[e->attempt], *parcel = &job->parcel[e->attempt];
+	struct part part = { .job = e->job,
+		             .attempt = e->attempt,
+		             .parcel = e->log.parcel,
+		             .offset = e->log.offset - (e->log.parcel ? e->log.text_size : 0),
+		             .size = size };
+	struct disk_file *file = part.parcel ? parcel : log;
+	const char *what = part.parcel ? "parcel" : "log";
+	SIM_CHECK(job->state != DISK_FINAL, "job %llu: bytes of a %s after its verdict",
+	          (unsigned long long)e->job, what);
+	SIM_CHECK(!part.parcel || e->log.text_size == log->size,
+	          "job %llu: a parcel after %llu bytes of log, %u are there",
+	          (unsigned long long)e->job, (unsigned long long)e->log.text_size, log->size);
+	SIM_CHECK(part.offset <= file->size, "job %llu: a hole in the %s",
+	          (unsigned long long)e->job, what);
+	SIM_CHECK(part_is(&part, e->log.bytes.data), "job %llu: wrong bytes of a %s from %llu on",
+	          (unsigned long long)e->job, what, (unsigned long long)part.offset);
+	if (!part.parcel && part.offset == 0)
+		*parcel = (struct disk_file){ 0 };
+	write_part(file, &part);
 }
 
-/* P4, P5, P6: one verdict, from the newest attempt, as that attempt gave it, with its whole log. */
+/* Each byte that the attempt gave, once. */
+static void check_file(const struct effect *e, const char *what, const struct disk_file *file,
+                       uint32_t truth)
+{
+	SIM_CHECK(file->good == truth && file->size == truth,
+	          "job %llu: verdict with a damaged %s: of %u bytes %u are there, %u right",
+	          (unsigned long long)e->job, what, truth, file->size, file->good);
+}
+
+/* ---- verdicts ------------------------------------------------------------------------------ */
+
+/* P4, P5, P6: one verdict, from the newest attempt, as that attempt gave it, with its whole log and
+ * its whole parcel. */
 static void save_final(struct sim *sim, const struct effect *e)
 {
 	struct disk_job *job = disk_job(sim, e->job);
@@ -210,10 +277,12 @@ static void save_final(struct sim *sim, const struct effect *e)
 		SIM_CHECK(outcome == job->truth[e->attempt],
 		          "job %llu: recorded %s, attempt %u gave %s", (unsigned long long)e->job,
 		          outcome_text(outcome), e->attempt, outcome_text(job->truth[e->attempt]));
-		SIM_CHECK(job->log_good[e->attempt] == job->truth_log[e->attempt],
-		          "job %llu: verdict with a damaged log: %u of %u bytes are right",
-		          (unsigned long long)e->job, job->log_good[e->attempt],
-		          job->truth_log[e->attempt]);
+		check_file(e, "log", &job->log[e->attempt], job->truth_log[e->attempt]);
+		check_file(e, "parcel", &job->parcel[e->attempt], job->truth_parcel[e->attempt]);
+		SIM_CHECK(e->final.parcel_size == job->truth_parcel[e->attempt],
+		          "job %llu: the verdict tells of a parcel of %llu bytes, it has %u",
+		          (unsigned long long)e->job, (unsigned long long)e->final.parcel_size,
+		          job->truth_parcel[e->attempt]);
 		if (job->state == DISK_QUEUED)
 			sometimes(sim, SOMETIMES_late_result_counts);
 	}
@@ -263,7 +332,7 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_LEASE: save_lease(sim, e); break;
 	case EFFECT_SAVE_ADOPTED: save_adopted(sim, e); break;
 	case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
-	case EFFECT_SAVE_LOG: append_log(sim, e, e->log.bytes.size); break;
+	case EFFECT_SAVE_LOG: append_part(sim, e, e->log.bytes.size); break;
 	case EFFECT_SAVE_FINAL: save_final(sim, e); break;
 	case EFFECT_SAVE_VERDICT: save_verdict(sim, e); break;
 	case EFFECT_SEND:
@@ -290,28 +359,38 @@ void disk_interrupt(struct sim *sim, const struct batch *batch)
 		const struct effect *e = &batch->items[i].effect;
 		bool last = sim_chance(sim, 30);
 		if (e->kind == EFFECT_SAVE_LOG)
-			append_log(sim, e,
-			           last ? (size_t)sim_between(sim, 0, (int64_t)e->log.bytes.size)
-			                : e->log.bytes.size);
+			append_part(sim, e,
+			            last ? (size_t)sim_between(sim, 0, (int64_t)e->log.bytes.size)
+			                 : e->log.bytes.size);
 		if (last)
 			return;
 	}
 }
 
-/* A log is synced with its verdict, not before: of the others any part can be gone or wrong. */
+static bool tear(struct sim *sim, struct disk_file *file)
+{
+	if (file->size == 0)
+		return false;
+	file->size = (uint32_t)sim_between(sim, 0, file->size);
+	file->good =
+		(uint32_t)sim_between(sim, 0, file->good < file->size ? file->good : file->size);
+	return file->good < file->size;
+}
+
+/* Log and parcel are synced with the verdict, not before: of the others any part can be gone or
+ * wrong. */
 void disk_cut_power(struct sim *sim)
 {
 	sometimes(sim, SOMETIMES_power_cut);
 	sim->disk.power_was_cut = true;
 	for (uint64_t id = sim->disk.first_open_job; id <= sim->disk.last_job; id++) {
 		struct disk_job *job = &sim->disk.jobs[id];
-		if (job->state == DISK_FINAL || job->log_size[job->attempt] == 0)
+		if (job->state == DISK_FINAL)
 			continue;
-		uint32_t *size = &job->log_size[job->attempt], *good = &job->log_good[job->attempt];
-		*size = (uint32_t)sim_between(sim, 0, *size);
-		*good = (uint32_t)sim_between(sim, 0, *good < *size ? *good : *size);
-		if (*good < *size)
+		if (tear(sim, &job->log[job->attempt]))
 			sometimes(sim, SOMETIMES_log_torn);
+		if (tear(sim, &job->parcel[job->attempt]))
+			sometimes(sim, SOMETIMES_parcel_torn);
 	}
 }
 
@@ -321,10 +400,11 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 {
 	struct disk_job *job = &sim->disk.jobs[id];
 	struct text losses = { 0 };
-	/* As the store does: after a power cut a log without a verdict is begun anew. Not only
-	 * distrusted: the start after this one would trust it again. */
+	struct disk_file *log = &job->log[job->attempt], *parcel = &job->parcel[job->attempt];
+	/* As the store does: after a power cut a log without a verdict is begun anew, and its
+	 * parcel. Not only distrusted: the start after this one would trust them again. */
 	if (sim->disk.power_was_cut)
-		job->log_size[job->attempt] = job->log_good[job->attempt] = 0;
+		*log = *parcel = (struct disk_file){ 0 };
 	for (uint32_t i = 1; i <= job->attempt; i++)
 		if (job->ended[i])
 			text_addf(&losses, "%s%s", losses.size ? ", " : "", job->worker[i]);
@@ -336,7 +416,7 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		                     .worker = job->attempt ? job->worker[job->attempt] : NULL,
 		                     .losses = losses.data,
 		                     .session = job->attempt ? job->session : NULL,
-		                     .log_size = job->log_size[job->attempt],
+		                     .log_size = log->size + parcel->size,
 		                     .age_ms = sim->now_ms - job->queued_ms };
 	core_restore_job(core, &stored, place_now(sim, sim->broker.place));
 	text_finish(&losses);

@@ -72,6 +72,11 @@ struct occurrence {
 };
 
 /* ---- the disk: what is there after a crash or a power cut ---- */
+struct disk_file {
+	uint32_t size;
+	uint32_t good; /* bytes of it that are right */
+};
+
 struct disk_job {
 	uint64_t build;
 	char name[16];
@@ -79,14 +84,14 @@ struct disk_job {
 	struct bytes spec; /* packed */
 	enum { DISK_NONE, DISK_QUEUED, DISK_LEASED, DISK_FINAL } state;
 	uint32_t attempt;
-	uint32_t leased_by;                   /* generation of the broker that leased it */
-	char worker[ATTEMPTS_MAX + 1][16];    /* by attempt, from 1 */
-	char session[40];                     /* of the newest attempt */
-	bool ended[ATTEMPTS_MAX + 1];         /* the lease was lost */
-	uint32_t log_size[ATTEMPTS_MAX + 1];  /* of the file */
-	uint32_t log_good[ATTEMPTS_MAX + 1];  /* bytes of it that are right */
+	uint32_t leased_by;                /* generation of the broker that leased it */
+	char worker[ATTEMPTS_MAX + 1][16]; /* by attempt, from 1 */
+	char session[40];                  /* of the newest attempt */
+	bool ended[ATTEMPTS_MAX + 1];      /* the lease was lost */
+	struct disk_file log[ATTEMPTS_MAX + 1], parcel[ATTEMPTS_MAX + 1];
 	enum outcome truth[ATTEMPTS_MAX + 1]; /* what the attempt really gave */
 	uint32_t truth_log[ATTEMPTS_MAX + 1]; /* and wrote */
+	uint32_t truth_parcel[ATTEMPTS_MAX + 1];
 	enum outcome outcome;
 	bool superseded; /* that is why it was skipped */
 	int64_t queued_ms;
@@ -163,7 +168,7 @@ struct sim_process {
 	bool adopted; /* by another agent than started it */
 	uint64_t job;
 	uint32_t attempt;
-	uint64_t log_size, log_end;
+	uint64_t log_size, log_end, parcel_size;
 	struct msg_result result; /* once it ended: the spool */
 };
 
@@ -329,8 +334,19 @@ void disk_restore(struct sim *sim, struct core *core);
 bool disk_has(const struct sim *sim, int ref, int commit);
 /* One that was run, or still may be? */
 bool disk_knows(const struct sim *sim, int ref, int commit);
-/* Every 1,024th byte of a log tells where it belongs. */
-uint8_t log_byte(uint64_t job, uint32_t attempt, uint64_t offset);
+/* What a part of a log or a parcel is made of; offsets are of their own file. Every 1,024th byte
+ * tells where it belongs. */
+struct part {
+	uint64_t job;
+	uint32_t attempt;
+	bool parcel;
+	uint64_t offset, size;
+};
+void part_write(const struct part *part, uint8_t *bytes);
+bool part_is(const struct part *part, const uint8_t *bytes);
+/* How much of log and parcel is there, and right, from the beginning. */
+uint64_t disk_uploaded(const struct disk_job *job, uint32_t attempt);
+bool disk_has_half_parcel(const struct disk_job *job, uint32_t attempt);
 struct disk_job *disk_job(struct sim *sim, uint64_t id);
 struct disk_build *disk_build(struct sim *sim, uint64_t id);
 bool disk_is_all_final(const struct sim *sim);

@@ -48,16 +48,20 @@ static void to_broker(struct sim *sim, struct worker_node *node, const struct me
 static void send_log(struct sim *sim, struct worker_node *node, const struct worker_effect *effect)
 {
 	static uint8_t bytes[LOG_CHUNK_MAX];
-	uint64_t end = effect->offset + effect->size;
+	struct part part = { .job = effect->job,
+		             .attempt = effect->attempt,
+		             .parcel = effect->parcel,
+		             .offset = effect->offset - effect->text_size,
+		             .size = effect->size };
 	SIM_CHECK(effect->size > 0 && effect->size <= sizeof bytes, "log chunk of %llu bytes",
 	          (unsigned long long)effect->size);
-	memset(bytes, 0, effect->size);
-	for (uint64_t at = (effect->offset + 1023) / 1024 * 1024; at < end; at += 1024)
-		bytes[at - effect->offset] = log_byte(effect->job, effect->attempt, at);
+	part_write(&part, bytes);
 	struct message log = { .type = MESSAGE_log,
 		               .log = { .job = effect->job,
 		                        .attempt = effect->attempt,
 		                        .offset = effect->offset,
+		                        .parcel = effect->parcel,
+		                        .text_size = effect->text_size,
 		                        .bytes = { bytes, effect->size } } };
 	to_broker(sim, node, &log);
 }
@@ -197,9 +201,12 @@ static void end_as(struct sim *sim, struct worker_node *node, struct sim_process
 		                               .attempt = process->attempt,
 		                               .outcome = outcome,
 		                               .duration_ms = 5,
-		                               .log_size = process->log_size };
+		                               .log_size = process->log_size,
+		                               .parcel_size = process->parcel_size };
 	disk_job(sim, process->job)->truth[process->attempt] = outcome;
 	disk_job(sim, process->job)->truth_log[process->attempt] = (uint32_t)process->log_size;
+	disk_job(sim, process->job)->truth_parcel[process->attempt] =
+		(uint32_t)process->parcel_size;
 	process->used = !process->forgotten;
 	if (!node->up) {
 		sometimes(sim, SOMETIMES_ended_without_agent);
@@ -213,12 +220,19 @@ static void end_as(struct sim *sim, struct worker_node *node, struct sim_process
 	                             .result = process->result });
 }
 
+/* None, one of tests only, or one with artifacts. */
+static uint64_t parcel_of(uint64_t fate)
+{
+	return fate % 3 == 0 ? 0 : fate % 3 == 1 ? 1 + fate / 3 % 5000 : 1 + fate / 3 % 700000;
+}
+
 static void end_job(struct sim *sim, struct worker_node *node, struct sim_process *process)
 {
 	static const enum outcome outcomes[] = { OUTCOME_passed, OUTCOME_passed, OUTCOME_failed,
 		                                 OUTCOME_error, OUTCOME_timed_out };
 	uint64_t fate = sim_fate(sim, process->job + 7, process->attempt);
 	enum outcome outcome = process->killed ? OUTCOME_cancelled : outcomes[fate % 5];
+	process->parcel_size = parcel_of(fate / 5);
 	end_as(sim, node, process, outcome);
 }
 
@@ -258,6 +272,10 @@ static void find_process(struct sim *sim, struct worker_node *node, struct sim_p
 		*process = (struct sim_process){ 0 };
 		return;
 	}
+	const struct disk_job *job = disk_job(sim, process->job);
+	if (!process->running && job->state != DISK_FINAL &&
+	    disk_has_half_parcel(job, process->attempt))
+		sometimes(sim, SOMETIMES_parcel_outlives_agent);
 	if (process->running) {
 		found.kind = WORKER_ADOPTED;
 		process->adopted = true;

@@ -25,7 +25,8 @@ static void send_log(struct worker_attempt *attempt, int64_t now_ms, struct work
 {
 	while (attempt->log_sent < whole_size(attempt)) {
 		bool parcel = attempt->log_sent >= attempt->log_size;
-		uint64_t end = parcel ? whole_size(attempt) : attempt->log_size;
+		uint64_t end =
+			parcel || PLANTED(piece_of_both) ? whole_size(attempt) : attempt->log_size;
 		uint64_t size = end - attempt->log_sent;
 		if (size > LOG_CHUNK_MAX)
 			size = LOG_CHUNK_MAX;
