@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { REFUSALS_SHOWN = 20, SHOWN_SIZE = 200 };
+enum { REFUSALS_SHOWN = 20, SHOWN_SIZE = 200, LINE_SIZE = 2048 };
 
 static void end_as(struct harvest *harvest, enum outcome outcome, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -25,12 +25,25 @@ static void end_as(struct harvest *harvest, enum outcome outcome, const char *fo
 static void end_as(struct harvest *harvest, enum outcome outcome, const char *format, ...)
 {
 	va_list args;
-	if (outcome <= harvest->outcome)
+	if (outcome <= harvest->yield.outcome)
 		return;
-	harvest->outcome = outcome;
+	harvest->yield.outcome = outcome;
 	va_start(args, format);
-	vsnprintf(harvest->reason, sizeof harvest->reason, format, args);
+	vsnprintf(harvest->yield.reason, sizeof harvest->yield.reason, format, args);
 	va_end(args);
+}
+
+static void say(const struct harvest *harvest, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void say(const struct harvest *harvest, const char *format, ...)
+{
+	char line[LINE_SIZE];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(line, sizeof line, format, args);
+	va_end(args);
+	dprintf(harvest->log, "%s\n", line);
 }
 
 /* Names are the job's; a log line is one line. */
@@ -41,14 +54,13 @@ static void refuse(void *user, const char *path, const char *why)
 	snprintf(shown, sizeof shown, "%s", path);
 	text_make_line(shown, strlen(shown));
 	if (harvest->refused++ < REFUSALS_SHOWN)
-		joblog_line(harvest->log, "fettle: %s: refused: %s", shown, why);
+		say(harvest, "fettle: %s: refused: %s", shown, why);
 }
 
 static void say_refused(struct harvest *harvest)
 {
 	if (harvest->refused > REFUSALS_SHOWN)
-		joblog_line(harvest->log, "fettle: %zu more were refused",
-		            harvest->refused - REFUSALS_SHOWN);
+		say(harvest, "fettle: %zu more were refused", harvest->refused - REFUSALS_SHOWN);
 	harvest->refused = 0;
 }
 
@@ -137,7 +149,7 @@ static void read_all(struct harvest *harvest, int work, const struct text_list *
 		snprintf(shown, sizeof shown, "%s", paths->items[i]);
 		text_make_line(shown, strlen(shown));
 		scoped(free_text) char *why = memory_copy_text(error_text());
-		joblog_line(harvest->log, "fettle: test report %s: %s", shown, why);
+		say(harvest, "fettle: test report %s: %s", shown, why);
 		end_as(harvest, OUTCOME_error, "test report %s: %s", shown, why);
 	}
 }
@@ -155,8 +167,8 @@ static void judge_reports(struct harvest *harvest, size_t files)
 		end_as(harvest, OUTCOME_failed, "%zu of %zu tests failed", report->failed,
 		       report->count);
 	if (report->count > 0)
-		joblog_line(harvest->log, "fettle: %zu tests, %zu failed, %zu skipped",
-		            report->count, report->failed, report->skipped);
+		say(harvest, "fettle: %zu tests, %zu failed, %zu skipped", report->count,
+		    report->failed, report->skipped);
 }
 
 static void take_reports(struct harvest *harvest, int work)
@@ -225,7 +237,7 @@ static bool check_all(struct harvest *harvest, int work, struct text_list *paths
 		       (unsigned long long)sum.bytes, (unsigned long long)harvest->artifacts_max);
 	else
 		return true;
-	joblog_line(harvest->log, "fettle: no artifact is kept: %s", harvest->reason);
+	say(harvest, "fettle: no artifact is kept: %s", harvest->yield.reason);
 	return false;
 }
 
@@ -244,7 +256,7 @@ static void keep_one(struct harvest *harvest, int work, const char *path, struct
 		refuse(harvest, path, "it changed while it was read");
 		return;
 	}
-	harvest->artifacts++;
+	harvest->yield.artifacts++;
 }
 
 static void keep_artifacts(struct harvest *harvest, int work, struct parcel *parcel)
@@ -256,11 +268,11 @@ static void keep_artifacts(struct harvest *harvest, int work, struct parcel *par
 	enum err err = walk_find(&walk, spec->artifacts, spec->artifacts_count);
 	if (err) {
 		end_as(harvest, OUTCOME_error, "limit: artifacts: %s", error_text());
-		joblog_line(harvest->log, "fettle: no artifact is kept: %s", error_text());
+		say(harvest, "fettle: no artifact is kept: %s", error_text());
 	}
 	if (!err && walk.found.count == 0) {
 		scoped(free_text) char *patterns = join(spec->artifacts, spec->artifacts_count);
-		joblog_line(harvest->log, "fettle: artifacts: nothing matches %s", patterns);
+		say(harvest, "fettle: artifacts: nothing matches %s", patterns);
 	}
 	bool fits = !err && check_all(harvest, work, &walk.found);
 	for (size_t i = 0; fits && i < walk.found.count; i++)
@@ -280,17 +292,20 @@ static void fill_parcel(struct harvest *harvest, int work)
 	if (work >= 0 && harvest->spec->artifacts_count > 0 && !parcel.err)
 		keep_artifacts(harvest, work, &parcel);
 	enum err err = parcel_end(&parcel);
-	harvest->parcel_size = parcel.size;
-	harvest->artifacts_size = parcel.size - tests_end;
-	bool is_empty = harvest->report.count == 0 && harvest->artifacts == 0;
+	harvest->yield.tests = (uint32_t)harvest->report.count;
+	harvest->yield.tests_failed = (uint32_t)harvest->report.failed;
+	harvest->yield.tests_skipped = (uint32_t)harvest->report.skipped;
+	harvest->yield.parcel_size = parcel.size;
+	harvest->yield.artifacts_size = parcel.size - tests_end;
+	bool is_empty = harvest->report.count == 0 && harvest->yield.artifacts == 0;
 	if (!err && !is_empty)
 		return;
 	if (err) {
 		end_as(harvest, OUTCOME_error, "the parcel cannot be written: %s", error_text());
-		joblog_line(harvest->log, "fettle: %s", harvest->reason);
+		say(harvest, "fettle: %s", harvest->yield.reason);
 	}
 	parcel_remove(harvest->folder);
-	harvest->parcel_size = harvest->artifacts_size = harvest->artifacts = 0;
+	harvest->yield.parcel_size = harvest->yield.artifacts_size = harvest->yield.artifacts = 0;
 }
 
 void harvest_take(struct harvest *harvest)
@@ -310,25 +325,28 @@ void harvest_take(struct harvest *harvest)
 
 void harvest_take_unittest(struct harvest *harvest)
 {
-	struct joblog *log = harvest->log;
-	if (log->size == 0)
+	struct stat status;
+	scoped(free_text) char *path = text_format("%s/log", harvest->folder);
+	scoped(close_fd) int log = open(path, O_RDONLY | O_CLOEXEC);
+	if (log < 0 || fstat(log, &status) != 0 || status.st_size == 0)
 		return;
-	char *data = mmap(NULL, (size_t)log->size, PROT_READ, MAP_PRIVATE, log->fd, 0);
+	size_t size = (size_t)status.st_size;
+	char *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, log, 0);
 	if (data == MAP_FAILED)
 		return;
-	report_read_unittest(&harvest->report, data, (size_t)log->size);
-	munmap(data, (size_t)log->size);
+	report_read_unittest(&harvest->report, data, size);
+	munmap(data, size);
 	fill_parcel(harvest, -1);
 }
 
-void harvest_fill(const struct harvest *harvest, struct msg_result *result)
+void harvest_fill(const struct harvest_yield *yield, struct msg_result *result)
 {
-	result->parcel_size = harvest->parcel_size;
-	result->tests = (uint32_t)harvest->report.count;
-	result->tests_failed = (uint32_t)harvest->report.failed;
-	result->tests_skipped = (uint32_t)harvest->report.skipped;
-	result->artifacts = harvest->artifacts;
-	result->artifacts_size = harvest->artifacts_size;
+	result->parcel_size = yield->parcel_size;
+	result->tests = yield->tests;
+	result->tests_failed = yield->tests_failed;
+	result->tests_skipped = yield->tests_skipped;
+	result->artifacts = yield->artifacts;
+	result->artifacts_size = yield->artifacts_size;
 }
 
 void harvest_finish(struct harvest *harvest)

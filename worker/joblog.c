@@ -91,6 +91,12 @@ void joblog_write(struct joblog *log, const void *data, size_t size)
 		keep(log, (const char *)data + head, size - head);
 }
 
+void joblog_begin_line(struct joblog *log)
+{
+	if (log->mid_line)
+		joblog_write(log, "\n", 1);
+}
+
 void joblog_line(struct joblog *log, const char *format, ...)
 {
 	char line[2048];
@@ -98,8 +104,7 @@ void joblog_line(struct joblog *log, const char *format, ...)
 	va_start(args, format);
 	int size = vsnprintf(line, sizeof line, format, args);
 	va_end(args);
-	if (log->mid_line)
-		joblog_write(log, "\n", 1);
+	joblog_begin_line(log);
 	if (size > 0)
 		joblog_write(log, line,
 		             (size_t)size < sizeof line ? (size_t)size : sizeof line - 1);

@@ -30,6 +30,9 @@ void joblog_close(struct joblog *log);
 
 void joblog_write(struct joblog *log, const void *data, size_t size);
 
+/* What comes next begins a line. */
+void joblog_begin_line(struct joblog *log);
+
 /* A line of our own, at the start of a line. */
 void joblog_line(struct joblog *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -308,7 +308,7 @@ void run_limit_silence(struct run *run, int64_t silence_ms)
 }
 
 /* Counted in reads: a log that cannot be written any more does not grow. */
-static void drain_output(struct run *run)
+void run_read_rest(struct run *run)
 {
 	for (int left = DRAIN_MAX / CHUNK_SIZE; left > 0 && read_output(run); left--)
 		;
@@ -325,9 +325,17 @@ bool run_command(struct run *run, const struct run_command *command, int *ret_st
 	}
 	while (!run->child_ended && goes_on(run))
 		turn(run, next_end_ms(run));
-	drain_output(run);
+	run_read_rest(run);
 	*ret_status = run->child_status;
 	return run->child_ended && run->stop == RUN_GOES_ON;
+}
+
+bool run_serve(struct run *run, int64_t until_ms)
+{
+	turn(run, until_ms < orphan_ends_ms(run) ? until_ms : orphan_ends_ms(run));
+	if (clock_mono_ms() >= orphan_ends_ms(run))
+		stop(run, RUN_GIVEN_UP);
+	return run->stop != RUN_CANCELLED && run->stop != RUN_GIVEN_UP;
 }
 
 void run_set_cell(struct run *run, struct cell *cell)
@@ -346,7 +354,7 @@ enum err run_start_sandbox(struct run *run, char *const *env)
 		turn(run, run->deadline_ms);
 	if (run->stop != RUN_GOES_ON)
 		return ERR_STOPPED;
-	drain_output(run);
+	run_read_rest(run);
 	return run->runner_ready ? OK : fail(ERR_SYSTEM, "the sandbox did not start: see the log");
 }
 
@@ -423,6 +431,6 @@ bool run_clear(struct run *run)
 		signal_all(run, SIGKILL);
 		turn(run, clock_mono_ms() + (is_anyone_left(run) ? 5 : 0));
 	} while (is_anyone_left(run) && clock_mono_ms() < kill_ends_ms);
-	drain_output(run);
+	run_read_rest(run);
 	return !is_anyone_left(run);
 }

@@ -97,6 +97,13 @@ bool run_command(struct run *run, const struct run_command *command, int *ret_st
 /* Wait for at most `wait_ms`, serving output, agent and signals; false when the job must stop. */
 bool run_wait(struct run *run, int64_t wait_ms);
 
+/* Wait for one thing to happen, at the latest until `until_ms`, when the limits of the job count no
+ * more. False when no result is waited for: the agent said so, or there was none for too long. */
+bool run_serve(struct run *run, int64_t until_ms);
+
+/* Take into the log what our ended children wrote and nobody read yet. */
+void run_read_rest(struct run *run);
+
 /* End every process of the job: TERM, grace, KILL; then read what output is left. False when some
  * cannot be ended. */
 bool run_clear(struct run *run);

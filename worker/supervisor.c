@@ -7,22 +7,27 @@
 #include "base/memory.h"
 #include "base/scoped.h"
 #include "base/text.h"
+#include "worker/aside.h"
 #include "worker/checkout.h"
 #include "worker/contain/cell.h"
 #include "worker/contain/runner.h"
+#include "worker/environment.h"
 #include "worker/harvest.h"
+#include "worker/parcel.h"
 #include "worker/run.h"
 #include "worker/spool.h"
 #include "worker/steps.h"
 #include "worker/trash.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 enum { LISTENER_FD = 3, REASON_SIZE = 1000, NO_TESTS_EXIT = 5 };
+enum { HARVEST_MS = 10 * 60 * 1000 }; /* what is not read by then is too much */
 
 struct supervisor {
 	const char *folder; /* of the attempt */
@@ -34,66 +39,10 @@ struct supervisor {
 	struct cell cell;
 	int64_t started_ms;
 	int64_t timeout_ms, silence_ms;
-	struct harvest harvest;
+	struct harvest_yield *yield; /* shared with the child that harvests */
 	struct msg_result result;
 	char reason[REASON_SIZE + 1];
 };
-
-/* ---- what the job sees --------------------------------------------------------------------- */
-
-static void set_env(struct text_list *env, const char *name, const char *value)
-{
-	char *row = text_format("%s=%s", name, value);
-	size_t size = strlen(name);
-	if (size == 0 || strchr(name, '=')) {
-		free(row);
-		return;
-	}
-	for (size_t i = 0; i < env->count; i++) {
-		if (strncmp(env->items[i], row, size + 1) == 0) {
-			free(env->items[i]);
-			env->items[i] = row;
-			return;
-		}
-	}
-	text_list_add(env, row);
-	free(row);
-}
-
-static void set_env_number(struct text_list *env, const char *name, uint64_t value)
-{
-	char text[32];
-	snprintf(text, sizeof text, "%" PRIu64, value);
-	set_env(env, name, text);
-}
-
-/* Nothing of the worker's own environment but the search path and the language. */
-static void make_env(const struct supervisor *supervisor, struct text_list *env)
-{
-	const struct msg_offer *offer = &supervisor->offer.offer;
-	const char *path = getenv("PATH"), *language = getenv("LANG");
-	scoped(free_text) char *home = text_format("%s/home", supervisor->folder);
-	scoped(free_text) char *tmp = text_format("%s/tmp", supervisor->folder);
-	set_env(env, "PATH", path ? path : "/usr/local/bin:/usr/bin:/bin");
-	set_env(env, "LANG", language ? language : "C.UTF-8");
-	set_env(env, "HOME", home);
-	set_env(env, "TMPDIR", tmp);
-	set_env(env, "CI", "true");
-	set_env(env, "FETTLE", "true");
-	set_env(env, "FETTLE_REPO", offer->repository);
-	set_env(env, "FETTLE_COMMIT", offer->commit);
-	set_env(env, "FETTLE_REF", offer->ref);
-	set_env_number(env, "FETTLE_BUILD", offer->build);
-	set_env(env, "FETTLE_JOB", offer->spec->name);
-	set_env_number(env, "FETTLE_ATTEMPT", offer->attempt);
-	set_env(env, "FETTLE_WORKER", supervisor->orders.worker);
-	for (size_t i = 0; i < offer->spec->env_count; i++) {
-		const struct rec_variable *variable = &offer->spec->env[i];
-		set_env(env, variable->name, variable->value ? variable->value : "");
-	}
-	text_list_add(env, "");
-	free_text(&env->items[--env->count]); /* NULL ends it */
-}
 
 /* ---- how it ends --------------------------------------------------------------------------- */
 
@@ -224,7 +173,7 @@ static void run_steps(struct supervisor *supervisor)
 	const struct rec_spec *spec = supervisor->offer.offer.spec;
 	scoped(text_list_finish) struct text_list env = { 0 };
 	scoped(free_text) char *work = text_format("%s/work", supervisor->folder);
-	make_env(supervisor, &env);
+	environment_make(&supervisor->offer.offer, &supervisor->orders, supervisor->folder, &env);
 	if (spec->steps_count == 0) {
 		end_with(supervisor, OUTCOME_error, "no steps to run");
 		return;
@@ -264,21 +213,60 @@ static void run_job(struct supervisor *supervisor)
 		end_with(supervisor, OUTCOME_error, "%s", error_text());
 }
 
-/* After the steps, however they ended: what a failed test left is what somebody looks for. */
-static void take_harvest(struct supervisor *supervisor)
+/* ---- what it leaves ------------------------------------------------------------------------ */
+
+static void harvest(struct supervisor *supervisor, void (*take)(struct harvest *))
 {
-	struct harvest *harvest = &supervisor->harvest;
+	struct harvest harvest = { .folder = supervisor->folder,
+		                   .spec = supervisor->offer.offer.spec,
+		                   .log = 1,
+		                   .artifacts_max = supervisor->orders.artifacts_max };
+	take(&harvest);
+	*supervisor->yield = harvest.yield;
+	harvest_finish(&harvest);
+}
+
+static void harvest_files(void *user)
+{
+	harvest(user, harvest_take);
+}
+
+static void harvest_log(void *user)
+{
+	harvest(user, harvest_take_unittest);
+}
+
+/* Of a harvest that failed nothing is kept. */
+static void take_harvest(struct supervisor *supervisor, aside_work *work)
+{
+	struct run *run = &supervisor->run;
+	struct harvest_yield *yield = supervisor->yield;
+	struct aside aside = { .what = "reading its tests and artifacts",
+		               .work = work,
+		               .user = supervisor,
+		               .most_ms = HARVEST_MS,
+		               .quiet = work == harvest_log };
+	enum err err = aside_do(run, &aside);
+	if (err) {
+		parcel_remove(supervisor->folder);
+		*yield = (struct harvest_yield){ .outcome = OUTCOME_error };
+		snprintf(yield->reason, sizeof yield->reason, "%s", error_text());
+	}
+	if (run->stop == RUN_CANCELLED)
+		end_stopped(supervisor);
+	else if (supervisor->result.outcome == OUTCOME_passed && yield->outcome)
+		end_with(supervisor, yield->outcome, "%s", yield->reason);
+}
+
+/* After the steps, however they ended: what a failed test left is what somebody looks for. */
+static void look_after(struct supervisor *supervisor)
+{
+	const struct rec_spec *spec = supervisor->offer.offer.spec;
 	enum outcome outcome = supervisor->result.outcome;
 	bool ran = outcome == OUTCOME_passed || outcome == OUTCOME_failed ||
 	           outcome == OUTCOME_timed_out;
-	*harvest = (struct harvest){ .folder = supervisor->folder,
-		                     .spec = supervisor->offer.offer.spec,
-		                     .log = &supervisor->run.log,
-		                     .artifacts_max = supervisor->orders.artifacts_max };
-	if (ran)
-		harvest_take(harvest);
-	if (outcome == OUTCOME_passed && harvest->outcome)
-		end_with(supervisor, harvest->outcome, "%s", harvest->reason);
+	if (ran && (spec->tests_count > 0 || spec->artifacts_count > 0))
+		take_harvest(supervisor, harvest_files);
 }
 
 static void close_log(struct supervisor *supervisor)
@@ -288,10 +276,10 @@ static void close_log(struct supervisor *supervisor)
 		joblog_line(&run->log, "fettle: %s", supervisor->reason);
 	if (joblog_end(&run->log) != OK)
 		end_with(supervisor, OUTCOME_error, "the log cannot be written: %s", error_text());
-	if (supervisor->offer.offer.spec->unittest)
-		check_unittest(supervisor);
-	if (supervisor->offer.offer.spec->unittest)
-		harvest_take_unittest(&supervisor->harvest);
+	if (!supervisor->offer.offer.spec->unittest)
+		return;
+	check_unittest(supervisor);
+	take_harvest(supervisor, harvest_log);
 }
 
 /* Not through the mounts. */
@@ -310,7 +298,7 @@ static int deliver(struct supervisor *supervisor)
 	result->attempt = supervisor->offer.offer.attempt;
 	result->duration_ms = clock_mono_ms() - supervisor->started_ms;
 	result->log_size = supervisor->run.log.size;
-	harvest_fill(&supervisor->harvest, result);
+	harvest_fill(supervisor->yield, result);
 	enum err err = spool_write_result(folder, result);
 	if (err) {
 		remove_work(supervisor); /* that may have been what filled the disk */
@@ -335,6 +323,10 @@ static enum err prepare(struct supervisor *supervisor)
 		if ((err = file_make_folder(path, 0700)))
 			return err;
 	}
+	supervisor->yield = mmap(NULL, sizeof *supervisor->yield, PROT_READ | PROT_WRITE,
+	                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (supervisor->yield == MAP_FAILED)
+		return fail(ERR_SYSTEM, "mmap: %s", strerror(errno));
 	scoped(free_text) char *log = text_format("%s/log", folder);
 	if ((err = run_init(&supervisor->run, LISTENER_FD, log)))
 		return err;
@@ -354,22 +346,29 @@ static enum err prepare(struct supervisor *supervisor)
 static void clear(struct supervisor *supervisor)
 {
 	bool cleared = run_clear(&supervisor->run);
+	run_set_cell(&supervisor->run, NULL); /* our own children are not the job's */
 	if (cell_close(&supervisor->cell) == OK && cleared)
 		return;
 	run_tell_stuck(&supervisor->run);
 	joblog_line(&supervisor->run.log, "fettle: processes of this job cannot be ended");
 }
 
+static bool is_given_up(const struct supervisor *supervisor)
+{
+	return supervisor->run.stop == RUN_GIVEN_UP;
+}
+
 static int supervise(struct supervisor *supervisor)
 {
+	int exit_code = 0;
 	run_job(supervisor);
 	clear(supervisor);
-	int exit_code = 0;
-	if (supervisor->run.stop != RUN_GIVEN_UP) {
-		take_harvest(supervisor);
+	if (!is_given_up(supervisor))
+		look_after(supervisor);
+	if (!is_given_up(supervisor))
 		close_log(supervisor);
+	if (!is_given_up(supervisor))
 		exit_code = deliver(supervisor);
-	}
 	remove_work(supervisor);
 	return exit_code;
 }
@@ -395,6 +394,5 @@ int supervisor_main(int argc, char *const *argv)
 	run_finish(&supervisor.run);
 	message_finish(&supervisor.offer);
 	arena_finish(&supervisor.arena);
-	harvest_finish(&supervisor.harvest);
 	return exit_code;
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/scoped.h"
+#include "worker/joblog.h"
 #include "worker/parcel.h"
 #include "worker/walk.h"
 
@@ -76,7 +77,7 @@ static void take(const struct wants *wants, struct harvest *harvest)
 		spec.artifacts_count++;
 	*harvest = (struct harvest){ .folder = folder,
 		                     .spec = &spec,
-		                     .log = &joblog,
+		                     .log = joblog.fd,
 		                     .artifacts_max = wants->artifacts_max ? wants->artifacts_max
 		                                                           : 1000000 };
 	harvest_take(harvest);
@@ -130,14 +131,14 @@ static void expect_parcel(const struct harvest *harvest, const char *wanted)
 	scoped(free_text) char *path = text_format("%s/parcel", folder);
 	scoped(text_finish) struct text lines = { 0 };
 	if (!*wanted) {
-		cr_expect_eq(harvest->parcel_size, 0);
+		cr_expect_eq(harvest->yield.parcel_size, 0);
 		cr_expect(access(path, F_OK) != 0, "there is a parcel");
 		return;
 	}
 	print_parcel(&lines);
 	cr_expect_str_eq(lines.data, wanted);
 	cr_assert_eq(stat(path, &status), 0);
-	cr_expect_eq(harvest->parcel_size, (uint64_t)status.st_size);
+	cr_expect_eq(harvest->yield.parcel_size, (uint64_t)status.st_size);
 }
 
 /* ---- patterns --------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ Test(harvest, a_tree_without_a_bottom_has_one)
 	close(at);
 	struct harvest harvest;
 	take(&(struct wants){ .artifacts = { "**/x" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_NONE, "%s", harvest.reason);
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_NONE, "%s", harvest.yield.reason);
 	expect_in_log("refused: it lies too deep");
 	expect_in_log("nothing matches **/x");
 	expect_parcel(&harvest, "");
@@ -231,12 +232,12 @@ Test(harvest, reports_become_records_and_a_verdict)
 	make_file("out/one.xml", junit);
 	make_file("out/two.tap", "1..1\nok 1 - c\n");
 	take(&(struct wants){ .tests = { "out/*.xml", "out/*", "no/*" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_failed);
-	cr_expect_str_eq(harvest.reason, "1 of 3 tests failed");
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_failed);
+	cr_expect_str_eq(harvest.yield.reason, "1 of 3 tests failed");
 	expect_in_log("fettle: 3 tests, 1 failed, 0 skipped\n");
 	expect_parcel(&harvest, "passed s a\nfailed s b\npassed out/two.tap c\n");
 	struct msg_result result = { 0 };
-	harvest_fill(&harvest, &result);
+	harvest_fill(&harvest.yield, &result);
 	cr_expect(result.tests == 3 && result.tests_failed == 1 && result.artifacts_size == 0);
 	harvest_finish(&harvest);
 }
@@ -249,8 +250,8 @@ Test(harvest, a_report_may_not_be_a_link_a_pipe_or_huge)
 	make_link("real.txt", "link.xml");
 	cr_assert_eq(mkfifo(fifo, 0644), 0);
 	take(&(struct wants){ .tests = { "link.xml", "pipe.xml" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_error);
-	cr_expect_str_eq(harvest.reason, "no test report matches link.xml, pipe.xml");
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_error);
+	cr_expect_str_eq(harvest.yield.reason, "no test report matches link.xml, pipe.xml");
 	expect_in_log("fettle: link.xml: refused: a symbolic link is not followed\n");
 	expect_in_log("fettle: pipe.xml: refused: it is a FIFO\n");
 	harvest_finish(&harvest);
@@ -258,7 +259,7 @@ Test(harvest, a_report_may_not_be_a_link_a_pipe_or_huge)
 	close(open(huge, O_WRONLY | O_CREAT, 0644));
 	cr_assert_eq(truncate(huge, (off_t)1 << 40), 0);
 	take(&(struct wants){ .tests = { "huge.xml" } }, &harvest);
-	cr_expect_str_eq(harvest.reason, "test report huge.xml: larger than 32 MiB");
+	cr_expect_str_eq(harvest.yield.reason, "test report huge.xml: larger than 32 MiB");
 	harvest_finish(&harvest);
 }
 
@@ -267,9 +268,9 @@ Test(harvest, names_of_reports_do_not_forge_lines)
 	struct harvest harvest;
 	make_file("a\nfettle: passed\x1b[2J.xml", "<no>");
 	take(&(struct wants){ .tests = { "*.xml" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_error);
-	cr_expect_null(strchr(harvest.reason, '\n'));
-	cr_expect_null(strchr(harvest.reason, '\x1b'));
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_error);
+	cr_expect_null(strchr(harvest.yield.reason, '\n'));
+	cr_expect_null(strchr(harvest.yield.reason, '\x1b'));
 	expect_in_log("fettle: test report a fettle: passed");
 	harvest_finish(&harvest);
 }
@@ -286,11 +287,11 @@ Test(harvest, files_are_kept_with_their_bytes)
 	make_file("other", "no\n");
 	cr_assert_eq(chmod(tool, 04755), 0);
 	take(&(struct wants){ .artifacts = { "dist", "dist/*" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_NONE, "%s", harvest.reason);
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_NONE, "%s", harvest.yield.reason);
 	expect_parcel(&harvest, "dist/deep/empty 644: dist/tool 755: run\n");
-	cr_expect_eq(harvest.artifacts, 2);
-	cr_expect_gt(harvest.artifacts_size, 4);
-	cr_expect_lt(harvest.artifacts_size, harvest.parcel_size);
+	cr_expect_eq(harvest.yield.artifacts, 2);
+	cr_expect_gt(harvest.yield.artifacts_size, 4);
+	cr_expect_lt(harvest.yield.artifacts_size, harvest.yield.parcel_size);
 	harvest_finish(&harvest);
 }
 
@@ -306,7 +307,7 @@ Test(harvest, what_is_no_plain_file_is_refused_by_name)
 	cr_assert_eq(mkfifo(fifo, 0644), 0);
 	bool has_device = mknod(device, S_IFCHR | 0644, 1 << 8 | 3) == 0;
 	take(&(struct wants){ .artifacts = { "out/*", "way/passwd", "../up", "way" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_NONE, "%s", harvest.reason);
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_NONE, "%s", harvest.yield.reason);
 	expect_parcel(&harvest, "out/good 644: good\n");
 	expect_in_log("fettle: out/link: refused: a symbolic link is not followed\n");
 	expect_in_log("fettle: out/fifo: refused: it is a FIFO\n");
@@ -339,7 +340,7 @@ Test(harvest, a_hard_link_to_a_file_of_another_user_is_refused)
 	     &harvest);
 	expect_parcel(&harvest, "own 644: own\ntwin 644: own\n");
 	expect_in_log("fettle: stolen: refused: a hard link to a file of another user\n");
-	cr_expect_str_eq(harvest.reason,
+	cr_expect_str_eq(harvest.yield.reason,
 	                 "test report stolen.xml: a hard link to a file of another user");
 	harvest_finish(&harvest);
 }
@@ -352,15 +353,16 @@ Test(harvest, over_a_limit_nothing_is_kept)
 	close(open(sparse, O_WRONLY | O_CREAT, 0644));
 	cr_assert_eq(truncate(sparse, (off_t)1 << 40), 0);
 	take(&(struct wants){ .artifacts = { "*" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_error);
-	cr_expect_str_eq(harvest.reason, "limit: artifacts: 1099511627782 bytes, over 1000000");
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_error);
+	cr_expect_str_eq(harvest.yield.reason,
+	                 "limit: artifacts: 1099511627782 bytes, over 1000000");
 	expect_parcel(&harvest, "");
 	harvest_finish(&harvest);
 	take(&(struct wants){ .artifacts = { "small" }, .artifacts_max = 5 }, &harvest);
-	cr_expect_str_eq(harvest.reason, "limit: artifacts: 6 bytes, over 5");
+	cr_expect_str_eq(harvest.yield.reason, "limit: artifacts: 6 bytes, over 5");
 	harvest_finish(&harvest);
 	take(&(struct wants){ .artifacts = { "small" }, .artifacts_max = 6 }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_NONE);
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_NONE);
 	harvest_finish(&harvest);
 }
 
@@ -376,8 +378,8 @@ Test(harvest, too_many_files_are_over_a_limit_too)
 		close(openat(at, name, O_WRONLY | O_CREAT, 0644));
 	}
 	take(&(struct wants){ .artifacts = { "many" } }, &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_error);
-	cr_expect_str_eq(harvest.reason, "limit: artifacts: 10001 files, over 10000");
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_error);
+	cr_expect_str_eq(harvest.yield.reason, "limit: artifacts: 10001 files, over 10000");
 	expect_parcel(&harvest, "");
 	harvest_finish(&harvest);
 }
@@ -388,7 +390,7 @@ Test(harvest, tests_are_kept_when_artifacts_are_not)
 	make_file("r.xml", junit);
 	take(&(struct wants){ .tests = { "r.xml" }, .artifacts = { "*" }, .artifacts_max = 1 },
 	     &harvest);
-	cr_expect_eq(harvest.outcome, OUTCOME_error);
+	cr_expect_eq(harvest.yield.outcome, OUTCOME_error);
 	expect_parcel(&harvest, "passed s a\nfailed s b\n");
 	harvest_finish(&harvest);
 }
@@ -408,5 +410,5 @@ Test(harvest, a_file_that_shrinks_while_it_is_read_leaves_no_half)
 	cr_assert_eq(lseek(fd, 0, SEEK_SET), 0);
 	cr_expect(parcel_add(&parcel, &artifact, fd));
 	cr_assert_eq(parcel_end(&parcel), OK);
-	expect_parcel(&(struct harvest){ .parcel_size = parcel.size }, "file 0: short\n");
+	expect_parcel(&(struct harvest){ .yield.parcel_size = parcel.size }, "file 0: short\n");
 }
