@@ -5,14 +5,54 @@ import json
 import os
 import re
 import sys
+import threading
 from datetime import datetime
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "e2e"))
-from fettle import Case, Repository, descendants_of, is_alive, wait_until  # noqa: E402
+from fettle import Case, Repository, descendants_of, describe, is_alive  # noqa: E402
+from fettle import program, wait_until  # noqa: E402
 
 RECEIVED = re.compile(r"^(\S+) fettle-broker debug: received peer=(\w+) heartbeat ", re.MULTILINE)
 HEARTBEAT_S = 1.0
 LATE_S = 2.0  # from one heartbeat to the next; the third one missed ends a lease
+
+
+with open(program("worker"), "rb") as worker_file:
+    IS_SANITIZED = b"__asan_init" in worker_file.read()
+
+
+class Peak:
+    """The most memory that a process had which one of these programs started, looked at often."""
+
+    def __init__(self, *programs):
+        self.programs = programs
+        self.memory, self.who = 0, "nobody"
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def watch(self):
+        while not self.ended.wait(0.05):
+            for program_ in self.programs:
+                for pid in descendants_of(program_.pid):
+                    self.look_at(pid)
+
+    def look_at(self, pid):
+        try:
+            with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+                rows = [row.split() for row in file if row.startswith("VmHWM:")]
+        except OSError:
+            return
+        memory = int(rows[0][1]) << 10 if rows else 0
+        if memory > self.memory:
+            self.memory, self.who = memory, describe(pid)
 
 
 class Attack(Case):

@@ -8,9 +8,6 @@ import arena
 import tap
 from fettle import program
 
-with open(program("worker"), "rb") as worker_file:
-    IS_SANITIZED = b"__asan_init" in worker_file.read()
-
 FORKS = """
 import os, sys, time
 made = 0
@@ -130,7 +127,7 @@ class Output(arena.Attack):
         self.assertRegex(self.log(commit)[-9000000:], r"\[fettle: \d+ bytes cut here\]")
         grown = self.memory_of(self.worker.pid) - before
         print(f"# figures: attacks: a log of 1 GiB: the worker grew by {grown} KiB", flush=True)
-        if not IS_SANITIZED:
+        if not arena.IS_SANITIZED:
             self.assertLess(grown, 16 * 1024)
         self.assert_heartbeats("a log of 1 GiB without a newline")
 

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import subprocess
+import unittest
 
 import arena
+import bomb
 import tap
 from fettle import wait_until
 
@@ -68,6 +70,57 @@ class Repositories(arena.Attack):
         self.assert_refused(commit, "repository too large")
         self.repository.git("rm", "-q", "-f", "zeros")
         self.assert_works()
+
+    def test_a_delta_bomb(self):
+        """Three gigabytes, by a pack of 16 KiB: no command of git's may make them."""
+        small, large = bomb.plant(self.repository.path, 200)
+        files = ((EXECUTABLE_FILE, "small", small), (EXECUTABLE_FILE, "large", large))
+        steps = (EXECUTABLE_FILE, ".fettle.yaml", self.steps_blob())
+        with arena.Peak(self.worker, self.observer) as peak:
+            commit = self.push_tree(self.raw_tree(steps, *files))
+            self.assert_refused(commit, "cannot fetch .*: fatal: ")
+        self.assertIn(" over limit ", self.log(commit))
+        self.assert_small(peak)
+        self.assert_works_again()
+        self.assert_heartbeats("a delta bomb")
+
+    def test_an_in_repo_file_that_is_a_delta_bomb(self):
+        _, large = bomb.plant(self.repository.path, 200)
+        with arena.Peak(self.worker, self.observer) as peak:
+            commit = self.push_tree(self.raw_tree((EXECUTABLE_FILE, ".fettle.yaml", large)))
+            verdict = self.house.wait(commit, 60)
+        self.assertEqual(verdict["outcome"], "error", verdict)
+        self.assertRegex(self.job(commit)["reason"], r"\.fettle\.yaml.*256 KiB")
+        self.assert_small(peak)
+        self.assert_works_again()
+
+    @unittest.skipIf(arena.IS_SANITIZED, "sanitized looks at repositories have no limit of memory")
+    def test_a_delta_bomb_that_an_observer_fetches(self):
+        """The repository is looked at in vain; the other one, by the same observer, is fine."""
+        other = arena.Repository(self.house, "other")
+        small, large = bomb.plant(other.path, 200)
+        self.house.stop(self.observer)
+        self.repository, first = other, self.repository
+        files = ((EXECUTABLE_FILE, "small", small), (EXECUTABLE_FILE, "large", large))
+        self.push_tree(self.raw_tree(*files))
+        self.repository = first
+        self.observer = self.house.observer(self.repository, f"file://{other.path}", name="both")
+        with arena.Peak(self.observer) as peak:
+            said = 'failing repository=other error="fetch: failed to apply delta'
+            wait_until(lambda: said in self.house.log_of("both"), "it fails", 60)
+        self.assert_small(peak)
+        self.assert_works()
+
+    def assert_small(self, peak):
+        """In memory and on disk."""
+        self.assertLess(peak.memory, 1 << 30, peak.who)
+        folder = self.house.path("worker-one")
+        stats = (
+            os.lstat(os.path.join(root, name))
+            for root, _, names in os.walk(folder)
+            for name in names
+        )
+        self.assertLess(sum(one.st_blocks * 512 for one in stats), 64 << 20)
 
     def assert_works_again(self):
         """From a history of its own, for the tree before is not one to check out."""
