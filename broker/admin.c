@@ -1,27 +1,19 @@
 /* The admin socket: questions of people, scripts and observers. What only the core knows is
  * answered at once; what is recorded comes from the store. */
-#include "broker/server.h"
+#include "broker/admin.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/scoped.h"
-#include "base/table.h"
 #include "proto/wire.h"
 
 #include <string.h>
 #include <sys/statvfs.h>
 
 enum {
-	QUESTIONS_MAX = 512,          /* waiting for the store; more are answered `busy` */
-	ANSWER_SIZE_MAX = 512 * 1024, /* larger pages are cut */
+	QUESTIONS_MAX = 512, /* waiting for the store; more are answered `busy` */
 	WATCHED_MAX = 1000,
-};
-
-struct watched_entry {
-	struct rec_watched watched; /* texts in `arena` */
-	struct arena arena;
-	UT_hash_handle hh;
 };
 
 static void send_reply(struct server *server, const struct peer *peer, const struct message *reply)
@@ -30,8 +22,8 @@ static void send_reply(struct server *server, const struct peer *peer, const str
 		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
 }
 
-static void reply_error(struct server *server, const struct peer *peer, uint64_t id,
-                        const char *code, const char *reason)
+void reply_error(struct server *server, const struct peer *peer, uint64_t id, const char *code,
+                 const char *reason)
 {
 	struct message reply = { .type = MESSAGE_reply,
 		                 .reply = { .id = id, .code = code, .reason = reason } };
@@ -44,15 +36,20 @@ static struct message make_reply(uint64_t id, const struct text *body)
 		                 .reply = { .id = id, .result = { body->data, body->size } } };
 }
 
-static void reply_packed(struct server *server, const struct peer *peer, uint64_t id,
-                         const struct text *body)
+void reply_packed(struct server *server, const struct peer *peer, uint64_t id,
+                  const struct text *body)
 {
 	struct message reply = make_reply(id, body);
 	send_reply(server, peer, &reply);
 }
 
-/* Pack a page into `body`. Is it more than a frame should carry, and can it be cut? */
-static bool is_too_large(enum record_type type, const void *page, size_t rows, struct text *body)
+void reply_when_stored(const struct question *q, const struct text *body)
+{
+	struct message reply = make_reply(q->request->id, body);
+	batch_add_reply(q->server->filling, q->peer, &reply);
+}
+
+bool is_too_large(enum record_type type, const void *page, size_t rows, struct text *body)
 {
 	text_clear(body);
 	record_pack(type, page, body);
@@ -61,13 +58,19 @@ static bool is_too_large(enum record_type type, const void *page, size_t rows, s
 
 /* ---- answered at once ---------------------------------------------------------------------- */
 
-struct question {
-	struct server *server;
-	const struct peer *peer;
-	const struct msg_request *request;
-	const void *params;
-	struct arena *arena;
-};
+static int64_t left_ms(int64_t ms, int64_t passed_ms)
+{
+	return ms > passed_ms ? ms - passed_ms : 0;
+}
+
+struct rec_watched watched_now(const struct server *server, const struct watched_entry *entry)
+{
+	struct rec_watched watched = entry->watched;
+	int64_t passed_ms = server->now_ms - entry->told_ms;
+	watched.retry_ms = left_ms(watched.retry_ms, passed_ms);
+	watched.next_ms = left_ms(watched.next_ms, passed_ms);
+	return watched;
+}
 
 static void fill_watched(struct server *server, struct arena *arena,
                          struct rec_status_result *status)
@@ -75,7 +78,7 @@ static void fill_watched(struct server *server, struct arena *arena,
 	size_t count = 0;
 	struct rec_watched *rows = arena_new(arena, HASH_COUNT(server->watched) * sizeof *rows);
 	for (struct watched_entry *entry = server->watched; entry; entry = entry->hh.next)
-		rows[count++] = entry->watched;
+		rows[count++] = watched_now(server, entry);
 	status->repositories = rows;
 	status->repositories_count = count;
 }
@@ -135,8 +138,7 @@ static void answer_marks(const struct question *q)
 		result.marks_count /= 2;
 		result.next = result.marks[result.marks_count - 1].ref;
 	}
-	struct message reply = make_reply(q->request->id, &body);
-	batch_add_reply(q->server->filling, q->peer, &reply);
+	reply_when_stored(q, &body);
 }
 
 static void forget_watched(struct server *server, struct watched_entry *entry)
@@ -157,6 +159,7 @@ static void remember_watched(struct server *server, const char *observer,
 		return;
 	entry = memory_new(1, sizeof *entry);
 	entry->watched = *seen;
+	entry->told_ms = server->now_ms;
 	entry->watched.repository = arena_copy_text(&entry->arena, seen->repository);
 	entry->watched.url = arena_copy_text(&entry->arena, seen->url);
 	entry->watched.observer = arena_copy_text(&entry->arena, observer);
@@ -272,6 +275,14 @@ static const struct method {
 	{ "workers", RECORD_page_params, answer_workers, 0 },
 	{ "marks", RECORD_marks_params, answer_marks, 0 },
 	{ "report", RECORD_report_params, answer_report, 0 },
+	{ "repos", RECORD_repos_params, answer_repos, 0 },
+	{ "repo_add", RECORD_watch_entry, answer_repo_add, 0 },
+	{ "repo_remove", RECORD_repo_params, answer_repo_remove, 0 },
+	{ "repo_pause", RECORD_repo_params, answer_repo_pause, 0 },
+	{ "repo_resume", RECORD_repo_params, answer_repo_resume, 0 },
+	{ "poke", RECORD_poke_params, answer_poke, 0 },
+	{ "declare", RECORD_declare_params, answer_declare, 0 },
+	{ "watch", RECORD_watch_params, answer_watch, 0 },
 	{ "queue", RECORD_page_params, NULL, QUESTION_QUEUE },
 	{ "builds", RECORD_page_params, NULL, QUESTION_BUILDS },
 	{ "show", RECORD_show_params, NULL, QUESTION_SHOW },
@@ -321,6 +332,12 @@ static void answer_now(struct server *server, const struct peer *peer,
 		struct rec_page_params page;
 		struct rec_marks_params marks;
 		struct rec_report_params report;
+		struct rec_repos_params repos;
+		struct rec_repo_params repo;
+		struct rec_watch_entry entry;
+		struct rec_poke_params poke;
+		struct rec_declare_params declare;
+		struct rec_watch_params watch;
 	} params;
 	if (record_unpack(method->params, request->params.data, request->params.size, &arena,
 	                  &params)) {

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/scoped.h"
+#include "proto/entry.h"
 
 struct batch *batch_new(void)
 {
@@ -70,6 +71,18 @@ static void copy_event(struct arena *arena, struct msg_event *event)
 	event->worker = arena_copy_text(arena, event->worker);
 	event->reason = arena_copy_text(arena, event->reason);
 	event->kind = arena_copy_text(arena, event->kind);
+	event->repository = arena_copy_text(arena, event->repository);
+}
+
+/* The store keeps it packed, and looks at what its key is. */
+static struct bytes copy_watch(struct arena *arena, struct effect *effect)
+{
+	scoped(text_finish) struct text packed = { 0 };
+	struct rec_watch_entry *entry = arena_new(arena, sizeof *entry);
+	*entry = entry_copy(effect->watch.entry, arena);
+	record_pack(RECORD_watch_entry, entry, &packed);
+	effect->watch.entry = entry;
+	return (struct bytes){ arena_copy(arena, packed.data, packed.size), packed.size };
 }
 
 void batch_add(struct batch *batch, const struct effect *effect)
@@ -85,6 +98,8 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_SAVE_REF: copy_ref(arena, &item->effect); break;
 	case EFFECT_SAVE_BUILD: copy_build(arena, &item->effect); break;
 	case EFFECT_SAVE_JOB: item->body = copy_spec(arena, &item->effect); break;
+	case EFFECT_SAVE_WATCH:
+	case EFFECT_SAVE_UNWATCH: item->body = copy_watch(arena, &item->effect); break;
 	case EFFECT_SAVE_LEASE:
 		item->effect.lease.worker = arena_copy_text(arena, effect->lease.worker);
 		item->effect.lease.session = arena_copy_text(arena, effect->lease.session);

@@ -127,8 +127,10 @@ static enum err run(struct broker_settings *settings)
 	scoped(free_text) char *boot = read_boot();
 	server.signals = signals;
 	server.core = core_new(&core_settings);
+	server.watchlist = server_new_watchlist();
 	if (!(err = store_open(settings->state, boot, &server.store)) &&
-	    !(err = store_load(server.store, server.core, clock_mono_ms()))) {
+	    !(err = store_load(server.store, server.core, clock_mono_ms())) &&
+	    !(err = store_load_watchlist(server.store, server.watchlist))) {
 		store_limit_artifacts(server.store, (uint64_t)settings->artifacts_max);
 		err = serve(&server, &ipc, tcp.host ? &tcp : NULL);
 	}

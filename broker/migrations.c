@@ -65,6 +65,13 @@ static const char version_3[] =
 	"CREATE TABLE parcels("
 	"  job INTEGER PRIMARY KEY REFERENCES jobs, bytes INTEGER NOT NULL) STRICT;";
 
+static const char version_4[] =
+	/* The list of repositories: `declared_by` is the observer whose settings name one, empty
+         * for an operator's; `entry` is a packed watch_entry. */
+	"CREATE TABLE watches("
+	"  name TEXT NOT NULL, declared_by TEXT NOT NULL, url TEXT NOT NULL, entry BLOB NOT NULL,"
+	"  PRIMARY KEY(name, declared_by)) STRICT, WITHOUT ROWID;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
@@ -73,6 +80,7 @@ static const struct step {
 	{ version_1, NULL },
 	{ version_2, log_move_all },
 	{ version_3, NULL },
+	{ version_4, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

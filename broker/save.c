@@ -93,6 +93,19 @@ static enum err save_final(struct store *store, const struct effect *e, int64_t 
 	return err ? err : sql_run(store, sql_bind(store, SQL_add_unwritten, "i", job), 1);
 }
 
+/* An operator's row is one that nobody declared: its key is the empty text. */
+static enum err save_watch(struct store *store, const struct batch_item *item)
+{
+	const struct rec_watch_entry *entry = item->effect.watch.entry;
+	const char *by = entry->declared_by ? entry->declared_by : "";
+	if (item->effect.kind == EFFECT_SAVE_UNWATCH)
+		return sql_run(store, sql_bind(store, SQL_delete_watch, "ss", entry->name, by), 1);
+	return sql_run(
+		store,
+		sql_bind(store, SQL_save_watch, "sssb", entry->name, by, entry->url, &item->body),
+		1);
+}
+
 static enum err save_item(struct store *store, struct batch *batch, struct batch_item *item)
 {
 	const struct effect *e = &item->effect;
@@ -121,6 +134,8 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 		               sql_bind(store, SQL_save_verdict, "isi", (int64_t)e->build,
 		                        outcome_text(e->final.outcome), wall_ms),
 		               1);
+	case EFFECT_SAVE_WATCH:
+	case EFFECT_SAVE_UNWATCH: return save_watch(store, item);
 	case EFFECT_LATE: return audit_late(store, batch, item);
 	default: return OK;
 	}

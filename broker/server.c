@@ -36,10 +36,19 @@ static enum err bind_door(zsock_t **socket, int type, enum door door, const stru
 	return wire_bind(*socket, remote);
 }
 
+/* Versions of the list grow by one with each change; between two starts a microsecond each passes.
+ */
+struct watchlist *server_new_watchlist(void)
+{
+	return watchlist_new((uint64_t)clock_wall_ms() * 1000);
+}
+
 enum err server_open(struct server *server, const struct address *ipc, const struct address *tcp)
 {
 	enum err err;
 	server->filling = batch_new();
+	if (!server->watchlist)
+		server->watchlist = server_new_watchlist();
 	server->started_ms = server->now_ms = clock_mono_ms();
 	server->refusal_logged_ms = server->now_ms - REFUSAL_LOG_MS;
 	if ((err = bind_door(&server->workers, ZMQ_ROUTER, DOOR_WORKERS, ipc, tcp)) ||
@@ -81,9 +90,10 @@ static void log_event(const struct msg_event *event)
 		text_addf(&line, " attempt=%u", event->attempt);
 	if (event->worker)
 		text_addf(&line, " worker=%s", event->worker);
+	if (event->repository)
+		text_addf(&line, " repository=%s", event->repository);
 	if (event->commit)
-		text_addf(&line, " repository=%s ref=%s commit=%.12s", event->repository,
-		          event->ref, event->commit);
+		text_addf(&line, " ref=%s commit=%.12s", event->ref, event->commit);
 	if (event->name)
 		text_addf(&line, " name=%s", event->name);
 	if (event->outcome)
@@ -104,7 +114,7 @@ static void refuse_effect(struct server *server, const struct effect *effect)
 		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
 }
 
-static void take_effects(struct server *server)
+void server_take_effects(struct server *server)
 {
 	for (size_t i = 0; i < server->effects.count; i++) {
 		const struct effect *effect = &server->effects.items[i];
@@ -126,7 +136,7 @@ static void take_effects(struct server *server)
 static void step(struct server *server, const struct event *event)
 {
 	core_step(server->core, event, &server->effects);
-	take_effects(server);
+	server_take_effects(server);
 }
 
 /* A result that did not count; operators see it when it is news. */
@@ -407,5 +417,6 @@ void server_close(struct server *server)
 	batch_destroy(&server->filling);
 	store_task_destroy(&server->stuck);
 	effects_finish(&server->effects);
+	watchlist_destroy(&server->watchlist);
 	admin_finish(server);
 }

@@ -13,6 +13,7 @@ struct watched_entry;
 struct server {
 	const struct broker_settings *settings;
 	struct core *core;
+	struct watchlist *watchlist; /* server_open() makes an empty one when there is none */
 	struct store *store;
 	zsock_t *workers, *updates, *admin, *events;
 	int signals;
@@ -33,6 +34,9 @@ struct server {
 	bool stopping;
 };
 
+/* A list for server->watchlist, newer than any before. */
+struct watchlist *server_new_watchlist(void);
+
 /* Bind every door; ipc sockets lie in the state folder, `tcp` is NULL for none. */
 enum err server_open(struct server *server, const struct address *ipc, const struct address *tcp);
 
@@ -43,6 +47,9 @@ void server_close(struct server *server);
 
 /* Count a message that had no effect, and say so at most once a second. */
 void server_note_refusal(struct server *server, const char *door, const char *reason);
+
+/* Hand on what a core decided. */
+void server_take_effects(struct server *server);
 
 /* ---- admin.c ---- */
 void admin_receive(struct server *server, const struct peer *peer, struct message *message);

@@ -199,6 +199,25 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 	return err ? err : parcel_load(store);
 }
 
+enum err store_load_watchlist(struct store *store, struct watchlist *list)
+{
+	bool row;
+	enum err err;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_watches, "");
+	scoped(arena_finish) struct arena arena = { 0 };
+	while (!(err = sql_step(store, found, &row)) && row) {
+		struct rec_watch_entry entry;
+		arena_reset(&arena);
+		err = record_unpack(RECORD_watch_entry, sqlite3_column_blob(found, 1),
+		                    (size_t)sqlite3_column_bytes(found, 1), &arena, &entry);
+		if (err)
+			return fail(ERR_STORE, "store '%s' is damaged: repository '%s': %s",
+			            store->path, sql_text(found, 0, &arena), error_text());
+		watchlist_restore(list, &entry);
+	}
+	return err;
+}
+
 void store_limit_artifacts(struct store *store, uint64_t bytes)
 {
 	store->parcels_max = bytes;

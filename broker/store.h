@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "broker/batch.h"
 #include "broker/core/core.h"
+#include "broker/core/watchlist.h"
 
 #include <czmq.h>
 
@@ -21,6 +22,9 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 
 /* Put every unfinished row into a new core. Before store_start(). */
 enum err store_load(struct store *store, struct core *core, int64_t now_ms);
+
+/* Put the list of repositories into an empty one. Before store_start(). */
+enum err store_load_watchlist(struct store *store, struct watchlist *list);
 
 /* How many bytes of artifacts are kept; the oldest go first. Before store_start(). */
 void store_limit_artifacts(struct store *store, uint64_t bytes);

@@ -7,7 +7,7 @@
 #include "base/process.h"
 #include "base/scoped.h"
 #include "observer/frames.h"
-#include "observer/source.h"
+#include "proto/entry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ static enum err start_child(struct poll_maker *maker, const char *url, int in, i
 		                         .err = STDERR_FILENO,
 		                         .keep = -1,
 		                         .new_session = true };
-	if (source_is_path(url))
+	if (entry_url_is_path(url))
 		return forker_fork(&maker->forker, maker->program, in, out, ret_pid);
 	return process_start(&process, ret_pid);
 }

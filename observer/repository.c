@@ -6,7 +6,7 @@
 #include "base/scoped.h"
 #include "observer/mirror.h"
 #include "observer/sanitizer.h"
-#include "observer/source.h"
+#include "proto/entry.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -132,8 +132,8 @@ static enum err open_url(const struct rec_poll_request *request, struct reposito
 enum err repository_open(const struct rec_poll_request *request, struct repository *repository)
 {
 	repository->url = request->url;
-	return source_is_path(request->url) ? open_path(request->url, repository)
-	                                    : open_url(request, repository);
+	return entry_url_is_path(request->url) ? open_path(request->url, repository)
+	                                       : open_url(request, repository);
 }
 
 void repository_close(struct repository *repository)

@@ -4,21 +4,10 @@
 #include "base/memory.h"
 #include "base/scoped.h"
 #include "base/text.h"
+#include "proto/entry.h"
 
 #include <limits.h>
 #include <string.h>
-
-enum { URL_SIZE_MAX = 4000 };
-
-static const char *const schemes[] = { "https://", "http://", "ssh://", "git://", "file:///" };
-
-bool source_is_path(const char *url)
-{
-	if (strstr(url, "://"))
-		return false;
-	const char *colon = strchr(url, ':'), *slash = strchr(url, '/');
-	return !colon || (slash && slash < colon); /* host:path is ssh, as in git */
-}
 
 /* The last component of a path or url, without ".git". */
 static char *last_component(const char *url)
@@ -59,54 +48,6 @@ static char *unique_name(const struct source_list *list, const char *url)
 	return name;
 }
 
-static enum err check_url(const char *url)
-{
-	bool known = !strstr(url, "://");
-	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-		known = known || strncmp(url, schemes[i], strlen(schemes[i])) == 0;
-	if (!known)
-		return fail(ERR_USAGE,
-		            "repository '%s': a url starts with https, http, ssh, git or file "
-		            "(file:///path)",
-		            url);
-	const char *host = strstr(url, "://");
-	host = host ? host + 3 : url;
-	size_t size = strcspn(host, "/");
-	const char *at = memrchr(host, '@', size);
-	const char *colon = memchr(host, ':', size);
-	if (strstr(url, "://") && at && colon && colon < at)
-		return fail(ERR_USAGE, "repository: a password in a url would be shown in logs and "
-		                       "status; leave it out");
-	const char *name = at ? at + 1 : host;
-	if (*host == '-' || *name == '-')
-		return fail(ERR_USAGE, "repository '%s': a host cannot start with '-'", url);
-	if (strncmp(url, "file:", 5) != 0 && (name == host + size || *name == ':'))
-		return fail(ERR_USAGE, "repository '%s': the url has no host", url);
-	return OK;
-}
-
-static enum err check_text(const char *url)
-{
-	size_t size = strlen(url);
-	if (size == 0)
-		return fail(ERR_USAGE, "repository: the path or url is empty");
-	if (size > URL_SIZE_MAX)
-		return fail(ERR_USAGE, "repository: the path or url is over %d bytes",
-		            URL_SIZE_MAX);
-	for (size_t i = 0; i < size; i++)
-		if ((unsigned char)url[i] < 0x20 || url[i] == 0x7f)
-			return fail(ERR_USAGE, "repository '%s': control bytes in it", url);
-	if (!text_is_utf8(url, size))
-		return fail(ERR_USAGE, "repository: the path or url is not UTF-8");
-	if (url[0] == '-')
-		return fail(ERR_USAGE, "repository '%s': cannot start with '-'; write ./%s", url,
-		            url);
-	const char *helper = strstr(url, "::");
-	if (helper && strcspn(url, "/") > (size_t)(helper - url))
-		return fail(ERR_USAGE, "repository '%s': remote helpers (::) are not used", url);
-	return OK;
-}
-
 static char *absolute_path(const char *path)
 {
 	char *real = realpath(path, NULL);
@@ -139,14 +80,12 @@ enum err source_add(struct source_list *list, const char *argument)
 		            argument, name);
 	if (name && is_known(list, name))
 		return fail(ERR_USAGE, "repository '%s': the name is taken", argument);
-	enum err err = check_text(url);
-	if (!err && !source_is_path(url))
-		err = check_url(url);
+	bool is_path = entry_url_is_path(url);
+	enum err err = entry_check_url(url);
 	if (err)
 		return err;
-	scoped(free_text) char *full =
-		source_is_path(url) ? absolute_path(url) : memory_copy_text(url);
-	if (source_is_path(url) && (err = check_text(full)))
+	scoped(free_text) char *full = is_path ? absolute_path(url) : memory_copy_text(url);
+	if (is_path && (err = entry_check_url(full)))
 		return err;
 	if (!name)
 		name = unique_name(list, full);

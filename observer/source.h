@@ -22,6 +22,3 @@ struct source_list {
  * for what can never be right. */
 enum err source_add(struct source_list *list, const char *argument);
 void source_list_finish(struct source_list *list);
-
-/* Paths are read in place, urls through a mirror. */
-bool source_is_path(const char *url);

@@ -36,6 +36,8 @@ static const char *const words[] = {
 	[EFFECT_SAVE_LEASE_END] = "save lease end",
 	[EFFECT_SAVE_LOG] = "save log",
 	[EFFECT_SAVE_FINAL] = "save final",
+	[EFFECT_SAVE_WATCH] = "save watch",
+	[EFFECT_SAVE_UNWATCH] = "save unwatch",
 	[EFFECT_SAVE_VERDICT] = "save verdict",
 	[EFFECT_SEND] = "send",
 	[EFFECT_OFFER] = "offer",
@@ -78,6 +80,11 @@ void effect_print(const struct effect *effect, struct text *line)
 	case EFFECT_LATE:
 		text_addf(line, " worker=%s outcome=%s", effect->late.worker,
 		          outcome_text(effect->late.outcome));
+		break;
+	case EFFECT_SAVE_WATCH:
+	case EFFECT_SAVE_UNWATCH:
+		text_addf(line, " repository=%s url=%s", effect->watch.entry->name,
+		          effect->watch.entry->url);
 		break;
 	case EFFECT_SEND:
 	case EFFECT_SEND_NOW:

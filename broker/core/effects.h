@@ -14,6 +14,8 @@ enum effect_kind {
 	EFFECT_SAVE_LEASE_END, /* leased -> queued */
 	EFFECT_SAVE_LOG,       /* bytes of a log file */
 	EFFECT_SAVE_FINAL,     /* queued or leased -> final */
+	EFFECT_SAVE_WATCH,     /* a row of the list of repositories, new or changed */
+	EFFECT_SAVE_UNWATCH,   /* such a row goes */
 	EFFECT_SAVE_VERDICT,   /* a build has its verdict */
 
 	/* What leaves only when every row above and before it is durable. */
@@ -67,6 +69,9 @@ struct effect {
 			const char *worker, *session;
 			enum outcome outcome;
 		} late;
+		struct {
+			const struct rec_watch_entry *entry;
+		} watch;
 		struct message message; /* never owns memory */
 	};
 	const char *reason; /* of ends, finals, verdicts and refusals; may be NULL */

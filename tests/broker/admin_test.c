@@ -183,3 +183,79 @@ Test(admin, marks_of_long_refs_fit_a_frame)
 	             OK);
 	cr_assert_str_eq(marks.next, marks.marks[marks.marks_count - 1].ref);
 }
+
+/* ---- the list of repositories: changes and answers leave when they are stored --------------- */
+
+static void read_stored_answer(enum record_type type, struct arena *arena, void *result)
+{
+	scoped(message_finish) struct message reply = { 0 };
+	cr_assert_gt(server.filling->count, 0, "no answer waits for the store");
+	const struct batch_item *sent = &server.filling->items[server.filling->count - 1];
+	cr_assert(sent->to_admin);
+	cr_assert_lt(sent->body.size, MESSAGE_SIZE_MAX);
+	cr_assert_eq(message_unpack(sent->body.data, sent->body.size, &reply), OK);
+	cr_assert_eq(record_unpack(type, reply.reply.result.data, reply.reply.result.size, arena,
+	                           result),
+	             OK, "%s", error_text());
+}
+
+static void expect_refusal(const char *code, const char *reason)
+{
+	enum err refusal;
+	scoped(message_finish) struct message reply = { 0 };
+	wait_for(client, ZMQ_POLLIN);
+	cr_assert_eq(wire_receive(client, NULL, &reply, &refusal), WIRE_MESSAGE);
+	cr_assert_str_eq(reply.reply.code, code);
+	cr_assert_str_eq(reply.reply.reason, reason);
+}
+
+Test(admin, a_change_of_the_list_is_answered_when_it_is_stored)
+{
+	scoped(arena_finish) struct arena arena = { 0 };
+	struct rec_change_result change;
+	struct rec_watch_entry app = { .name = "app", .url = "/r" };
+	ask("repo_add", RECORD_watch_entry, &app);
+	cr_assert_eq(server.filling->items[0].effect.kind, EFFECT_SAVE_WATCH);
+	read_stored_answer(RECORD_change_result, &arena, &change);
+	cr_assert_eq(change.changed, 1);
+	app.url = "/other";
+	ask("repo_add", RECORD_watch_entry, &app);
+	expect_refusal("bad_request", "repository 'app' is in the list with other settings (/r); "
+	                              "remove it first, or choose another name");
+	app.url = "ext::sh -c x";
+	ask("repo_add", RECORD_watch_entry, &app);
+	expect_refusal("bad_request",
+	               "repository 'ext::sh -c x': remote helpers (::) are not used");
+	ask("repo_remove", RECORD_repo_params, &(struct rec_repo_params){ .repository = "lib" });
+	expect_refusal("not_found", "no repository 'lib' in the list");
+}
+
+Test(admin, a_list_of_long_entries_comes_in_pages_that_fit)
+{
+	enum { COUNT = 300 };
+	static char url[3000];
+	scoped(arena_finish) struct arena arena = { 0 };
+	struct rec_watch_result page;
+	struct rec_watch_params params = { .observer = "o", .instance = "0123456789abcdef" };
+	size_t seen = 0, pages = 0;
+	memset(url, 'u', sizeof url - 1);
+	url[0] = '/';
+	for (int i = 0; i < COUNT; i++) {
+		scoped(free_text) char *name = text_format("r%03d", i);
+		ask("repo_add", RECORD_watch_entry,
+		    &(struct rec_watch_entry){ .name = name, .url = url });
+	}
+	do {
+		ask("watch", RECORD_watch_params, &params);
+		read_stored_answer(RECORD_watch_result, &arena, &page);
+		cr_assert(page.whole);
+		for (size_t i = 0; i < page.entries_count; i++, seen++) {
+			scoped(free_text) char *name = text_format("r%03zu", seen);
+			cr_assert_str_eq(page.entries[i].name, name);
+		}
+		params.after = page.next;
+		pages++;
+	} while (page.next);
+	cr_assert_eq(seen, COUNT);
+	cr_assert_gt(pages, 1);
+}

@@ -205,7 +205,8 @@ Test(store, no_statement_reads_a_whole_table)
 		                               "SCAN kept", /* its first row */
 		                               "SCAN parcels",
 		                               "SCAN r",
-		                               "SCAN unwritten" };
+		                               "SCAN unwritten",
+		                               "SCAN watches" };
 	struct store *store = rows_open();
 	for (int i = 0; i < SQL_COUNT; i++) {
 		const char *sql = sqlite3_sql(store->statements[i]);
@@ -373,5 +374,59 @@ Test(store, an_error_while_nothing_is_asked_ends_the_broker_too)
 	store_destroy(&store);
 	store = rows_open();
 	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 1, "nothing was written");
+	store_destroy(&store);
+}
+
+/* ---- the list of repositories -------------------------------------------------------------- */
+
+static struct watchlist *load_watchlist(struct store *store)
+{
+	struct watchlist *list = watchlist_new(1);
+	cr_assert_eq(store_load_watchlist(store, list), OK, "%s", error_text());
+	return list;
+}
+
+Test(store, the_list_of_repositories_is_there_after_a_restart)
+{
+	static const struct rec_ref_rule rule = { .pattern = "refs/heads/main", .latest = true };
+	struct rec_watch_entry app = { .name = "app",
+		                       .url = "/r",
+		                       .rules = &rule,
+		                       .rules_count = 1,
+		                       .paused = true,
+		                       .pokes = 7 };
+	struct rec_watch_entry lib = { .name = "lib", .url = "/l", .declared_by = "o" };
+	struct effect effects[] = { { .kind = EFFECT_SAVE_WATCH, .watch = { &app } },
+		                    { .kind = EFFECT_SAVE_WATCH, .watch = { &lib } },
+		                    { .kind = EFFECT_SAVE_WATCH, .watch = { &lib } },
+		                    { .kind = EFFECT_SAVE_UNWATCH, .watch = { &lib } } };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 4), OK, "%s", error_text());
+	store_destroy(&store);
+	store = rows_open();
+	struct watchlist *list = load_watchlist(store);
+	scoped(arena_finish) struct arena arena = { 0 };
+	struct rec_repos_result rows;
+	watchlist_rows(list, &(struct rec_repos_params){ 0 }, 0, &arena, &rows);
+	cr_assert_eq(rows.repositories_count, 1);
+	cr_assert_str_eq(rows.repositories[0].name, "app");
+	cr_assert_str_eq(rows.repositories[0].state, "paused");
+	cr_assert_str_eq(rows.repositories[0].rules[0], "main:latest");
+	cr_assert_eq(rows.repositories[0].pokes, 7);
+	watchlist_destroy(&list);
+	store_destroy(&store);
+}
+
+Test(store, a_row_of_the_list_that_cannot_be_read_is_damage)
+{
+	struct store *store = rows_open();
+	struct watchlist *list = watchlist_new(1);
+	cr_assert_eq(sqlite3_exec(store->db, "INSERT INTO watches VALUES('app', '', '/r', x'c1')",
+	                          NULL, NULL, NULL),
+	             SQLITE_OK);
+	cr_assert_eq(store_load_watchlist(store, list), ERR_STORE);
+	cr_assert_neq(strstr(error_text(), "is damaged: repository 'app'"), NULL, "%s",
+	              error_text());
+	watchlist_destroy(&list);
 	store_destroy(&store);
 }

@@ -24,8 +24,14 @@ static void start_2(void)
 	start_with(SAMPLES "/version-2");
 }
 
+static void start_3(void)
+{
+	start_with(SAMPLES "/version-3");
+}
+
 TestSuite(upgrade, .init = start, .fini = rows_finish);
 TestSuite(upgrade_2, .init = start_2, .fini = rows_finish);
+TestSuite(upgrade_3, .init = start_3, .fini = rows_finish);
 
 static void read_sample(const char *name, struct text *content)
 {
@@ -60,8 +66,9 @@ static void expect_every_row(struct store *store)
 		"FROM (SELECT worker FROM attempts ORDER BY job, attempt)",
 		"SELECT count(*) = 1 FROM refs WHERE mark = (SELECT commit_id FROM builds "
 		"WHERE id = 6)",
-		"SELECT user_version = 3 FROM pragma_user_version",
+		"SELECT user_version = 4 FROM pragma_user_version",
 		"SELECT count(*) = 6 FROM jobs WHERE tests = 0 AND parcel_size = 0",
+		"SELECT count(*) = 0 FROM watches",
 	};
 	for (size_t i = 0; i < sizeof truths / sizeof *truths; i++)
 		cr_assert_eq(rows_count(store, truths[i]), 1, "%s", truths[i]);
@@ -79,7 +86,7 @@ Test(upgrade, every_row_and_log_is_there)
 	store_destroy(&store);
 }
 
-Test(upgrade_2, every_row_and_log_is_there)
+static void expect_every_row_and_log(void)
 {
 	struct store *store = rows_open();
 	expect_every_row(store);
@@ -89,6 +96,16 @@ Test(upgrade_2, every_row_and_log_is_there)
 	struct core *core = rows_load(store);
 	core_destroy(&core);
 	store_destroy(&store);
+}
+
+Test(upgrade_2, every_row_and_log_is_there)
+{
+	expect_every_row_and_log();
+}
+
+Test(upgrade_3, every_row_and_log_is_there)
+{
+	expect_every_row_and_log();
 }
 
 /* Version 1 did not note in which run of the machine it was used. */
@@ -133,6 +150,11 @@ Test(upgrade, its_tables_are_those_of_a_new_store)
 }
 
 Test(upgrade_2, its_tables_are_those_of_a_new_store)
+{
+	expect_tables_of_a_new_store();
+}
+
+Test(upgrade_3, its_tables_are_those_of_a_new_store)
 {
 	expect_tables_of_a_new_store();
 }

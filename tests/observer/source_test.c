@@ -3,6 +3,7 @@
 
 #include "base/scoped.h"
 #include "base/text.h"
+#include "proto/entry.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -53,10 +54,10 @@ Test(source, paths_become_absolute)
 	cr_assert_eq(add("not/there")->url[0], '/');
 	cr_assert_eq(add(".")->url[0], '/');
 	cr_assert(text_is_name(list.items[1].name));
-	cr_assert(source_is_path("/a:b"));
-	cr_assert(source_is_path("./a:b"));
-	cr_assert_not(source_is_path("host:path"));
-	cr_assert_not(source_is_path("file:///x"));
+	cr_assert(entry_url_is_path("/a:b"));
+	cr_assert(entry_url_is_path("./a:b"));
+	cr_assert_not(entry_url_is_path("host:path"));
+	cr_assert_not(entry_url_is_path("file:///x"));
 }
 
 Test(source, what_could_do_harm_is_refused)

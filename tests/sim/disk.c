@@ -335,6 +335,8 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_LOG: append_part(sim, e, e->log.bytes.size); break;
 	case EFFECT_SAVE_FINAL: save_final(sim, e); break;
 	case EFFECT_SAVE_VERDICT: save_verdict(sim, e); break;
+	case EFFECT_SAVE_WATCH:
+	case EFFECT_SAVE_UNWATCH:
 	case EFFECT_SEND:
 	case EFFECT_OFFER:
 	case EFFECT_PUBLISH:

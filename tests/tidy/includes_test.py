@@ -9,12 +9,12 @@ import tree
 OURS = [
     (r"base/", r"base/"),
     (r"proto/(wire|client|address)\.", r"base/|proto/"),
-    (r"proto/", r"base/|proto/(message|messages|outcomes|schema|peer)\."),
+    (r"proto/", r"base/|proto/(entry|message|messages|outcomes|schema|peer)\."),
     (r"jobfile/", r"base/|jobfile/|proto/message\.h"),
     (r"report/", r"base/|report/|proto/message\.h"),
     (
         r"(broker|observer|worker)/core/",
-        r"base/(arena|clock|error|memory|plant|scoped|table|text)\.h|proto/(message|peer)\.h|{room}/core/",
+        r"base/(arena|clock|error|memory|plant|scoped|table|text)\.h|proto/(entry|message|peer)\.h|{room}/core/",
     ),
     (r"observer/", r"base/|proto/|observer/|jobfile/"),
     (r"worker/", r"base/|proto/|worker/|report/report\.h"),

@@ -6,7 +6,7 @@ shift
 
 # Ours without input, output, clock or chance; then libc's; then what compilers add.
 allowed='arena_[a-z_]*|memory_[a-z_]*|text_[a-z0-9_]*|table_hash|clock_text|clock_duration_text
-message_[a-z_]*|record_[a-z_]*|outcome_[a-z_]*|error_text|fail
+message_[a-z_]*|record_[a-z_]*|entry_[a-z_]*|outcome_[a-z_]*|error_text|fail
 mem(cmp|cpy|move|set|chr)|str(len|cmp|ncmp|chr|rchr|str|spn|cspn|dup|nlen|casecmp)
 calloc|malloc|realloc|free|qsort|bsearch|v?snprintf|strto(k_r|l|ul|ll|ull)|exit
 __assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__(mem|str|v?snprintf)[a-z]*_chk'

@@ -1,0 +1,162 @@
+/* The list of repositories, for operators and observers. What it says is a promise: changes and
+ * answers leave when they are stored. */
+#include "broker/admin.h"
+
+#include "base/scoped.h"
+#include "proto/entry.h"
+
+#include <string.h>
+
+static void refuse(const struct question *q, enum err err)
+{
+	const char *code = err == ERR_NOT_FOUND ? "not_found"
+	                   : err == ERR_IN_USE  ? "name_taken"
+	                                        : "bad_request";
+	reply_error(q->server, q->peer, q->request->id, code, error_text());
+}
+
+/* On a full disk an answer may take hours, and nobody waits that long. */
+static bool is_stuck(const struct question *q)
+{
+	if (q->server->stuck)
+		reply_error(q->server, q->peer, q->request->id, "store_full",
+		            "the broker's disk is full");
+	return q->server->stuck != NULL;
+}
+
+static void reply_change(const struct question *q, enum err err, uint32_t changed)
+{
+	const struct rec_change_result result = { .changed = changed };
+	scoped(text_finish) struct text body = { 0 };
+	if (err) {
+		refuse(q, err);
+		return;
+	}
+	record_pack(RECORD_change_result, &result, &body);
+	server_take_effects(q->server);
+	reply_when_stored(q, &body);
+}
+
+void answer_repo_add(const struct question *q)
+{
+	uint32_t changed = 0;
+	const struct rec_watch_entry *entry = q->params;
+	if (is_stuck(q))
+		return;
+	enum err err = entry_check(entry);
+	if (!err)
+		err = watchlist_add(q->server->watchlist, entry, &q->server->effects, &changed);
+	reply_change(q, err, changed);
+}
+
+void answer_repo_remove(const struct question *q)
+{
+	uint32_t changed = 0;
+	const struct rec_repo_params *params = q->params;
+	if (is_stuck(q))
+		return;
+	enum err err = watchlist_remove(q->server->watchlist, params->repository, q->server->now_ms,
+	                                &q->server->effects, &changed);
+	reply_change(q, err, changed);
+}
+
+static void set_paused(const struct question *q, bool paused)
+{
+	uint32_t changed = 0;
+	const struct rec_repo_params *params = q->params;
+	if (is_stuck(q))
+		return;
+	enum err err = watchlist_pause(q->server->watchlist, params->repository, paused,
+	                               &q->server->effects, &changed);
+	reply_change(q, err, changed);
+}
+
+void answer_repo_pause(const struct question *q)
+{
+	set_paused(q, true);
+}
+
+void answer_repo_resume(const struct question *q)
+{
+	set_paused(q, false);
+}
+
+void answer_poke(const struct question *q)
+{
+	uint32_t changed = 0;
+	const struct rec_poke_params *params = q->params;
+	if (is_stuck(q))
+		return;
+	enum err err = watchlist_poke(q->server->watchlist, params->repository, &q->server->effects,
+	                              &changed);
+	reply_change(q, err, changed);
+}
+
+void answer_declare(const struct question *q)
+{
+	uint32_t changed = 0;
+	const struct rec_declare_params *params = q->params;
+	enum err err = OK;
+	if (is_stuck(q))
+		return;
+	for (size_t i = 0; i < params->repositories_count && !err; i++)
+		err = entry_check(&params->repositories[i]);
+	if (!err)
+		err = watchlist_declare(q->server->watchlist, params, q->server->now_ms,
+		                        &q->server->effects, &changed);
+	reply_change(q, err, changed);
+}
+
+void answer_watch(const struct question *q)
+{
+	struct rec_watch_result result;
+	scoped(text_finish) struct text body = { 0 };
+	if (is_stuck(q))
+		return;
+	enum err err = watchlist_watch(q->server->watchlist, q->params, q->server->now_ms, q->arena,
+	                               &result);
+	if (err) {
+		refuse(q, err);
+		return;
+	}
+	while (is_too_large(RECORD_watch_result, &result, result.entries_count, &body)) {
+		result.entries_count /= 2;
+		result.next = result.entries[result.entries_count - 1].name;
+	}
+	reply_when_stored(q, &body);
+}
+
+/* How it is, as its observer told last. */
+static void fill_health(const struct server *server, struct rec_repo_row *row)
+{
+	struct watched_entry *entry;
+	HASH_FIND_STR(server->watched, row->name, entry);
+	if (!entry || !row->observer || strcmp(entry->watched.observer, row->observer) != 0)
+		return;
+	const struct rec_watched watched = watched_now(server, entry);
+	if (strcmp(row->state, "paused") != 0) {
+		row->state = watched.state;
+		row->next_ms = watched.next_ms;
+	}
+	row->polled_at = watched.polled_at;
+	row->error = watched.error;
+	row->refs = watched.refs;
+}
+
+void answer_repos(const struct question *q)
+{
+	struct rec_repos_result result;
+	scoped(text_finish) struct text body = { 0 };
+	if (is_stuck(q))
+		return;
+	watchlist_rows(q->server->watchlist, q->params, q->server->now_ms, q->arena, &result);
+	/* These rows are ours: the question's arena holds them. */
+	struct rec_repo_row *rows = (struct rec_repo_row *)(uintptr_t)result.repositories;
+	for (size_t i = 0; i < result.repositories_count; i++)
+		fill_health(q->server, &rows[i]);
+	while (is_too_large(RECORD_repos_result, &result, result.repositories_count, &body)) {
+		result.repositories_count /= 2;
+		result.next = result.repositories[result.repositories_count - 1].name;
+	}
+	reply_when_stored(q, &body);
+}
