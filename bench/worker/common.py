@@ -32,11 +32,11 @@ def timed(words, environment, folder=None):
     return time.monotonic() - start
 
 
-def row(name, values, unit="ms", scale=1000):
+def row(name, values, unit="ms", scale=1000, digits=1):
     """One line of a table: least, median and most."""
     values = [value * scale for value in values]
     shown = (min(values), statistics.median(values), max(values))
-    print(f"{name:44}" + "".join(f"{value:10.1f}" for value in shown) + f" {unit}", flush=True)
+    print(f"{name:44}" + "".join(f"{value:10.{digits}f}" for value in shown) + f" {unit}", flush=True)
 
 
 def head(title):
