@@ -33,6 +33,7 @@ class Bench(unittest.TestCase):
 
     def test_jobs(self):
         said = self.run_one("worker/jobs.py", "--jobs", "12", "--rounds", "1")
+        self.assertRegex(said, r"(?m)^ratio, commits apart +\d")
         self.assertRegex(said, r"(?m)^ratio to the bound: \d")
         self.assertRegex(said, r"(?m)^resident MiB of a supervisor: \d")
 
