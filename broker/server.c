@@ -354,11 +354,24 @@ static void run_timers(struct server *server)
 	}
 }
 
+static void tell_manager(struct server *server)
+{
+	if (!service_is_due(&server->service, server->now_ms))
+		return;
+	struct core_totals totals = core_totals(server->core);
+	service_tell(&server->service, server->now_ms,
+	             "%s: %llu jobs wait, %llu run, %llu finished",
+	             server->stuck ? "disk full" : "serving", (unsigned long long)totals.queued,
+	             (unsigned long long)totals.leased, (unsigned long long)totals.finished);
+}
+
 static long poll_timeout(const struct server *server)
 {
 	int64_t wakeup = core_wakeup_ms(server->core);
 	if (server->stuck && server->retry_ms < wakeup)
 		wakeup = server->retry_ms;
+	if (server->service.next_ms < wakeup)
+		wakeup = server->service.next_ms;
 	int64_t left = wakeup == INT64_MAX ? 60000 : wakeup - clock_mono_ms();
 	return left < 0 ? 0 : left > 60000 ? 60000 : (long)left;
 }
@@ -387,14 +400,17 @@ static enum err turn(struct server *server)
 	drain_signals(server);
 	run_timers(server);
 	flush(server);
+	tell_manager(server);
 	return OK;
 }
 
 enum err server_run(struct server *server)
 {
 	enum err err = OK;
+	service_open(&server->service);
 	while (!err && !server->stopping)
 		err = turn(server);
+	service_stopping(&server->service);
 	/* What was decided is stored, and told, and what was asked is answered before we go; a full
 	 * disk cannot be waited for. */
 	while (!err &&

@@ -1,6 +1,7 @@
 /* The broker's shell: sockets to events, effects to sockets. It decides nothing. */
 #pragma once
 
+#include "base/service.h"
 #include "broker/settings.h"
 #include "broker/store.h"
 #include "proto/address.h"
@@ -19,6 +20,7 @@ struct server {
 	int signals;
 	int64_t now_ms; /* monotonic, read once per turn */
 	int64_t started_ms;
+	struct service service; /* who started us, and hears whether we live */
 
 	struct effects effects;
 	struct batch *filling;    /* what the next transaction will hold */

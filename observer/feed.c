@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/scoped.h"
+#include "base/service.h"
 #include "observer/door.h"
 #include "observer/poll.h"
 
@@ -28,6 +29,7 @@ struct feed {
 	struct door_keeper broker;
 	struct feed_poll *polls; /* one per source */
 	struct poll_maker maker;
+	struct service service;
 	int signals;
 	bool stopped;
 };
@@ -194,11 +196,21 @@ static void wait_for_something(struct feed *feed)
 			items[count++] = (zmq_pollitem_t){ .fd = feed->polls[i].child.answer,
 				                           .events = ZMQ_POLLIN };
 	int64_t wakeup = observer_wakeup_ms(&feed->core), wait_ms = -1;
+	if (feed->service.next_ms < wakeup)
+		wakeup = feed->service.next_ms;
 	if (wakeup != INT64_MAX)
 		wait_ms = wakeup - clock_mono_ms();
 	if ((wakeup != INT64_MAX && wait_ms < 0) || is_poll_waiting(feed))
 		wait_ms = 0;
 	zmq_poll(items, (int)count, (long)wait_ms);
+}
+
+static void tell_manager(struct feed *feed)
+{
+	int64_t now_ms = clock_mono_ms();
+	if (service_is_due(&feed->service, now_ms))
+		service_tell(&feed->service, now_ms, "watching %zu repositories",
+		             feed->settings->sources.count);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -246,15 +258,18 @@ enum err feed_run(const struct fettle_observer_settings *settings, int signals)
 	if (err || (err = door_open(&feed.broker, &settings->address)))
 		return err;
 	start(&feed);
+	service_open(&feed.service);
 	while (!feed.stopped) {
 		receive_signals(&feed);
 		receive_answers(&feed);
 		receive_polls(&feed);
 		step(&feed, (struct observer_event){ .kind = OBSERVER_TIME_PASSED });
 		door_flush(&feed.broker);
+		tell_manager(&feed);
 		if (!feed.stopped)
 			wait_for_something(&feed);
 	}
+	service_stopping(&feed.service);
 	finish(&feed);
 	log_at(LOG_LEVEL_INFO, "stopped");
 	return OK;

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/plant.h"
 #include "base/scoped.h"
+#include "base/service.h"
 #include "proto/address.h"
 #include "proto/wire.h"
 #include "worker/core/core.h"
@@ -28,6 +29,7 @@ struct agent {
 	struct worker_core core;
 	struct worker_effects effects;
 	struct jobs jobs;
+	struct service service;
 	char *endpoint;
 	zsock_t *socket; /* NULL while backing off */
 	bool usable;     /* the socket took messages since it was opened */
@@ -212,6 +214,16 @@ static void free_items(zmq_pollitem_t **items)
 	free(*items);
 }
 
+static void tell_manager(struct agent *agent)
+{
+	int64_t now_ms = clock_mono_ms();
+	if (service_is_due(&agent->service, now_ms))
+		service_tell(&agent->service, now_ms, "%s %s: %zu of %" PRId64 " slots busy",
+		             agent->reach == REACHED ? "broker" : "no answer yet from broker",
+		             agent->settings->broker, worker_attempts_busy(&agent->core.attempts),
+		             agent->settings->slots);
+}
+
 /* One turn: everything that is there is handled before any deadline is looked at. */
 static void turn(struct agent *agent)
 {
@@ -225,7 +237,10 @@ static void turn(struct agent *agent)
 			.socket = wire_handle(agent->socket),
 			.events = (short)(ZMQ_POLLIN | (agent->usable ? 0 : ZMQ_POLLOUT)),
 		};
-	int64_t wait_ms = worker_wakeup_ms(&agent->core) - clock_mono_ms();
+	int64_t wakeup = worker_wakeup_ms(&agent->core);
+	if (agent->service.next_ms < wakeup)
+		wakeup = agent->service.next_ms;
+	int64_t wait_ms = wakeup - clock_mono_ms();
 	wait_ms = wait_ms < 0 ? 0 : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
 	zmq_poll(items, (int)count, (long)wait_ms);
 	if (agent->socket && !agent->usable && socket->revents & ZMQ_POLLOUT) {
@@ -237,6 +252,7 @@ static void turn(struct agent *agent)
 	listen_to_jobs(agent);
 	if (worker_wakeup_ms(&agent->core) <= clock_mono_ms())
 		feed(agent, (struct worker_event){ .kind = WORKER_TIME_PASSED });
+	tell_manager(agent);
 }
 
 /* ---- start --------------------------------------------------------------------------------- */
@@ -307,8 +323,10 @@ enum err agent_run(const struct worker_settings *settings, const struct containm
 	agent.endpoint = address_endpoint(&address, DOOR_WORKERS);
 	jobs_init(&agent.jobs, settings, containment);
 	agent.err = start(&agent);
+	service_open(&agent.service);
 	while (!agent.err && !agent.exited)
 		turn(&agent);
+	service_stopping(&agent.service);
 	jobs_finish(&agent.jobs);
 	zsock_destroy(&agent.socket);
 	worker_effects_finish(&agent.effects);

@@ -91,6 +91,12 @@ bool core_wants_known(const struct core *core, const struct msg_update *update);
 /* "ok", "store_full" or "queue_full". */
 const char *core_state(const struct core *core);
 
+/* Jobs since the broker's start, and now: what costs nothing to count. */
+struct core_totals {
+	uint64_t queued, leased, finished;
+};
+struct core_totals core_totals(const struct core *core);
+
 /* Counts, ages and the queue by label set and repository; memory from `arena`. Fields that the
  * core does not know stay as they are. */
 void core_status(const struct core *core, int64_t now_ms, struct arena *arena,

@@ -102,6 +102,11 @@ static void fill_depth(const struct core *core, int64_t now_ms, struct arena *ar
 	status->depth_count = shown;
 }
 
+struct core_totals core_totals(const struct core *core)
+{
+	return (struct core_totals){ core->queued, core->leased, core->finished };
+}
+
 void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
                  struct rec_status_result *status)
 {

@@ -34,7 +34,6 @@ LIBRARIES = [
     (r"sqlite3\.h", r"broker/store[a-z_]*\.[ch]"),
     (r"git2\.h", r"(observer/(history|instructions|mirror|repository|scan|selection)|worker/checkout)\.[ch]"),
     (r"jansson\.h", r"cli/.*"),
-    (r"systemd/.*", r"(broker|observer|worker)/[a-z_]+\.c"),
 ]
 
 # A core decides; it has no need of the system. (stdio.h is for snprintf; purity_test.sh sees the
