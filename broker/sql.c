@@ -2,6 +2,7 @@
 #include "broker/store_sqlite.h"
 
 #include "base/memory.h"
+#include "base/scoped.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -55,8 +56,27 @@ void sql_leave_log(struct store *store, bool leave)
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave, NULL);
 }
 
+/* For SQLite: of_spec(spec, 'priority'), a number of a job's packed spec. */
+static void of_spec(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	(void)count;
+	struct rec_spec spec;
+	scoped(arena_finish) struct arena arena = { 0 };
+	const void *packed = sqlite3_value_blob(values[0]);
+	const char *field = (const char *)sqlite3_value_text(values[1]);
+	if (record_unpack(RECORD_spec, packed, (size_t)sqlite3_value_bytes(values[0]), &arena,
+	                  &spec))
+		sqlite3_result_error(context, error_text(), -1);
+	else
+		sqlite3_result_int(context, strcmp(field, "priority") == 0 ? (int)spec.priority
+		                                                           : spec.allow_failure);
+}
+
 enum err sql_prepare_all(struct store *store)
 {
+	if (sqlite3_create_function(store->db, "of_spec", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+	                            NULL, of_spec, NULL, NULL) != SQLITE_OK)
+		return sql_fail(store, "open");
 	store->statements = memory_new(SQL_COUNT, sizeof(sqlite3_stmt *));
 	for (int i = 0; i < SQL_COUNT; i++)
 		if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,

@@ -111,15 +111,13 @@ static enum err load_refs(struct store *store, struct core *core)
 	return err;
 }
 
-static enum err load_worst(struct store *store, uint64_t build, enum outcome *ret_worst)
+static enum err load_finals(struct store *store, struct core *core, uint64_t build)
 {
 	bool row;
 	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_outcomes, "i", (int64_t)build);
-	*ret_worst = OUTCOME_NONE;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_finals, "i", (int64_t)build);
 	while (!(err = sql_step(store, found, &row)) && row)
-		if (sql_outcome(found, 0) > *ret_worst)
-			*ret_worst = sql_outcome(found, 0);
+		core_restore_final(core, build, sql_outcome(found, 0), sql_number(found, 1) != 0);
 	return err;
 }
 
@@ -127,16 +125,15 @@ static enum err load_builds(struct store *store, struct core *core)
 {
 	bool row;
 	enum err err;
-	enum outcome worst;
 	sqlite3_stmt *found = sql_bind(store, SQL_load_builds, "");
 	scoped(arena_finish) struct arena arena = { 0 };
 	while (!(err = sql_step(store, found, &row)) && row) {
 		uint64_t build = sql_number(found, 0);
-		if ((err = load_worst(store, build, &worst)))
-			return err;
 		arena_reset(&arena);
 		core_restore_build(core, build, sql_text(found, 1, &arena),
-		                   sql_text(found, 2, &arena), worst);
+		                   sql_text(found, 2, &arena));
+		if ((err = load_finals(store, core, build)))
+			return err;
 	}
 	return err;
 }
@@ -161,6 +158,7 @@ static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms
 			.worker = sql_text(found, 6, &arena),
 			.losses = sql_text(found, 7, &arena),
 			.session = sql_text(found, 8, &arena),
+			.allow_failure = sql_number(found, 9) != 0,
 		};
 		if (job.attempt)
 			job.log_size = (uint32_t)(log_size(store, job.job, job.attempt) +

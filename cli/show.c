@@ -73,14 +73,30 @@ static void add_attempts(struct columns *table, const struct rec_job_row *job)
 	}
 }
 
+static bool is_allowed(const struct rec_job_row *job)
+{
+	return job->allow_failure && job->outcome && job->outcome != OUTCOME_skipped &&
+	       !outcome_is_green(job->outcome);
+}
+
+/* An outcome that does not count for its build says so. */
+static void add_state(struct columns *table, const struct rec_job_row *job)
+{
+	scoped(free_text) char *allowed = text_format("%s, allowed", outcome_text(job->outcome));
+	if (is_allowed(job))
+		columns_add(table, TINT_YELLOW, allowed);
+	else if (job->outcome)
+		columns_add(table, output_tint(job->outcome), outcome_text(job->outcome));
+	else
+		columns_add(table, TINT_NONE,
+		            strcmp(job->state, "leased") == 0 ? "running" : "waiting");
+}
+
 static void add_job(struct columns *table, const struct rec_job_row *job)
 {
 	char took[CLOCK_TEXT_SIZE];
 	columns_add(table, TINT_NONE, job->name);
-	columns_add(table, job->outcome ? output_tint(job->outcome) : TINT_NONE,
-	            job->outcome                        ? outcome_text(job->outcome)
-	            : strcmp(job->state, "leased") == 0 ? "running"
-	                                                : "waiting");
+	add_state(table, job);
 	columns_add(table, TINT_NONE,
 	            job->duration_ms ? clock_duration_text(job->duration_ms, took) : NULL);
 	columns_add(table, TINT_NONE, job->reason);

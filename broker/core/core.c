@@ -79,7 +79,7 @@ void core_step(struct core *core, const struct event *event, struct effects *out
 	advance_clock(core, event->now_ms);
 	switch (event->kind) {
 	case EVENT_RECEIVED: fleet_receive(core, event, out); break;
-	case EVENT_UPDATE: builds_update(core, event, out); break;
+	case EVENT_UPDATE: update_receive(core, event, out); break;
 	case EVENT_TIME_PASSED:
 		fleet_tick(core, out);
 		lease_tick(core, out);
@@ -113,22 +113,33 @@ void core_restore_ref(struct core *core, const char *repository, const char *url
 	restored->rewound = rewound;
 }
 
-void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref,
-                        enum outcome worst)
+void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref)
 {
-	build_add(core, build, ref_get(repository_get(core, repository), ref))->worst = worst;
+	build_add(core, build, ref_get(repository_get(core, repository), ref));
+}
+
+static struct build *find_build(const struct core *core, uint64_t id)
+{
+	struct build *build;
+	HASH_FIND(hh, core->builds, &id, sizeof id, build);
+	assert(build);
+	return build;
+}
+
+void core_restore_final(struct core *core, uint64_t build, enum outcome outcome, bool allow_failure)
+{
+	build_count(find_build(core, build), outcome, allow_failure);
 }
 
 void core_restore_job(struct core *core, const struct stored_job *stored, int64_t now_ms)
 {
-	struct build *build;
-	HASH_FIND(hh, core->builds, &stored->build, sizeof stored->build, build);
-	assert(build);
+	struct build *build = find_build(core, stored->build);
 	core->now_ms = now_ms;
 	struct job *job =
 		job_add(core, stored->job, build, label_set_from_text(core, stored->labels));
 	job->queued_ms = now_ms - stored->age_ms;
 	job->attempt = stored->attempt;
+	job->allow_failure = stored->allow_failure;
 	job->log_size = stored->log_size;
 	job->losses = memory_copy_text(stored->losses);
 	if (stored->worker) {

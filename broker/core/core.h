@@ -71,14 +71,16 @@ struct stored_job {
 	const char *losses;  /* workers that lost it, comma separated; NULL when none did */
 	uint32_t log_size;   /* bytes stored of the newest attempt */
 	int64_t age_ms;      /* since it was accepted */
+	bool allow_failure;
 };
 
 void core_restore_ids(struct core *core, uint64_t last_build, uint64_t last_job);
 void core_restore_ref(struct core *core, const char *repository, const char *url, const char *ref,
                       const char *mark, bool rewound);
-/* `worst` is that of its jobs that are final. */
-void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref,
-                        enum outcome worst);
+void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref);
+/* A job of that build that is final. */
+void core_restore_final(struct core *core, uint64_t build, enum outcome outcome,
+                        bool allow_failure);
 /* Jobs in the order of their ids, queued and leased ones only. */
 void core_restore_job(struct core *core, const struct stored_job *job, int64_t now_ms);
 

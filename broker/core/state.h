@@ -30,7 +30,8 @@ struct build {
 	uint64_t id;
 	struct ref *ref;
 	struct job *jobs;   /* unfinished */
-	enum outcome worst; /* of its final jobs */
+	enum outcome worst; /* of its final jobs, as they count */
+	bool begun;         /* one of them was run */
 	struct build *prev, *next;
 	UT_hash_handle hh;
 };
@@ -44,6 +45,7 @@ struct job {
 	char *losses;          /* workers that lost it, comma separated */
 	int64_t queued_ms;
 	uint32_t attempt;
+	bool allow_failure;
 	uint32_t log_size;       /* bytes stored of the newest attempt, and of its parcel */
 	struct job *prev, *next; /* in its lane, while queued */
 	struct job *build_prev, *build_next; /* in its build */
@@ -198,11 +200,16 @@ struct ref *ref_get(struct repository *repository, const char *name);
 struct build *build_add(struct core *core, uint64_t id, struct ref *ref);
 struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels);
 struct job *job_find(const struct core *core, uint64_t id);
+/* A job of it is final. How one ends that is allowed to fail does not count, only that it was run.
+ */
+void build_count(struct build *build, enum outcome outcome, bool allow_failure);
 /* Queued or leased -> final; the build gets its verdict with its last job. Frees the job. */
 void job_finish(struct core *core, struct job *job, const struct msg_result *result,
                 struct effects *out);
-void builds_update(struct core *core, const struct event *event, struct effects *out);
 void builds_finish(struct core *core);
+
+/* ---- update.c ---- */
+void update_receive(struct core *core, const struct event *event, struct effects *out);
 
 /* ---- lease.c ---- */
 void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out);

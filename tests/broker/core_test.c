@@ -505,7 +505,7 @@ static void restore_leased(void)
 {
 	core_restore_ids(story.core, 1, 1);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	core_restore_build(story.core, 1, "r", "refs/heads/main", OUTCOME_NONE);
+	core_restore_build(story.core, 1, "r", "refs/heads/main");
 	struct stored_job job = { .job = 1,
 		                  .build = 1,
 		                  .labels = "",

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const story_steps[1] = { "make" };
+
 void story_start(struct story *story)
 {
 	struct core_settings settings = {
@@ -124,17 +126,12 @@ const char *story_commit_text(int number)
 	return text;
 }
 
-void story_commit(struct story *story, const char *repository, int from, int to, const char *label)
+void story_jobs(struct story *story, const char *repository, int from, int to,
+                const struct rec_spec *jobs, size_t count)
 {
-	static const char *const steps[] = { "make" };
-	struct rec_spec job = { .name = "unit",
-		                .labels = &label,
-		                .labels_count = label != NULL,
-		                .steps = steps,
-		                .steps_count = 1 };
 	struct rec_commit commit = { .commit = story_commit_text(to),
-		                     .jobs = &job,
-		                     .jobs_count = 1 };
+		                     .jobs = jobs,
+		                     .jobs_count = count };
 	story_update(story, &(struct msg_update){ .repository = repository,
 	                                          .url = "/r",
 	                                          .ref = "refs/heads/main",
@@ -143,6 +140,16 @@ void story_commit(struct story *story, const char *repository, int from, int to,
 	                                          .tip = commit.commit,
 	                                          .commits = &commit,
 	                                          .commits_count = 1 });
+}
+
+void story_commit(struct story *story, const char *repository, int from, int to, const char *label)
+{
+	struct rec_spec job = { .name = "unit",
+		                .labels = &label,
+		                .labels_count = label != NULL,
+		                .steps = story_steps,
+		                .steps_count = 1 };
+	story_jobs(story, repository, from, to, &job, 1);
 }
 
 void story_expect(struct story *story, const char *lines)

@@ -32,6 +32,10 @@ void story_update(struct story *story, const struct msg_update *update);
 
 /* One commit with one job that needs `label` (NULL: none) arrives on a ref of a repository. */
 void story_commit(struct story *story, const char *repository, int from, int to, const char *label);
+/* One commit with these jobs. */
+void story_jobs(struct story *story, const char *repository, int from, int to,
+                const struct rec_spec *jobs, size_t count);
+extern const char *const story_steps[1];
 const char *story_commit_text(int number);
 
 /* What came out since the last call must be exactly these lines (events and heartbeats left

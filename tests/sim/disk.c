@@ -70,6 +70,18 @@ static void save_build(struct sim *sim, const struct effect *e)
 	sim->totals.builds++;
 }
 
+/* What its spec says. */
+static void note_spec(struct disk_job *job)
+{
+	struct rec_spec spec;
+	struct arena arena = { 0 };
+	SIM_CHECK(record_unpack(RECORD_spec, job->spec.data, job->spec.size, &arena, &spec) == OK,
+	          "a spec that was saved does not unpack: %s", error_text());
+	job->skip = spec.skip && *spec.skip;
+	job->allow_failure = spec.allow_failure;
+	arena_finish(&arena);
+}
+
 static void save_job(struct sim *sim, const struct batch_item *item)
 {
 	const struct effect *e = &item->effect;
@@ -88,6 +100,7 @@ static void save_job(struct sim *sim, const struct batch_item *item)
 	snprintf(job->name, sizeof job->name, "%s", e->queued.spec->name);
 	job->spec =
 		(struct bytes){ memory_copy(item->body.data, item->body.size), item->body.size };
+	note_spec(job);
 }
 
 static void save_lease(struct sim *sim, const struct effect *e)
@@ -255,6 +268,13 @@ static void check_file(const struct effect *e, const char *what, const struct di
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
 
+/* What an outcome is to the verdict of its build: an allowed failure is none. */
+static enum outcome counted(const struct disk_job *job)
+{
+	bool is_failure = job->outcome != OUTCOME_skipped && !outcome_is_green(job->outcome);
+	return job->allow_failure && is_failure ? OUTCOME_passed : job->outcome;
+}
+
 /* P4, P5, P6: one verdict, from the newest attempt, as that attempt gave it, with its whole log and
  * its whole parcel. */
 static void save_final(struct sim *sim, const struct effect *e)
@@ -273,6 +293,8 @@ static void save_final(struct sim *sim, const struct effect *e)
 		job->superseded = e->reason && strstr(e->reason, "superseded");
 		if (job->superseded)
 			sometimes(sim, SOMETIMES_superseded);
+		else if (job->skip)
+			sometimes(sim, SOMETIMES_skipped_by_file);
 	} else if (e->attempt > 0) {
 		SIM_CHECK(outcome == job->truth[e->attempt],
 		          "job %llu: recorded %s, attempt %u gave %s", (unsigned long long)e->job,
@@ -286,9 +308,13 @@ static void save_final(struct sim *sim, const struct effect *e)
 		if (job->state == DISK_QUEUED)
 			sometimes(sim, SOMETIMES_late_result_counts);
 	}
+	SIM_CHECK(!job->skip || outcome == OUTCOME_skipped, "job %llu: run, but its file skips it",
+	          (unsigned long long)e->job);
 	sim->totals.finals++;
 	job->state = DISK_FINAL;
 	job->outcome = outcome;
+	if (counted(job) != outcome)
+		sometimes(sim, SOMETIMES_allowed_failure);
 	while (sim->disk.first_open_job <= sim->disk.last_job &&
 	       sim->disk.jobs[sim->disk.first_open_job].state == DISK_FINAL)
 		sim->disk.first_open_job++;
@@ -298,21 +324,21 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 {
 	struct disk_build *build = disk_build(sim, e->build);
 	enum outcome worst = OUTCOME_NONE;
-	bool skipped = false, superseded = false;
+	bool superseded = false, other = false;
 	SIM_CHECK(build->outcome == OUTCOME_NONE, "build %llu: a second verdict",
 	          (unsigned long long)e->build);
 	for (uint32_t i = 0; i < build->jobs; i++) {
 		const struct disk_job *job = disk_job(sim, build->first_job + i);
 		SIM_CHECK(job->state == DISK_FINAL, "build %llu: verdict before its jobs",
 		          (unsigned long long)e->build);
-		if (job->outcome > worst)
-			worst = job->outcome;
-		skipped |= job->outcome == OUTCOME_skipped;
+		if (counted(job) > worst)
+			worst = counted(job);
 		superseded |= job->superseded;
+		other |= !job->superseded && !job->skip;
 	}
 	SIM_CHECK(worst == e->final.outcome, "build %llu: wrong verdict",
 	          (unsigned long long)e->build);
-	SIM_CHECK(!skipped || !outcome_is_green(worst), "build %llu: green, but a job never ran",
+	SIM_CHECK(!superseded || !other, "build %llu: superseded in part",
 	          (unsigned long long)e->build);
 	build->outcome = e->final.outcome;
 	set_put(&sim->disk.refs[build->ref].superseded, build->commit, superseded);
@@ -419,7 +445,8 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		                     .losses = losses.data,
 		                     .session = job->attempt ? job->session : NULL,
 		                     .log_size = log->size + parcel->size,
-		                     .age_ms = sim->now_ms - job->queued_ms };
+		                     .age_ms = sim->now_ms - job->queued_ms,
+		                     .allow_failure = job->allow_failure };
 	core_restore_job(core, &stored, place_now(sim, sim->broker.place));
 	text_finish(&losses);
 }
@@ -427,12 +454,12 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 static void restore_build(const struct sim *sim, struct core *core, uint64_t id)
 {
 	const struct disk_build *build = &sim->disk.builds[id];
-	enum outcome worst = OUTCOME_NONE;
-	for (uint32_t i = 0; i < build->jobs; i++)
-		if (sim->disk.jobs[build->first_job + i].outcome > worst)
-			worst = sim->disk.jobs[build->first_job + i].outcome;
-	core_restore_build(core, id, repository_name(build->ref / SIM_REFS), ref_name(build->ref),
-	                   worst);
+	core_restore_build(core, id, repository_name(build->ref / SIM_REFS), ref_name(build->ref));
+	for (uint32_t i = 0; i < build->jobs; i++) {
+		const struct disk_job *job = &sim->disk.jobs[build->first_job + i];
+		if (job->state == DISK_FINAL)
+			core_restore_final(core, id, job->outcome, job->allow_failure);
+	}
 }
 
 void disk_restore(struct sim *sim, struct core *core)

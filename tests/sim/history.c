@@ -210,6 +210,9 @@ static void fill_commit(const struct sim *sim, struct arena *arena, int commit,
 		jobs[i] = (struct rec_spec){ .name = names[i], .steps = steps, .steps_count = 2 };
 		if (fate / 60 % 6 == i)
 			jobs[i].labels = gpu, jobs[i].labels_count = 1;
+		uint64_t luck = sim_fate(sim, 2 + i, (uint64_t)commit);
+		jobs[i].allow_failure = luck % 5 == 0;
+		jobs[i].skip = luck / 5 % 8 == 0 ? "no path of it changed" : NULL;
 	}
 	ret_commit->jobs = jobs;
 }

@@ -93,7 +93,8 @@ struct disk_job {
 	uint32_t truth_log[ATTEMPTS_MAX + 1]; /* and wrote */
 	uint32_t truth_parcel[ATTEMPTS_MAX + 1];
 	enum outcome outcome;
-	bool superseded; /* that is why it was skipped */
+	bool superseded;          /* that is why it was skipped */
+	bool skip, allow_failure; /* its spec says */
 	int64_t queued_ms;
 };
 
