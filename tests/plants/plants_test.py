@@ -85,6 +85,13 @@ CATCHERS = {
         python("e2e/full_disk_test.py", "a_full_disk"),
         r"told before it was stored|no broker answers",
     ),
+    "attacks_secrets": Catcher(
+        python("attacks/worker/secrets_test.py", "the_workers_own"), r"not ok \d+ - Secrets"
+    ),
+    "attacks_bombs": Catcher(
+        python("attacks/worker/repositories_test.py", "test_a_delta_bomb"),
+        r"not ok \d+ - Repositories",
+    ),
     "chaos": Catcher(python("chaos/chaos_test.py", "--seed", "1", "--seconds", "3"), r"P2: "),
 }
 

@@ -3,6 +3,7 @@
 #include "worker/checkout/git.h"
 
 #include "base/file.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "proto/message.h"
 #include "worker/checkout.h"
@@ -120,7 +121,8 @@ static void make_env(struct text_list *env, const char *folder)
 	scoped(free_text) char *config = text_format("GIT_CONFIG_GLOBAL=%s/git/config", folder);
 	scoped(free_text) char *home = text_format("HOME=%s/home", folder);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-		text_list_add(env, fixed[i]);
+		if (strcmp(fixed[i], ALLOCATION_MAX) != 0 || !PLANTED(git_takes_all))
+			text_list_add(env, fixed[i]);
 	text_list_add(env, config);
 	text_list_add(env, home);
 	add_inherited(env, "PATH", "/usr/local/bin:/usr/bin:/bin");

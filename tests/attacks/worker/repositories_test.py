@@ -95,7 +95,7 @@ class Repositories(arena.Attack):
         self.assert_works_again()
 
     @unittest.skipIf(arena.IS_SANITIZED, "sanitized looks at repositories have no limit of memory")
-    def test_a_delta_bomb_that_an_observer_fetches(self):
+    def test_an_observer_fetches_a_delta_bomb(self):
         """The repository is looked at in vain; the other one, by the same observer, is fine."""
         other = arena.Repository(self.house, "other")
         small, large = bomb.plant(other.path, 200)

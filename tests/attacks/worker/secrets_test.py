@@ -95,7 +95,7 @@ class Secrets(arena.Attack):
                         yield path
 
     def test_the_workers_own(self):
-        commit = self.run_job(self.spy(), files={"spy.py": SPY})
+        commit = self.run_job("env", self.spy(), files={"spy.py": SPY})
         self.assert_job(commit, "passed")
         log = self.log(commit)
         self.assertIn("spied, found 0", log, log)
