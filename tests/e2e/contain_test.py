@@ -60,6 +60,23 @@ class Contain(Case):
         for name in ("jobs", "git", "disk", "clock", "user", "limits", "cgroup"):
             self.assertIn(name, rows)
 
+    def test_check_says_how_a_machine_gets_its_namespaces(self):
+        """Installed, but not allowed: what bubblewrap says there, and what to do."""
+        os.makedirs(self.house.path("bin"))
+        fake = self.house.path("bin", "bwrap")
+        with open(fake, "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1")
+        os.chmod(fake, 0o755)
+        os.chmod(self.house.folder, 0o755)
+        environment = {"PATH": os.path.dirname(fake) + ":" + os.environ["PATH"]}
+        words = [program("worker"), "--state", self.house.path("w"), "--check"]
+        done = self.house.run(words, environment=environment)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        row = next(line for line in done.stdout.splitlines() if " bubblewrap " in line)
+        self.assertRegex(row, r"^missing +bubblewrap +none; fix: (set the sysctl|allow user names)")
+        self.assertIn("(bwrap: No permissions to create new namespace)", row)
+        self.assertEqual("run the worker as root" in row, os.geteuid() != 0, row)
+
     def test_check_fails_when_no_job_could_run(self):
         os.makedirs(self.house.path("bare"))
         environment = {"PATH": self.house.path("bare")}

@@ -6,6 +6,7 @@
 #include "base/process.h"
 #include "base/scoped.h"
 #include "base/text.h"
+#include "worker/contain/namespaces.h"
 #include "worker/contain/user.h"
 
 #include <errno.h>
@@ -164,6 +165,6 @@ enum err sandbox_probe(uid_t uid)
 	if (strstr(said, strerror(ENOENT)) && strstr(said, "start " PROGRAM))
 		return fail(ERR_SYSTEM, "the program '" PROGRAM "' is missing; install the "
 		                        "package bubblewrap");
-	return fail(ERR_SYSTEM, "%s; does this machine allow user namespaces?",
-	            *said ? said : PROGRAM " was killed");
+	scoped(free_text) char *advice = namespaces_advice("/proc/sys", said, geteuid() == 0);
+	return fail(ERR_SYSTEM, "%s", advice);
 }
