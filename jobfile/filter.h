@@ -1,18 +1,9 @@
-/* For which commits a job runs: `branches` and `paths`. Matching takes time in proportion to
- * pattern times name, whatever is in them. */
+/* For which commits a job runs: `branches` and `paths`, in patterns of base/glob.h. */
 #pragma once
 
 #include "jobfile/jobfile.h"
 
-enum {
-	FILTER_PATTERNS_MAX = 64,
-	FILTER_PARTS_MAX = 63, /* of a pattern, between its slashes */
-};
-
-size_t filter_parts(const char *pattern);
-
-/* Does a pattern mean this name? `*`, `?` and `[...]` within one part, `**` any parts or none. */
-bool filter_matches(const char *pattern, const char *name);
+enum { FILTER_PATTERNS_MAX = 64 };
 
 /* Does the job run for this full ref name? A pattern means branches, unless it begins with
  * "refs/"; one behind `!` excludes; the last that matches counts. Exclusions alone exclude from all

@@ -2,6 +2,7 @@
 #include "jobfile/draft.h"
 #include "jobfile/filter.h"
 
+#include "base/glob.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -66,9 +67,9 @@ static bool check_pattern(const struct reading *r, const struct node *item, cons
 	bool excludes = *item->text == '!';
 	if (item->size <= excludes || item->size > PATTERN_SIZE_MAX)
 		complain(r, item, "a pattern of %s has 1 to %d bytes", name, PATTERN_SIZE_MAX);
-	else if (filter_parts(item->text) > FILTER_PARTS_MAX)
+	else if (glob_parts(item->text) > GLOB_PARTS_MAX)
 		complain(r, item, "%s: \"%s\" has over %d parts", name, quote(r, item),
-		         FILTER_PARTS_MAX);
+		         GLOB_PARTS_MAX);
 	else if (of_files && !stays_inside(item->text + excludes))
 		complain(r, item, "%s: \"%s\" does not stay in the checkout", name, quote(r, item));
 	else

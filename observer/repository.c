@@ -145,7 +145,8 @@ void repository_close(struct repository *repository)
 
 /* ---- refs ---------------------------------------------------------------------------------- */
 
-bool repository_ref_matches(const struct rec_poll_request *request, const char *ref)
+/* A pattern matches a full ref name; one without "refs/" means a branch. */
+static bool matches_pattern(const struct rec_poll_request *request, const char *ref)
 {
 	for (size_t i = 0; i < request->refs_count; i++) {
 		const char *pattern = request->refs[i], *name = ref;
@@ -160,12 +161,20 @@ bool repository_ref_matches(const struct rec_poll_request *request, const char *
 	return false;
 }
 
+enum ref_policy repository_ref_policy(const struct rec_poll_request *request, const char *ref)
+{
+	if (request->rules_count || !request->refs_count)
+		return rules_policy(request->rules, request->rules_count, ref);
+	return !matches_pattern(request, ref) ? REF_IGNORED
+	       : request->latest              ? REF_LATEST
+	                                      : REF_EVERY;
+}
+
 static enum err add_ref(struct repository_refs *refs, struct arena *arena, const char *ref,
                         const char *commit, const char *object)
 {
 	if (refs->count == REFS_MAX)
-		return fail(ERR_REPOSITORY, "more than %d refs match; watch fewer (--ref)",
-		            REFS_MAX);
+		return fail(ERR_REPOSITORY, "more than %d refs match; watch fewer", REFS_MAX);
 	memory_reserve((void **)&refs->marks, &refs->marks_capacity, refs->count + 1,
 	               sizeof *refs->marks);
 	memory_reserve((void **)&refs->objects, &refs->objects_capacity, refs->count + 1,
@@ -191,7 +200,7 @@ static enum err add_local_ref(git_reference *reference, const struct rec_poll_re
 	scoped(free_object) git_object *commit = NULL;
 	char id[GIT_OID_HEXSZ + 1], object[GIT_OID_HEXSZ + 1];
 	const char *name = git_reference_name(reference);
-	if (!text_is_ref(name) || !repository_ref_matches(request, name) ||
+	if (!text_is_ref(name) || !repository_ref_policy(request, name) ||
 	    git_reference_resolve(&direct, reference) != 0)
 		return OK;
 	git_oid_tostr(object, sizeof object, git_reference_target(direct));
@@ -246,8 +255,7 @@ static enum err list_remote(const struct repository *repository,
 			last->commit = arena_copy_text(arena, id);
 			continue;
 		}
-		if (!text_is_ref(heads[i]->name) ||
-		    !repository_ref_matches(request, heads[i]->name))
+		if (!text_is_ref(heads[i]->name) || !repository_ref_policy(request, heads[i]->name))
 			continue;
 		enum err err = add_ref(refs, arena, heads[i]->name, id, id);
 		if (err)

@@ -3,7 +3,7 @@
  * has something new. */
 #pragma once
 
-#include "proto/message.h"
+#include "observer/core/rules.h"
 
 #include <git2.h>
 
@@ -13,7 +13,7 @@ struct repository {
 	const char *url;
 };
 
-/* The refs that match the patterns. The two arrays go together. */
+/* The refs that are watched. The two arrays go together. */
 struct repository_refs {
 	struct rec_mark *marks; /* ref and its commit */
 	const char **objects;   /* what the ref itself names: a tag, or the commit */
@@ -29,8 +29,8 @@ void repository_library_start(void);
 enum err repository_open(const struct rec_poll_request *request, struct repository *repository);
 void repository_close(struct repository *repository);
 
-/* A pattern matches a full ref name; one without "refs/" means a branch. */
-bool repository_ref_matches(const struct rec_poll_request *request, const char *ref);
+/* By the rules of the request; by its patterns, when it has these and no rules. */
+enum ref_policy repository_ref_policy(const struct rec_poll_request *request, const char *ref);
 
 enum err repository_list_refs(struct repository *repository, const struct rec_poll_request *request,
                               struct arena *arena, struct repository_refs *refs);

@@ -56,7 +56,8 @@ static void feed_change(struct scanning *s, const struct plan_change *change)
 		                  .ref = change->ref,
 		                  .mark = change->mark,
 		                  .tip = change->tip,
-		                  .latest = s->request->latest };
+		                  .latest = repository_ref_policy(s->request, change->ref) ==
+		                            REF_LATEST };
 	struct message *updates = NULL;
 	size_t count = 0;
 	bool more = false;
@@ -76,7 +77,7 @@ static void feed_change(struct scanning *s, const struct plan_change *change)
 static void note_gone(struct scanning *s, const struct plan_change *change, struct rec_mark *gone)
 {
 	if (s->scan->result.gone_count < GONE_MAX &&
-	    repository_ref_matches(s->request, change->ref) &&
+	    repository_ref_policy(s->request, change->ref) &&
 	    !repository_may_have_ref(&s->repository, change->ref))
 		gone[s->scan->result.gone_count++] =
 			(struct rec_mark){ .ref = change->ref, .commit = change->mark };

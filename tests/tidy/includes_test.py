@@ -14,7 +14,7 @@ OURS = [
     (r"report/", r"base/|report/|proto/message\.h"),
     (
         r"(broker|observer|worker)/core/",
-        r"base/(arena|clock|error|memory|plant|scoped|table|text)\.h|proto/(entry|message|peer)\.h|{room}/core/",
+        r"base/(arena|clock|error|glob|memory|plant|scoped|table|text)\.h|proto/(entry|message|peer)\.h|{room}/core/",
     ),
     (r"observer/", r"base/|proto/|observer/|jobfile/"),
     (r"worker/", r"base/|proto/|worker/|report/report\.h"),

@@ -5,7 +5,7 @@ compiler=$1
 shift
 
 # Ours without input, output, clock or chance; then libc's; then what compilers add.
-allowed='arena_[a-z_]*|memory_[a-z_]*|text_[a-z0-9_]*|table_hash|clock_text|clock_duration_text
+allowed='arena_[a-z_]*|memory_[a-z_]*|text_[a-z0-9_]*|table_hash|glob_[a-z]*|clock_text|clock_duration_text
 message_[a-z_]*|record_[a-z_]*|entry_[a-z_]*|outcome_[a-z_]*|error_text|fail
 mem(cmp|cpy|move|set|chr)|str(len|cmp|ncmp|chr|rchr|str|spn|cspn|dup|nlen|casecmp)
 calloc|malloc|realloc|free|qsort|bsearch|v?snprintf|strto(k_r|l|ul|ll|ull)|exit
