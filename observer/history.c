@@ -19,11 +19,6 @@ static void free_commit(git_commit **commit)
 	git_commit_free(*commit);
 }
 
-static void free_walk(git_revwalk **walk)
-{
-	git_revwalk_free(*walk);
-}
-
 /* ---- one commit ---------------------------------------------------------------------------- */
 
 /* One line that a message can carry: valid UTF-8, no control bytes, cut between characters. */
@@ -68,8 +63,8 @@ static enum err add_jobs(struct history *history, const char *ref, git_commit *c
 	if (!history->cached || !instructions_equal(&found, &history->cached_from)) {
 		scoped(text_finish) struct text packed = { 0 };
 		struct rec_commit jobs = { .commit = ZERO_COMMIT };
-		if ((err = instructions_read(history->git, &found, history->arena, &jobs,
-		                             &history->cached_filters)))
+		if ((err = instructions_read(history->finder.git, &found, history->finder.arena,
+		                             &jobs, &history->cached_filters)))
 			return err;
 		record_pack(RECORD_commit, &jobs, &packed);
 		history->cached = true;
@@ -81,16 +76,16 @@ static enum err add_jobs(struct history *history, const char *ref, git_commit *c
 	row->skip = history->cached_jobs.skip;
 	row->jobs = history->cached_jobs.jobs;
 	row->jobs_count = history->cached_jobs.jobs_count;
-	struct selection selection = { history->git, commit, ref, history->cached_filters };
-	return selection_apply(&selection, history->arena, row);
+	struct selection selection = { history->finder.git, commit, ref, history->cached_filters };
+	return selection_apply(&selection, history->finder.arena, row);
 }
 
 static enum err read_commit(struct history *history, const char *ref, const git_oid *id,
                             struct rec_commit *row)
 {
 	scoped(free_commit) git_commit *commit = NULL;
-	struct arena *arena = history->arena;
-	if (git_commit_lookup(&commit, history->git, id) != 0)
+	struct arena *arena = history->finder.arena;
+	if (git_commit_lookup(&commit, history->finder.git, id) != 0)
 		return repository_fail("read commit");
 	const git_signature *author = git_commit_author(commit);
 	git_time_t time = git_commit_time(commit);
@@ -115,101 +110,28 @@ static enum err read_commit(struct history *history, const char *ref, const git_
 	return OK;
 }
 
-/* ---- the way ------------------------------------------------------------------------------- */
-
-struct oid_list {
-	git_oid *items; /* in the history's arena */
-	size_t count;
-};
-
-static bool has_commit(struct history *history, const git_oid *id)
-{
-	scoped(free_commit) git_commit *commit = NULL;
-	return git_commit_lookup(&commit, history->git, id) == 0;
-}
-
-/* All commits of the first-parent line of `tip` that `mark` does not reach, newest first. */
-static enum err list_between(struct history *history, const git_oid *mark, const git_oid *tip,
-                             struct oid_list *list)
-{
-	scoped(free_walk) git_revwalk *walk = NULL;
-	git_oid id;
-	if (git_revwalk_new(&walk, history->git) != 0 ||
-	    git_revwalk_sorting(walk, GIT_SORT_TOPOLOGICAL) != 0 ||
-	    git_revwalk_simplify_first_parent(walk) != 0 || git_revwalk_push(walk, tip) != 0 ||
-	    git_revwalk_hide(walk, mark) != 0)
-		return repository_fail("walk");
-	size_t capacity = 0;
-	int error;
-	while ((error = git_revwalk_next(&id, walk)) == 0) {
-		if (list->count == capacity) {
-			size_t grown = capacity ? capacity * 2 : 64;
-			git_oid *items = arena_new(history->arena, grown * sizeof *items);
-			if (capacity)
-				memcpy(items, list->items, capacity * sizeof *items);
-			list->items = items;
-			capacity = grown;
-		}
-		list->items[list->count++] = id;
-	}
-	return error == GIT_ITEROVER ? OK : repository_fail("walk");
-}
-
-static enum err list_tip(struct history *history, const git_oid *tip, struct oid_list *list)
-{
-	list->items = arena_new(history->arena, sizeof *list->items);
-	list->items[list->count++] = *tip;
-	return OK;
-}
-
-/* Which commits the change brings. A first look takes the tip only, and so does a ref whose mark
- * nobody has any more, or that got a line with another root: there is no telling where its old line
- * ended. Otherwise a rewritten ref brings every commit that its mark does not reach; one that was
- * reset to an ancestor brings that, which may be older than the first look: the broker knows. */
-static enum err list_commits(struct history *history, const struct plan_change *change,
-                             struct oid_list *list, bool *ret_forced)
-{
-	git_oid mark, tip;
-	if (git_oid_fromstr(&tip, change->tip) != 0 || !has_commit(history, &tip))
-		return fail(ERR_REPOSITORY, "ref %s: its commit %s cannot be read", change->ref,
-		            change->tip);
-	bool known = change->mark && git_oid_fromstr(&mark, change->mark) == 0 &&
-	             has_commit(history, &mark);
-	*ret_forced = change->mark && !known;
-	if (!known || PLANTED(poll_tip_only))
-		return list_tip(history, &tip, list);
-	int forward = git_graph_descendant_of(history->git, &tip, &mark);
-	if (forward < 0)
-		return repository_fail("walk");
-	*ret_forced = !forward;
-	git_oid base;
-	if (!forward && git_merge_base(&base, history->git, &mark, &tip) == GIT_ENOTFOUND)
-		return list_tip(history, &tip, list);
-	enum err err = list_between(history, &mark, &tip, list);
-	return err || list->count ? err : list_tip(history, &tip, list);
-}
-
 enum err history_walk(struct history *history, const struct plan_change *change,
                       struct plan_walk *walk, bool *ret_more)
 {
-	struct oid_list list = { 0 };
-	bool forced = false;
-	enum err err = list_commits(history, change, &list, &forced);
+	struct line line = { 0 };
+	enum err err = line_find(&history->finder, change, &line);
 	if (err)
 		return err;
-	size_t most = list.count < history->left.commits ? list.count : history->left.commits;
-	struct rec_commit *commits = arena_new(history->arena, (most + 1) * sizeof *commits);
+	if (line.later)
+		line.count = 0;
+	size_t most = line.count < history->left.commits ? line.count : history->left.commits;
+	struct rec_commit *commits = arena_new(history->finder.arena, (most + 1) * sizeof *commits);
 	size_t count = 0;
 	while (count < most && history->left.size > 0) {
-		err = read_commit(history, change->ref, &list.items[list.count - 1 - count],
+		err = read_commit(history, change->ref, &line.items[line.count - 1 - count],
 		                  &commits[count]);
 		if (err)
 			return fail(err, "ref %s: %s", change->ref, error_text());
 		count++;
 	}
-	walk->forced = forced;
+	walk->forced = line.forced;
 	walk->commits = commits;
 	walk->count = count;
-	*ret_more = count < list.count;
+	*ret_more = count < line.count || line.later;
 	return OK;
 }

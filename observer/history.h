@@ -1,8 +1,8 @@
 /* The commits between a mark and a tip, each with its jobs. */
 #pragma once
 
-#include "observer/core/plan.h"
 #include "observer/instructions.h"
+#include "observer/line.h"
 
 #include <git2.h>
 
@@ -13,8 +13,7 @@ struct history_budget {
 };
 
 struct history {
-	git_repository *git;
-	struct arena *arena;
+	struct line_finder finder;
 	struct history_budget left;
 	/* The jobs read last: most commits leave their file as it is. */
 	struct instructions cached_from;
@@ -25,6 +24,7 @@ struct history {
 };
 
 /* Walk a change of kind NEW or MOVED. Fills `forced`, `commits` and `count` of `walk`, whose other
- * fields are the caller's, and says whether the budget cut the walk short (`*ret_more`). */
+ * fields are the caller's, and says whether the next look brings more (`*ret_more`): all of it when
+ * there are no commits, else what the budget left out. */
 enum err history_walk(struct history *history, const struct plan_change *change,
                       struct plan_walk *walk, bool *ret_more);

@@ -31,7 +31,7 @@ static void note_error(struct scanning *s)
 		return;
 	text_add_printable(&line, why, strlen(why));
 	s->scan->result.error =
-		arena_copy(s->history.arena, line.data ? line.data : "unknown error",
+		arena_copy(s->history.finder.arena, line.data ? line.data : "unknown error",
 	                   line.data ? text_cut(line.data, line.size, 1000) : 13);
 }
 
@@ -40,7 +40,8 @@ static void add_updates(struct scanning *s, const struct message *updates, size_
 	size_t have = s->scan->result.updates;
 	if (have + count > s->capacity) {
 		s->capacity = (have + count) * 2;
-		struct message *grown = arena_new(s->history.arena, s->capacity * sizeof *grown);
+		struct message *grown =
+			arena_new(s->history.finder.arena, s->capacity * sizeof *grown);
 		if (have)
 			memcpy(grown, s->scan->updates, have * sizeof *grown);
 		s->scan->updates = grown;
@@ -70,7 +71,9 @@ static void feed_change(struct scanning *s, const struct plan_change *change)
 		return;
 	}
 	s->scan->result.more = s->scan->result.more || more;
-	plan_updates(&walk, s->history.arena, &updates, &count);
+	if (walk.count == 0)
+		return;
+	plan_updates(&walk, s->history.finder.arena, &updates, &count);
 	add_updates(s, updates, count);
 }
 
@@ -88,19 +91,22 @@ static void compare(struct scanning *s, const struct rec_mark *marks, size_t mar
 {
 	struct plan_change *changes = NULL;
 	size_t count = 0;
-	struct rec_mark *gone = arena_new(s->history.arena, GONE_MAX * sizeof *gone);
+	struct rec_mark *gone = arena_new(s->history.finder.arena, GONE_MAX * sizeof *gone);
 	s->scan->result.refs = (uint32_t)refs->count;
 	s->scan->result.gone = gone;
-	plan_changes(marks, mark_count, refs->marks, refs->count, s->history.arena, &changes,
+	plan_changes(marks, mark_count, refs->marks, refs->count, s->history.finder.arena, &changes,
 	             &count);
 	for (size_t i = 0; i < count; i++) {
 		switch (changes[i].kind) {
-		case PLAN_SAME: break;
-		case PLAN_NEW:
+		case PLAN_SAME:
+		case PLAN_NEW: break;
 		case PLAN_MOVED: feed_change(s, &changes[i]); break;
 		case PLAN_GONE: note_gone(s, &changes[i], gone); break;
 		}
 	}
+	for (size_t i = 0; i < count; i++)
+		if (changes[i].kind == PLAN_NEW)
+			feed_change(s, &changes[i]);
 }
 
 void scan_repository(const struct rec_poll_request *request, const struct rec_mark *marks,
@@ -109,15 +115,18 @@ void scan_repository(const struct rec_poll_request *request, const struct rec_ma
 	struct scanning s = { .request = request, .scan = ret_scan };
 	scoped(repository_refs_finish) struct repository_refs refs = { 0 };
 	*ret_scan = (struct scan){ 0 };
-	s.history.arena = arena;
+	s.history.finder =
+		(struct line_finder){ .arena = arena, .marks = marks, .mark_count = mark_count };
 	s.history.left = (struct history_budget){ POLL_COMMITS_MAX, POLL_SIZE_MAX };
-	if (repository_open(request, &s.repository) ||
+	if (since_read(request->since, &s.history.finder.since) ||
+	    repository_open(request, &s.repository) ||
 	    repository_list_refs(&s.repository, request, arena, &refs) ||
 	    repository_fetch(&s.repository, &refs)) {
 		note_error(&s);
 	} else {
-		s.history.git = s.repository.git;
+		s.history.finder.git = s.repository.git;
 		compare(&s, marks, mark_count, &refs);
 	}
+	line_finder_finish(&s.history.finder);
 	repository_close(&s.repository);
 }

@@ -44,9 +44,12 @@ static struct rec_poll_request request_for(const char *url)
 		                          .refs_count = 2 };
 }
 
+static const char *since; /* of the next looks */
+
 static void look_at(const char *url)
 {
 	struct rec_poll_request request = request_for(url);
+	request.since = since;
 	scan_repository(&request, marks, mark_count, &arena, &scan);
 }
 
@@ -150,6 +153,127 @@ Test(scan, a_long_history_comes_in_several_polls_without_a_gap)
 	cr_assert_eq(polls, 2);
 	cr_assert_eq(commits, 2500);
 	cr_assert_str_eq(marks[0].commit, tip);
+}
+
+/* Four commits on main, a day after the other from 2024-01-01 on, but the third has a clock that
+ * is wrong by years; side leaves main at the second and has two of its own. */
+static void make_dated(void)
+{
+	git_make("repo");
+	git_sh("repo",
+	       "c() { GIT_COMMITTER_DATE=\"$2T12:00:00Z\" git commit -q --allow-empty -m $1; }\n"
+	       "c m1 2024-01-01; c m2 2024-01-02; git branch side\n"
+	       "c m3 2001-01-03; c m4 2024-01-04\n"
+	       "git checkout -q side; c s1 2024-01-05; c s2 2044-01-06");
+}
+
+/* What a look brings on a ref: its subjects, oldest first. */
+static const char *brought(const char *ref)
+{
+	scoped(text_finish) struct text line = { 0 };
+	for (uint32_t i = 0; i < scan.result.updates; i++)
+		for (size_t j = 0; strcmp(update(i)->ref, ref) == 0 && j < update(i)->commits_count;
+		     j++)
+			text_addf(&line, "%s ", update(i)->commits[j].subject);
+	return arena_copy(&arena, line.data ? line.data : "", line.size);
+}
+
+Test(scan, since_a_date_brings_the_lines_back_to_there_once)
+{
+	make_dated();
+	since = "2024-01-02";
+	look();
+	cr_assert_str_eq(brought("refs/heads/main"), "m2 m3 m4 ");
+	cr_assert_str_eq(brought("refs/heads/side"), ""); /* it has m2 as well: not before main */
+	cr_assert(scan.result.more);
+	take();
+	look();
+	cr_assert_str_eq(brought("refs/heads/side"), "s1 s2 ");
+	cr_assert_not(scan.result.more);
+	take();
+	look();
+	cr_assert_eq(scan.result.updates, 0);
+	git_sh("repo", "git branch other side~1; git checkout -q -b new main\n"
+	               "git commit -q --allow-empty -m n1; git commit -q --allow-empty -m n2");
+	look();
+	cr_assert_str_eq(brought("refs/heads/new"), "n1 n2 ");
+	cr_assert_str_eq(brought("refs/heads/other"), "s1 "); /* known: the broker drops it */
+}
+
+Test(scan, since_a_commit_brings_it_and_what_came_after)
+{
+	make_dated();
+	since = git_sh("repo", "git rev-parse main~1");
+	look();
+	cr_assert_str_eq(brought("refs/heads/main"), "m3 m4 ");
+	cr_assert_str_eq(brought("refs/heads/side"), "s1 s2 ");
+	cr_assert_not(scan.result.more);
+}
+
+Test(scan, since_far_back_is_the_whole_line_in_several_looks)
+{
+	size_t commits = 0, looks = 0;
+	git_make("repo");
+	git_sh("repo", "for n in $(seq 3000); do\n"
+	               "printf 'commit refs/heads/main\ncommitter A <a@b> 1700000000 +0000\n'\n"
+	               "printf 'data 2\nx\n\n'; done | git fast-import --quiet\n"
+	               "git branch twin main");
+	since = "1970-01-01";
+	do {
+		look();
+		for (uint32_t i = 0; i < scan.result.updates; i++)
+			commits += update(i)->commits_count;
+		take();
+		looks++;
+	} while (scan.result.more);
+	cr_assert_eq(mark_count, 2);
+	cr_assert_str_eq(marks[0].commit, marks[1].commit);
+	cr_assert_eq(commits, 3001); /* main's tip again as twin's, for the broker to drop */
+	cr_assert_leq(looks, 4);
+}
+
+Test(scan, since_does_not_reach_what_has_another_root_or_nothing_new)
+{
+	make_dated();
+	git_sh("repo", "git checkout -q --orphan alone; git commit -q --allow-empty -m a1\n"
+	               "git commit -q --allow-empty -m a2; git branch old main~3");
+	since = git_sh("repo", "git rev-parse main~1");
+	look();
+	cr_assert_str_eq(brought("refs/heads/alone"), "a2 ");
+	cr_assert_str_eq(brought("refs/heads/old"), "m1 ");
+}
+
+Test(scan, since_that_means_nothing_says_so)
+{
+	make_dated();
+	since = "yesterday";
+	refuse(git_path("repo"), "since 'yesterday': neither a whole commit id nor a date such as "
+	                         "2024-02-29 or 2024-02-29T12:00:00Z");
+	since = "00000000000000000000000000000000000000aa";
+	refuse(git_path("repo"),
+	       "since: there is no commit 00000000000000000000000000000000000000aa");
+}
+
+Test(scan, rules_say_which_refs_and_how)
+{
+	static const struct rec_ref_rule rules[] = {
+		{ .pattern = "refs/heads/**" },
+		{ .pattern = "refs/heads/wip/**", .exclude = true },
+		{ .pattern = "refs/tags/*", .latest = true },
+	};
+	git_make("repo");
+	git_commits("repo", 1);
+	git_sh("repo", "git branch wip/a; git branch b/c; git tag v1");
+	struct rec_poll_request request = request_for(git_path("repo"));
+	request.rules = rules;
+	request.rules_count = 3;
+	scan_repository(&request, marks, mark_count, &arena, &scan);
+	cr_assert_eq(scan.result.updates, 3);
+	cr_assert_str_eq(update(0)->ref, "refs/heads/b/c");
+	cr_assert_str_eq(update(1)->ref, "refs/heads/main");
+	cr_assert_not(update(1)->latest);
+	cr_assert_str_eq(update(2)->ref, "refs/tags/v1");
+	cr_assert(update(2)->latest);
 }
 
 Test(scan, a_merge_is_walked_along_its_first_parent)
