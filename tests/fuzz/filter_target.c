@@ -1,4 +1,5 @@
 /* Patterns of .fettle.yaml: the first line of the input is one, the rest is the name. */
+#include "base/glob.h"
 #include "base/scoped.h"
 #include "jobfile/filter.h"
 #include "tests/fuzz/fuzz.h"
@@ -16,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct jobfile_filter filter = {
 		.branches = patterns, .branches_count = 1, .paths = patterns, .paths_count = 1
 	};
-	bool matches = filter_matches(pattern, name);
+	bool matches = glob_matches(pattern, name);
 	/* What matches whole is wanted, unless the pattern excludes. */
 	fuzz_demand(!matches || *pattern == '!' || filter_wants_path(&filter, name));
 	filter_wants_ref(&filter, name);
