@@ -65,7 +65,7 @@ CATCHERS = {
     ),
     "contain": Catcher(
         [f"{BUILD}/worker-contain-test-planted"]
-        + ["--filter", "contain/@(whatever|what_a|the_sudden|a_job|a_fork|a_memory)*"],
+        + ["--filter", "contain/@(whatever|what_a|the_sudden|a_job|a_fork|a_memory|a_key)*"],
         r"\[FAIL\] contain::",
         {"FETTLE_TEST_PATIENCE": "5"},
     ),

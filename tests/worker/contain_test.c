@@ -4,16 +4,20 @@
 #include "base/file.h"
 #include "base/scoped.h"
 #include "tests/worker/bench.h"
+#include "worker/contain/user.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 static struct bench bench;
 static struct rec_spec spec;
@@ -226,6 +230,31 @@ Test(contain, two_slots_have_users_of_their_own)
 	cr_assert(one && two, "%s%s", first, second);
 	cr_expect_str_neq(one, two);
 	cr_expect(strstr(one, " of 1\n"), "%s", one);
+}
+
+/* As a job would: false when this kernel keeps no keys. */
+static bool give_key_to(uid_t uid)
+{
+	pid_t pid = fork();
+	int status = 0;
+	if (pid == 0)
+		_exit(user_become(uid) == OK && syscall(SYS_add_key, "user", "fettle-canary", "x",
+		                                        1, KEY_SPEC_USER_KEYRING) > 0
+		              ? 0
+		              : 1);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+Test(contain, a_key_of_the_job_before_is_gone)
+{
+	static const char step[] = "while grep -q fettle-canary /proc/keys; do sleep 0.02; done";
+	for (size_t i = 0; i < RUNGS; i++) {
+		if (!use(rungs[i]) || !has_own_user() || !give_key_to(bench.containment.first_uid))
+			continue;
+		struct msg_offer offer = offer_of(step);
+		spec.timeout_ms = 8000;
+		free(run(&offer, OUTCOME_passed, ""));
+	}
 }
 
 Test(contain, a_child_begins_in_a_clean_state)

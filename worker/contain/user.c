@@ -2,6 +2,7 @@
 #include "worker/contain/user.h"
 
 #include "base/file.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "base/text.h"
 #include "proto/message.h"
@@ -12,10 +13,12 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Far from the ids of people, services, containers and their subordinates; a container that knows
@@ -92,6 +95,14 @@ enum err user_take_range(const char *instance, uid_t *ret_first, int *ret_lock)
 	return fail(ERR_IN_USE, "every range of job users is taken; choose one with --job-uid");
 }
 
+/* What a job before kept in the kernel for its user: keys outlive processes. A sandbox has keyrings
+ * of its own. */
+static void forget_keys(void)
+{
+	syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_USER_KEYRING);
+}
+
 enum err user_become(uid_t uid)
 {
 	for (int i = 0; i < CAPABILITIES; i++)
@@ -100,6 +111,8 @@ enum err user_become(uid_t uid)
 	    setresuid(uid, uid, uid) != 0)
 		return fail(ERR_SYSTEM, "become user %u: %s", (unsigned)uid, strerror(errno));
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!PLANTED(keys_stay))
+		forget_keys();
 	return OK; /* the capabilities went with the change of user */
 }
 
