@@ -49,18 +49,19 @@ static enum err read_frame(const struct parcel *parcel, uint64_t position, enum 
 static enum err open_parcel(struct store *store, uint64_t job, struct arena *arena,
                             struct parcel *parcel, bool *ret_removed)
 {
-	bool row;
+	bool row = false;
 	struct rec_parcel head = { 0 };
 	struct stat status;
 	*parcel = (struct parcel){ .fd = -1 };
 	sqlite3_stmt *found = sql_bind(store, SQL_parcel_of_job, "i", (int64_t)job);
 	enum err err = sql_step(store, found, &row);
-	if (err || !row || !sql_number(found, 1))
+	bool there = row && sql_number(found, 1) > 0;
+	uint32_t attempt = there ? (uint32_t)sql_number(found, 0) : 0;
+	parcel->has_artifacts = there && sql_number(found, 3) != 0;
+	*ret_removed = there && sql_number(found, 2) > 0 && !parcel->has_artifacts;
+	sqlite3_reset(found); /* as long as it is not, the write-ahead log only grows */
+	if (err || !there)
 		return err;
-	uint32_t attempt = (uint32_t)sql_number(found, 0);
-	parcel->has_artifacts = sql_number(found, 3) != 0;
-	*ret_removed = sql_number(found, 2) > 0 && !parcel->has_artifacts;
-	sqlite3_reset(found);
 	parcel->fd = parcel_open(store, job, attempt, O_RDONLY);
 	if (parcel->fd < 0 || fstat(parcel->fd, &status) != 0)
 		return fail_damaged();
@@ -182,7 +183,9 @@ enum err read_artifact(struct store *store, struct store_task *task)
 	size_t size = left < LOG_CHUNK_MAX ? (size_t)left : LOG_CHUNK_MAX;
 	char *data = arena_new(&task->arena, size);
 	ssize_t got = pread(parcel.fd, data, size, (off_t)(at + params->offset));
-	if (got <= 0)
+	if (got == 0)
+		return fail_damaged();
+	if (got < 0)
 		return fail(ERR_NOT_FOUND, "read '%.200s': %s", params->path, strerror(errno));
 	result->bytes = (struct bytes){ data, (size_t)got };
 	return OK;

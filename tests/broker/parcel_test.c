@@ -170,6 +170,20 @@ Test(parcel, artifacts_are_read_at_their_positions_only)
 }
 
 /* Whatever a worker wrote: an answer or a refusal, never a wrong read. */
+/* An open statement is a reader, for whom the write-ahead log is kept: it would only grow. */
+Test(parcel, to_ask_a_job_without_one_leaves_no_statement_open)
+{
+	text_clear(&parcel);
+	struct store *store = save(0);
+	struct store_task *task = ask_tests(store, 0, 0, false);
+	cr_expect_eq(task->result.tests.tests_count, 0);
+	sqlite3_stmt *statement = NULL;
+	while ((statement = sqlite3_next_stmt(store->db, statement)))
+		cr_expect(!sqlite3_stmt_busy(statement), "%s", sqlite3_sql(statement));
+	store_task_destroy(&task);
+	store_destroy(&store);
+}
+
 Test(parcel, every_byte_may_lie)
 {
 	struct store *store = save(make_parcel(2));
