@@ -196,9 +196,7 @@ static void reply_queue(struct server *server, struct store_task *task, struct t
 	if (queue->jobs_count)
 		memcpy(jobs, queue->jobs, queue->jobs_count * sizeof *jobs);
 	for (size_t i = 0; i < queue->jobs_count; i++)
-		if (strcmp(jobs[i].state, "queued") == 0)
-			jobs[i].reason =
-				core_wait_reason(server->core, jobs[i].labels, &task->arena);
+		core_explain(server->core, &jobs[i], &task->arena);
 	queue->jobs = jobs;
 	while (is_too_large(RECORD_queue_result, queue, queue->jobs_count, body)) {
 		queue->jobs_count /= 2;
@@ -222,9 +220,7 @@ static void reply_show(struct server *server, struct store_task *task, struct te
 		/* These rows are ours: the task's arena holds them. */
 		struct rec_job_row *jobs = (struct rec_job_row *)(uintptr_t)show->builds[i].jobs;
 		for (size_t j = 0; j < show->builds[i].jobs_count; j++)
-			if (strcmp(jobs[j].state, "queued") == 0)
-				jobs[j].reason = core_wait_reason(server->core, jobs[j].labels,
-				                                  &task->arena);
+			core_explain(server->core, &jobs[j], &task->arena);
 	}
 	while (is_too_large(RECORD_show_result, show, show->builds_count, body))
 		show->builds_count /= 2;

@@ -15,11 +15,8 @@ static enum err fill_offer(struct store *store, struct batch *batch, struct batc
 		           : fail(ERR_STORE, "store '%s': an offer without its job", store->path);
 	struct rec_spec spec;
 	struct message offer = { .type = MESSAGE_offer };
-	err = record_unpack(RECORD_spec, sqlite3_column_blob(found, 5),
-	                    (size_t)sqlite3_column_bytes(found, 5), &batch->arena, &spec);
-	if (err)
-		return fail(ERR_STORE, "store '%s': job %llu: %s", store->path,
-		            (unsigned long long)item->effect.job, error_text());
+	if ((err = sql_spec(store, found, 5, item->effect.job, &batch->arena, &spec)))
+		return err;
 	offer.offer = (struct msg_offer){
 		.job = item->effect.job,
 		.attempt = item->effect.attempt,

@@ -85,6 +85,7 @@ static void job_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
 		.tests_skipped = (uint32_t)sql_number(row, 19),
 		.artifacts = (uint32_t)sql_number(row, 20),
 		.allow_failure = sql_number(row, 21) != 0,
+		.priority = (uint32_t)sql_number(row, 22),
 	};
 }
 

@@ -56,7 +56,14 @@ void sql_leave_log(struct store *store, bool leave)
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave, NULL);
 }
 
-/* For SQLite: of_spec(spec, 'priority'), a number of a job's packed spec. */
+static uint32_t spec_number(const struct rec_spec *spec, const char *field)
+{
+	return strcmp(field, "priority") == 0 ? spec->priority
+	       : strcmp(field, "after") == 0  ? spec->after_count > 0
+	                                      : spec->allow_failure;
+}
+
+/* For SQLite: of_spec(spec, 'priority'), what a job's packed spec says. */
 static void of_spec(sqlite3_context *context, int count, sqlite3_value **values)
 {
 	(void)count;
@@ -68,8 +75,7 @@ static void of_spec(sqlite3_context *context, int count, sqlite3_value **values)
 	                  &spec))
 		sqlite3_result_error(context, error_text(), -1);
 	else
-		sqlite3_result_int(context, strcmp(field, "priority") == 0 ? (int)spec.priority
-		                                                           : spec.allow_failure);
+		sqlite3_result_int(context, (int)spec_number(&spec, field));
 }
 
 enum err sql_prepare_all(struct store *store)
@@ -168,4 +174,14 @@ enum outcome sql_outcome(sqlite3_stmt *row, int column)
 	if (text)
 		outcome_from_text(text, &outcome);
 	return outcome;
+}
+
+enum err sql_spec(struct store *store, sqlite3_stmt *row, int column, uint64_t job,
+                  struct arena *arena, struct rec_spec *ret_spec)
+{
+	if (record_unpack(RECORD_spec, sqlite3_column_blob(row, column),
+	                  (size_t)sqlite3_column_bytes(row, column), arena, ret_spec) == OK)
+		return OK;
+	return fail(ERR_STORE, "store '%s': job %llu: %s", store->path, (unsigned long long)job,
+	            error_text());
 }

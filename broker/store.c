@@ -159,12 +159,54 @@ static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms
 			.losses = sql_text(found, 7, &arena),
 			.session = sql_text(found, 8, &arena),
 			.allow_failure = sql_number(found, 9) != 0,
+			.priority = (uint32_t)sql_number(found, 10),
 		};
 		if (job.attempt)
 			job.log_size = (uint32_t)(log_size(store, job.job, job.attempt) +
 			                          parcel_size(store, job.job, job.attempt));
 		core_restore_job(core, &job, now_ms);
 	}
+	return err;
+}
+
+/* One of the jobs that this one is after: it is green, or allowed to fail, or still to come. Had it
+ * ended otherwise, so would this one have, in one transaction. */
+static enum err load_wait(struct store *store, struct core *core, uint64_t job, uint64_t build,
+                          const char *name)
+{
+	bool row;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_before, "is", (int64_t)build, name);
+	enum err err = sql_step(store, found, &row);
+	if (err)
+		return err;
+	uint64_t before = row ? sql_number(found, 0) : 0;
+	bool is_final = row && sql_number(found, 1), is_done = row && sql_number(found, 2);
+	sqlite3_reset(found);
+	if (before && !is_final)
+		core_restore_wait(core, job, before, name);
+	if (!before || (is_final && !is_done))
+		return fail(ERR_STORE, "store '%s' is damaged: job %llu waits for '%s' in vain",
+		            store->path, (unsigned long long)job, name);
+	return OK;
+}
+
+static enum err load_blocked(struct store *store, struct core *core)
+{
+	bool row;
+	enum err err;
+	struct rec_spec spec;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_blocked, "");
+	scoped(arena_finish) struct arena arena = { 0 };
+	while (!(err = sql_step(store, found, &row)) && row) {
+		uint64_t job = sql_number(found, 0), build = sql_number(found, 1);
+		arena_reset(&arena);
+		err = sql_spec(store, found, 2, job, &arena, &spec);
+		for (size_t i = 0; !err && i < spec.after_count; i++)
+			err = load_wait(store, core, job, build, spec.after[i]);
+		if (err)
+			break;
+	}
+	sqlite3_reset(found);
 	return err;
 }
 
@@ -191,7 +233,7 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 	core_restore_ids(core, sql_number(ids, 0), sql_number(ids, 1));
 	sqlite3_reset(ids);
 	if ((err = load_refs(store, core)) || (err = load_builds(store, core)) ||
-	    (err = load_jobs(store, core, now_ms)))
+	    (err = load_jobs(store, core, now_ms)) || (err = load_blocked(store, core)))
 		return err;
 	err = load_unwritten(store);
 	return err ? err : parcel_load(store);

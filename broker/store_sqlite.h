@@ -74,6 +74,9 @@ void sql_leave_log(struct store *store, bool leave);
 uint64_t sql_number(sqlite3_stmt *row, int column);
 const char *sql_text(sqlite3_stmt *row, int column, struct arena *arena);
 enum outcome sql_outcome(sqlite3_stmt *row, int column);
+/* What a job runs, from a column with its packed spec; texts lie in the arena. */
+enum err sql_spec(struct store *store, sqlite3_stmt *row, int column, uint64_t job,
+                  struct arena *arena, struct rec_spec *ret_spec);
 
 /* ---- schema.c, migrations.c ---- */
 enum err schema_open(struct store *store);

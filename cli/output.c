@@ -105,6 +105,13 @@ const char *output_size(uint64_t bytes, char ret_text[CLOCK_TEXT_SIZE])
 	return ret_text;
 }
 
+const char *output_job_state(const char *state)
+{
+	return strcmp(state, "leased") == 0   ? "running"
+	       : strcmp(state, "queued") == 0 ? "waiting"
+	                                      : state;
+}
+
 struct columns columns_start(size_t columns, const char *const *titles)
 {
 	struct columns table = { .columns = columns };

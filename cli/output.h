@@ -38,6 +38,9 @@ struct cell {
 
 enum { COLUMNS_MAX = 10 };
 
+/* How people call the state of a job: "running", "waiting", "blocked". */
+const char *output_job_state(const char *state);
+
 /* Rows of cells, printed once all are known. The last column is cut at the terminal's width. */
 struct columns {
 	size_t columns;

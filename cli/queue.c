@@ -24,7 +24,7 @@ static void add(struct columns *table, const void *row)
 	columns_add(table, TINT_NONE, job->name);
 	columns_addf(table, "%.*s", COMMIT_SHORT_SIZE, job->commit ? job->commit : "-");
 	columns_add(table, TINT_NONE, job->repository);
-	columns_add(table, leased ? TINT_YELLOW : TINT_NONE, leased ? "running" : "waiting");
+	columns_add(table, leased ? TINT_YELLOW : TINT_NONE, output_job_state(job->state));
 	columns_add(table, TINT_NONE, output_age(leased ? job->started_at : job->queued_at, text));
 	columns_add(table, TINT_NONE, job->labels);
 	columns_add(table, TINT_NONE, leased ? job->worker : without_state(job->reason));

@@ -88,8 +88,7 @@ static void add_state(struct columns *table, const struct rec_job_row *job)
 	else if (job->outcome)
 		columns_add(table, output_tint(job->outcome), outcome_text(job->outcome));
 	else
-		columns_add(table, TINT_NONE,
-		            strcmp(job->state, "leased") == 0 ? "running" : "waiting");
+		columns_add(table, TINT_NONE, output_job_state(job->state));
 }
 
 static void add_job(struct columns *table, const struct rec_job_row *job)

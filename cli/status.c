@@ -41,8 +41,11 @@ static void print_counts(const struct rec_status_result *status)
 	char oldest[CLOCK_TEXT_SIZE];
 	scoped(free_text) char *age =
 		text_format(" (oldest %s)", clock_duration_text(status->oldest_ms, oldest));
-	print_line("jobs", "%llu waiting%s, %llu running", (unsigned long long)status->queued,
-	           status->queued ? age : "", (unsigned long long)status->leased);
+	scoped(free_text) char *blocked =
+		text_format(", %llu blocked by others", (unsigned long long)status->blocked);
+	print_line("jobs", "%llu waiting%s%s, %llu running", (unsigned long long)status->queued,
+	           status->queued ? age : "", status->blocked ? blocked : "",
+	           (unsigned long long)status->leased);
 	print_line("workers", "%u connected, %u of %u slots busy", status->workers, status->busy,
 	           status->slots);
 	print_line("since start",
@@ -54,14 +57,15 @@ static void print_counts(const struct rec_status_result *status)
 
 static void print_depth(const struct rec_status_result *status)
 {
-	static const char *const titles[] = { "REPOSITORY", "LABELS", "WAITING", "OLDEST",
-		                              "REASON" };
+	static const char *const titles[] = { "REPOSITORY", "LABELS", "PRIORITY",
+		                              "WAITING",    "OLDEST", "REASON" };
 	char text[CLOCK_TEXT_SIZE];
-	struct columns table = columns_start(5, titles);
+	struct columns table = columns_start(6, titles);
 	for (size_t i = 0; i < status->depth_count; i++) {
 		const struct rec_depth *depth = &status->depth[i];
 		columns_add(&table, TINT_NONE, depth->repository);
 		columns_add(&table, TINT_NONE, depth->labels);
+		columns_addf(&table, "%u", depth->priority);
 		columns_addf(&table, "%llu", (unsigned long long)depth->queued);
 		columns_add(&table, TINT_NONE, clock_duration_text(depth->oldest_ms, text));
 		columns_add(&table, TINT_NONE, depth->reason);

@@ -4,6 +4,7 @@
 #include "base/plant.h"
 #include "base/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -46,13 +47,15 @@ struct build *build_add(struct core *core, uint64_t id, struct ref *ref)
 	return build;
 }
 
-struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels)
+struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels,
+                    uint32_t priority)
 {
 	struct job *job = memory_new(1, sizeof *job);
 	job->id = id;
 	job->build = build;
 	job->queued_ms = core->now_ms;
-	job->lane = lane_get(labels, build->ref->repository);
+	job->lane =
+		lane_get(labels, build->ref->repository, PLANTED(priority_ignored) ? 0 : priority);
 	DL_APPEND2(build->jobs, job, build_prev, build_next);
 	HASH_ADD(hh, core->jobs, id, sizeof job->id, job);
 	return job;
@@ -75,6 +78,7 @@ static void free_job(struct core *core, struct job *job)
 	}
 	lane_release(core, job->lane);
 	free(job->losses);
+	free(job->name);
 	free(job);
 }
 
@@ -99,10 +103,8 @@ void build_count(struct build *build, enum outcome outcome, bool allow_failure)
 	build->begun |= outcome != OUTCOME_skipped;
 }
 
-void job_finish(struct core *core, struct job *job, const struct msg_result *result,
-                struct effects *out)
+static void save_final(const struct job *job, const struct msg_result *result, struct effects *out)
 {
-	struct build *build = job->build;
 	struct effect *save = effects_add(out, EFFECT_SAVE_FINAL);
 	save->job = job->id;
 	save->attempt = job->attempt;
@@ -117,34 +119,74 @@ void job_finish(struct core *core, struct job *job, const struct msg_result *res
 	save->final.artifacts_size = result->artifacts_size;
 	save->reason = arena_copy_text(&out->arena, result->reason);
 	publish(out, &(struct msg_event){ .kind = "finished",
-	                                  .build = build->id,
+	                                  .build = job->build->id,
 	                                  .job = job->id,
 	                                  .attempt = job->attempt,
 	                                  .worker = job->holder ? job->holder->name : NULL,
 	                                  .outcome = result->outcome,
 	                                  .reason = save->reason,
 	                                  .duration_ms = result->duration_ms });
+}
+
+/* Out of the queue, or from whoever has it, or from those who wait. */
+static void detach(struct core *core, struct job *job)
+{
 	if (job->lease)
 		lease_drop(core, job->lease);
-	else
+	if (job->place)
 		queue_remove(core, job);
+	after_forget(core, job);
+}
+
+/* `stops`: jobs after it will not be run. */
+static void finish(struct core *core, struct job *job, const struct msg_result *result, bool stops,
+                   struct effects *out);
+
+/* A job that was skipped for this reason passes that on, even where its own failure is allowed: it
+ * stands between others that are not. At most 64 jobs of a commit, so the stack has room. */
+static void settle_followers(struct core *core, struct job *job, bool stops, struct effects *out)
+{
+	char reason[NAME_MAX_ + sizeof "after "];
+	struct msg_result skipped = { .outcome = OUTCOME_skipped, .reason = reason };
+	snprintf(reason, sizeof reason, "after %s", job->name ? job->name : "");
+	while (job->followers) {
+		if (stops && !PLANTED(failure_not_passed_on)) {
+			finish(core, job->followers->job, &skipped, true, out);
+			continue;
+		}
+		struct job *ready = after_release(core, job);
+		if (ready)
+			queue_add(core, ready);
+	}
+}
+
+static void finish(struct core *core, struct job *job, const struct msg_result *result, bool stops,
+                   struct effects *out)
+{
+	struct build *build = job->build;
+	save_final(job, result, out);
+	detach(core, job);
 	core->finished++;
 	build_count(build, result->outcome, job->allow_failure);
+	settle_followers(core, job, stops, out);
 	free_job(core, job);
 	if (!build->jobs)
 		finish_build(core, build, out);
 }
 
+void job_finish(struct core *core, struct job *job, const struct msg_result *result,
+                struct effects *out)
+{
+	bool stops = !outcome_is_green(result->outcome) && !job->allow_failure;
+	finish(core, job, result, stops, out);
+}
+
 static void free_build(struct core *core, struct build *build)
 {
-	for (struct job *job = build->jobs, *next; job; job = next) {
-		next = job->build_next;
-		if (job->lease)
-			lease_drop(core, job->lease);
-		else
-			queue_remove(core, job);
-		free_job(core, job);
-	}
+	for (struct job *job = build->jobs; job; job = job->build_next)
+		detach(core, job);
+	while (build->jobs)
+		free_job(core, build->jobs);
 	HASH_DEL(core->builds, build);
 	free(build);
 }

@@ -135,8 +135,8 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 {
 	struct build *build = find_build(core, stored->build);
 	core->now_ms = now_ms;
-	struct job *job =
-		job_add(core, stored->job, build, label_set_from_text(core, stored->labels));
+	struct job *job = job_add(core, stored->job, build,
+	                          label_set_from_text(core, stored->labels), stored->priority);
 	job->queued_ms = now_ms - stored->age_ms;
 	job->attempt = stored->attempt;
 	job->allow_failure = stored->allow_failure;
@@ -153,4 +153,15 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 	lease_restore(core, job, stored->session);
 	core->grace_end_ms = PLANTED(no_grace) ? fleet_now(core) + 1 : grace_ends_ms(core);
 	core->wakeup_ms = next_wakeup(core);
+}
+
+void core_restore_wait(struct core *core, uint64_t id, uint64_t predecessor, const char *name)
+{
+	struct job *job = job_find(core, id), *before = job_find(core, predecessor);
+	assert(job && before && job->attempt == 0);
+	if (PLANTED(restart_forgets_waits))
+		return;
+	if (job->place)
+		queue_remove(core, job);
+	after_add(core, job, before, name);
 }

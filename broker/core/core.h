@@ -3,8 +3,9 @@
  * what changes anything; the shell stores and sends what comes out, in order.
  *
  *  commit -> queued -- lease stored --> leased -- result --> final
- *              ^                          |  third loss ---> final (lost)
- *              +---- lease ended ---------+
+ *     |        ^  ^                       |  third loss ---> final (lost)
+ *     |        |  +---- lease ended ------+
+ *     +-> blocked until the jobs before it are green; one is not ---> final (skipped)
  */
 #pragma once
 
@@ -72,6 +73,7 @@ struct stored_job {
 	uint32_t log_size;   /* bytes stored of the newest attempt */
 	int64_t age_ms;      /* since it was accepted */
 	bool allow_failure;
+	uint32_t priority;
 };
 
 void core_restore_ids(struct core *core, uint64_t last_build, uint64_t last_job);
@@ -83,6 +85,8 @@ void core_restore_final(struct core *core, uint64_t build, enum outcome outcome,
                         bool allow_failure);
 /* Jobs in the order of their ids, queued and leased ones only. */
 void core_restore_job(struct core *core, const struct stored_job *job, int64_t now_ms);
+/* A job that was never leased waits for that one, which has this name; both are there. */
+void core_restore_wait(struct core *core, uint64_t job, uint64_t predecessor, const char *name);
 
 /* ---- questions: nothing changes ------------------------------------------------------------- */
 
@@ -115,8 +119,12 @@ void core_workers(const struct core *core, int64_t now_ms, const struct rec_page
 void core_marks(const struct core *core, const struct rec_marks_params *params, struct arena *arena,
                 struct rec_marks_result *marks);
 
-/* Why a job with these labels waits; memory from `arena`. */
-const char *core_wait_reason(const struct core *core, const char *labels, struct arena *arena);
+/* Why a job waits that the store has as queued: its reason, and its state when that is "blocked".
+ * Memory from `arena`. */
+void core_explain(const struct core *core, struct rec_job_row *row, struct arena *arena);
+
+/* Steps that the queue ever made: tests hold them against its length. */
+uint64_t core_effort(const struct core *core);
 
 /* The invariants of this memory, asserted: for tests and the simulator. */
 void core_check(const struct core *core);

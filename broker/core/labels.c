@@ -114,38 +114,14 @@ bool profile_offers(const struct profile *profile, const struct label_set *set)
 	return true;
 }
 
-struct lane *lane_get(struct label_set *set, struct repository *repository)
+/* People who may push choose these labels: what no job needs any more is not kept. */
+void label_set_release(struct core *core, struct label_set *set)
 {
-	struct lane *lane;
-	HASH_FIND_PTR(set->lanes, &repository, lane);
-	if (!lane) {
-		lane = memory_new(1, sizeof *lane);
-		lane->label_set = set;
-		lane->repository = repository;
-		HASH_ADD_PTR(set->lanes, repository, lane);
-	}
-	lane->references++;
-	return lane;
-}
-
-static void free_label_set(struct core *core, struct label_set *set)
-{
+	if (set->lanes)
+		return;
 	HASH_DEL(core->label_sets, set);
 	labels_free(&set->needed);
 	free(set);
-}
-
-/* People who may push choose these labels: what no job needs any more is not kept. */
-void lane_release(struct core *core, struct lane *lane)
-{
-	struct label_set *set = lane->label_set;
-	if (--lane->references > 0)
-		return;
-	assert(!lane->jobs);
-	HASH_DEL(set->lanes, lane);
-	free(lane);
-	if (!set->lanes)
-		free_label_set(core, set);
 }
 
 void labels_finish(struct core *core)

@@ -1,74 +1,66 @@
 /* Jobs that wait, and who gets the next one.
  *
- * A lane holds the jobs of one repository that need one set of labels, oldest first. The lanes of a
- * label set that have jobs stand in a rotation, the repository that was not served for the longest
- * time first. Whoever is served goes to the end of every rotation it stands in: a burst of one
- * repository delays another's first job by one job, whatever labels either needs. */
+ * A lane holds the jobs of one repository, one set of labels and one priority, oldest first. The
+ * lanes of a label set that have jobs stand in a rotation for each priority, the repository that
+ * was not served for the longest time first. Whoever is served goes to the end of every rotation it
+ * stands in: a burst of one repository delays another's first job by one job, whatever labels
+ * either needs. */
 #include "broker/core/state.h"
 
 #include <assert.h>
 #include <utlist.h>
 
-/* Age order is the order of ids. New jobs go to the end; a job that comes back is older than most
- * and finds its place near the head. */
-static void insert_by_age(struct lane *lane, struct job *job)
+static bool has_jobs(const struct label_set *set)
 {
-	if (!lane->jobs || lane->jobs->prev->id < job->id) {
-		DL_APPEND(lane->jobs, job);
-		return;
-	}
-	struct job *later = lane->jobs;
-	while (later->id < job->id)
-		later = later->next;
-	DL_PREPEND_ELEM(lane->jobs, later, job);
+	for (int priority = 0; priority < PRIORITIES; priority++)
+		if (set->rotations[priority])
+			return true;
+	return false;
 }
 
 /* A lane gets its first job: behind those whose repositories wait longer. */
 static void join_rotation(struct core *core, struct lane *lane)
 {
 	struct label_set *set = lane->label_set;
-	struct lane *before = set->rotation ? set->rotation->prev : NULL;
-	if (!set->rotation)
+	struct lane **rotation = &set->rotations[lane->key.priority];
+	struct lane *before = *rotation ? (*rotation)->prev : NULL;
+	if (!has_jobs(set))
 		DL_APPEND(core->waiting, set);
-	while (before && before->repository->served > lane->repository->served)
-		before = before == set->rotation ? NULL : before->prev;
+	while (before && before->key.repository->served > lane->key.repository->served)
+		before = before == *rotation ? NULL : before->prev;
 	if (before)
-		DL_APPEND_ELEM(set->rotation, before, lane);
+		DL_APPEND_ELEM(*rotation, before, lane);
 	else
-		DL_PREPEND(set->rotation, lane);
-	DL_APPEND2(lane->repository->lanes, lane, own_prev, own_next);
+		DL_PREPEND(*rotation, lane);
+	DL_APPEND2(lane->key.repository->lanes, lane, own_prev, own_next);
 }
 
 static void leave_rotation(struct core *core, struct lane *lane)
 {
 	struct label_set *set = lane->label_set;
-	DL_DELETE(set->rotation, lane);
-	DL_DELETE2(lane->repository->lanes, lane, own_prev, own_next);
-	if (!set->rotation)
+	DL_DELETE(set->rotations[lane->key.priority], lane);
+	DL_DELETE2(lane->key.repository->lanes, lane, own_prev, own_next);
+	if (!has_jobs(set))
 		DL_DELETE(core->waiting, set);
 }
 
 void queue_add(struct core *core, struct job *job)
 {
-	assert(!job->lease);
-	if (!job->lane->jobs)
+	assert(!job->lease && !job->waits);
+	if (!job->lane->count)
 		join_rotation(core, job->lane);
-	insert_by_age(job->lane, job);
-	job->lane->count++;
+	lane_add(core, job->lane, job);
 	core->queued++;
 	core->dispatch_due = true;
 }
 
 void queue_remove(struct core *core, struct job *job)
 {
-	struct lane *lane = job->lane;
-	DL_DELETE(lane->jobs, job);
-	job->prev = job->next = NULL;
-	assert(lane->count > 0 && core->queued > 0);
-	lane->count--;
+	assert(core->queued > 0);
+	lane_remove(core, job->lane, job);
 	core->queued--;
-	if (!lane->jobs)
-		leave_rotation(core, lane);
+	if (!job->lane->count)
+		leave_rotation(core, job->lane);
 }
 
 /* Could somebody else take this job right now? */
@@ -84,29 +76,40 @@ static bool another_is_idle(const struct core *core, const struct lane *lane,
 	return false;
 }
 
-/* The lane of this label set that is next for this worker. A job does not go back to the worker
- * that just lost it while another one is free. */
-static struct lane *next_lane(const struct core *core, const struct label_set *set,
+/* The lane of this label set that is next for this worker, of the highest priority that has one. A
+ * job does not go back to the worker that just lost it while another one is free. */
+static struct lane *next_lane(struct core *core, const struct label_set *set,
                               const struct worker *worker)
 {
-	for (struct lane *lane = set->rotation; lane; lane = lane->next)
-		if (lane->jobs->holder != worker || !another_is_idle(core, lane, worker))
-			return lane;
+	for (int priority = PRIORITIES - 1; priority >= 0; priority--) {
+		struct lane *lane = set->rotations[priority];
+		for (; lane; lane = lane->next, core->effort++)
+			if (lane->jobs[0]->holder != worker || !another_is_idle(core, lane, worker))
+				return lane;
+	}
 	return NULL;
 }
 
-static struct lane *pick_lane(const struct core *core, const struct worker *worker)
+/* Priority first, then the repository that was not served for longer, then age. */
+static bool goes_before(const struct lane *lane, const struct lane *other)
+{
+	uint64_t served = lane->key.repository->served;
+	uint64_t other_served = other->key.repository->served;
+	if (lane->key.priority != other->key.priority)
+		return lane->key.priority > other->key.priority;
+	return served != other_served ? served < other_served
+	                              : lane->jobs[0]->id < other->jobs[0]->id;
+}
+
+static struct lane *pick_lane(struct core *core, const struct worker *worker)
 {
 	struct lane *best = NULL;
 	for (struct label_set *set = core->waiting; set; set = set->next) {
+		core->effort++;
 		if (!profile_offers(worker->profile, set))
 			continue;
 		struct lane *lane = next_lane(core, set, worker);
-		if (!lane)
-			continue;
-		uint64_t served = lane->repository->served;
-		if (!best || served < best->repository->served ||
-		    (served == best->repository->served && lane->jobs->id < best->jobs->id))
+		if (lane && (!best || goes_before(lane, best)))
 			best = lane;
 	}
 	return best;
@@ -114,12 +117,14 @@ static struct lane *pick_lane(const struct core *core, const struct worker *work
 
 static void serve(struct core *core, struct lane *lane, struct worker *worker, struct effects *out)
 {
-	struct repository *repository = lane->repository;
-	struct job *job = lane->jobs;
+	struct repository *repository = lane->key.repository;
+	struct job *job = lane->jobs[0];
 	repository->served = ++core->turn;
 	for (struct lane *own = repository->lanes; own; own = own->own_next) {
-		DL_DELETE(own->label_set->rotation, own);
-		DL_APPEND(own->label_set->rotation, own);
+		struct lane **rotation = &own->label_set->rotations[own->key.priority];
+		DL_DELETE(*rotation, own);
+		DL_APPEND(*rotation, own);
+		core->effort++;
 	}
 	queue_remove(core, job);
 	lease_grant(core, job, worker, out);

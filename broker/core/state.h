@@ -39,25 +39,42 @@ struct build {
 struct job {
 	uint64_t id;
 	struct build *build;
-	struct lane *lane;     /* where it waits, or waited */
-	struct lease *lease;   /* NULL: queued */
-	struct worker *holder; /* of the newest attempt; NULL: never leased */
-	char *losses;          /* workers that lost it, comma separated */
+	struct lane *lane;      /* where it waits, or waited */
+	size_t place;           /* in its lane, from 1; 0: it is not queued */
+	struct lease *lease;    /* NULL: nobody has it */
+	struct wait *waits;     /* for these others; NULL: it is not blocked */
+	struct wait *followers; /* that others have for it */
+	char *name;             /* NULL: nobody ever waited for it */
+	struct worker *holder;  /* of the newest attempt; NULL: never leased */
+	char *losses;           /* workers that lost it, comma separated */
 	int64_t queued_ms;
 	uint32_t attempt;
 	bool allow_failure;
-	uint32_t log_size;       /* bytes stored of the newest attempt, and of its parcel */
-	struct job *prev, *next; /* in its lane, while queued */
+	uint32_t log_size; /* bytes stored of the newest attempt, and of its parcel */
 	struct job *build_prev, *build_next; /* in its build */
 	UT_hash_handle hh;
 };
 
-/* Jobs of one repository that need one set of labels, in age order. */
-struct lane {
-	struct label_set *label_set;
+/* One job waits for another of its commit. */
+struct wait {
+	struct job *job, *predecessor;
+	struct wait *prev, *next;                   /* in the job's */
+	struct wait *follower_prev, *follower_next; /* in the predecessor's */
+};
+
+enum { PRIORITIES = 10 }; /* 0 to 9, the highest first: see messages.def */
+
+struct lane_key {
 	struct repository *repository;
-	struct job *jobs;
-	uint64_t count;
+	uint64_t priority;
+};
+
+/* Jobs of one repository that need one set of labels and have one priority. */
+struct lane {
+	struct lane_key key;
+	struct label_set *label_set;
+	struct job **jobs; /* a heap: the oldest is the first */
+	size_t count, capacity;
 	uint32_t references;              /* jobs that wait in it, or were leased from it */
 	struct lane *prev, *next;         /* in the rotation of its label set, while it has jobs */
 	struct lane *own_prev, *own_next; /* in its repository, while it has jobs */
@@ -74,8 +91,9 @@ struct labels {
 
 struct label_set {
 	struct labels needed;
-	struct lane *lanes;            /* of all repositories, by repository */
-	struct lane *rotation;         /* those with jobs, longest not served first */
+	struct lane *lanes; /* of all repositories and priorities */
+	/* Those with jobs, by priority: the repository longest not served first. */
+	struct lane *rotations[PRIORITIES];
 	struct label_set *prev, *next; /* in core->waiting, while it has jobs */
 	UT_hash_handle hh;
 };
@@ -137,7 +155,8 @@ struct core {
 	bool store_full;
 	bool dispatch_due; /* a job or a slot became free */
 	uint64_t last_build, last_job, turn;
-	uint64_t queued, leased;
+	uint64_t queued, blocked, leased;
+	uint64_t effort; /* steps that the queue made, ever */
 	uint64_t accepted, finished, lost_leases;
 
 	struct repository *repositories;
@@ -183,10 +202,27 @@ struct label_set *label_set_from_text(struct core *core, const char *text);
 struct profile *profile_get(struct core *core, const char *const *labels, size_t count);
 void profile_release(struct core *core, struct profile *profile);
 bool profile_offers(const struct profile *profile, const struct label_set *label_set);
-/* The lane of these two; it takes a reference, which the job gives back. */
-struct lane *lane_get(struct label_set *label_set, struct repository *repository);
-void lane_release(struct core *core, struct lane *lane);
+/* Forget one that no lane needs. */
+void label_set_release(struct core *core, struct label_set *label_set);
 void labels_finish(struct core *core);
+
+/* ---- lane.c ---- */
+/* The lane of these; it takes a reference, which the job gives back. */
+struct lane *lane_get(struct label_set *label_set, struct repository *repository,
+                      uint32_t priority);
+void lane_release(struct core *core, struct lane *lane);
+void lane_add(struct core *core, struct lane *lane, struct job *job);
+void lane_remove(struct core *core, struct lane *lane, struct job *job);
+
+/* ---- after.c ---- */
+/* Block this job until that one, which has this name, is done. It is not queued yet. */
+void after_add(struct core *core, struct job *job, struct job *predecessor, const char *name);
+/* It waits for nobody any more, and is not queued by that. */
+void after_forget(struct core *core, struct job *job);
+/* One follower of this job waits for it no longer. Returns it when it waits for nobody else. */
+struct job *after_release(struct core *core, struct job *predecessor);
+/* "waits for unit, lint" */
+void after_explain(const struct job *job, struct text *reason);
 
 /* ---- queue.c ---- */
 void queue_add(struct core *core, struct job *job);
@@ -198,12 +234,15 @@ void queue_dispatch(struct core *core, struct effects *out);
 struct repository *repository_get(struct core *core, const char *name);
 struct ref *ref_get(struct repository *repository, const char *name);
 struct build *build_add(struct core *core, uint64_t id, struct ref *ref);
-struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels);
+/* Neither queued nor blocked yet. */
+struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels,
+                    uint32_t priority);
 struct job *job_find(const struct core *core, uint64_t id);
 /* A job of it is final. How one ends that is allowed to fail does not count, only that it was run.
  */
 void build_count(struct build *build, enum outcome outcome, bool allow_failure);
-/* Queued or leased -> final; the build gets its verdict with its last job. Frees the job. */
+/* Unfinished -> final, and what that is to jobs after it; the build gets its verdict with its last
+ * job. Frees the job. */
 void job_finish(struct core *core, struct job *job, const struct msg_result *result,
                 struct effects *out);
 void builds_finish(struct core *core);

@@ -1,4 +1,5 @@
 /* Updates: compare-and-swap on a mark, and what becomes of the commits that it passes. */
+#include "broker/core/graph.h"
 #include "broker/core/state.h"
 
 #include "base/plant.h"
@@ -13,14 +14,13 @@ static struct job *add_job(struct core *core, struct build *build, const struct 
                            struct effects *out)
 {
 	struct label_set *labels = label_set_get(core, spec->labels, spec->labels_count);
-	struct job *job = job_add(core, ++core->last_job, build, labels);
+	struct job *job = job_add(core, ++core->last_job, build, labels, spec->priority);
 	struct effect *save = effects_add(out, EFFECT_SAVE_JOB);
 	save->job = job->id;
 	save->build = build->id;
 	save->queued.spec = spec;
 	save->queued.labels = arena_copy_text(&out->arena, labels->needed.text);
 	job->allow_failure = spec->allow_failure;
-	queue_add(core, job);
 	return job;
 }
 
@@ -33,6 +33,27 @@ static void add_final(struct core *core, struct build *build, enum outcome outco
 	job_finish(core, job, &(struct msg_result){ .outcome = outcome, .reason = reason }, out);
 }
 
+static bool is_left_out(const struct rec_spec *spec)
+{
+	return spec->skip && *spec->skip;
+}
+
+/* Each job waits in the queue, or for others of its commit; one that is left out for nobody. */
+static void queue_jobs(struct core *core, const struct rec_commit *commit, struct job **jobs)
+{
+	struct graph graph;
+	graph_make(commit->jobs, commit->jobs_count, &graph); /* it was found to be well */
+	for (size_t i = 0; i < commit->jobs_count; i++) {
+		if (is_left_out(&commit->jobs[i]))
+			continue;
+		for (size_t j = 0; j < commit->jobs_count; j++)
+			if ((graph.after[i] & UINT64_C(1) << j) && !PLANTED(early_offer))
+				after_add(core, jobs[i], jobs[j], commit->jobs[j].name);
+		if (!jobs[i]->waits)
+			queue_add(core, jobs[i]);
+	}
+}
+
 /* All are added before any ends: a build closes with its last job. Those that are not to be run end
  * at once: all of them when a newer commit supersedes this one. */
 static void add_jobs(struct core *core, struct build *build, const struct rec_commit *commit,
@@ -41,10 +62,12 @@ static void add_jobs(struct core *core, struct build *build, const struct rec_co
 	struct job **jobs = arena_new(&out->arena, commit->jobs_count * sizeof *jobs);
 	for (size_t i = 0; i < commit->jobs_count; i++)
 		jobs[i] = add_job(core, build, &commit->jobs[i], out);
+	if (!superseded)
+		queue_jobs(core, commit, jobs);
 	for (size_t i = 0; i < commit->jobs_count; i++) {
 		const char *reason = superseded ? superseded : commit->jobs[i].skip;
 		struct msg_result result = { .outcome = OUTCOME_skipped, .reason = reason };
-		if (reason && *reason)
+		if (superseded || is_left_out(&commit->jobs[i]))
 			job_finish(core, jobs[i], &result, out);
 	}
 }
@@ -97,6 +120,9 @@ static void supersede_queued(struct core *core, struct ref *ref, const char *rea
 	DL_FOREACH_SAFE (ref->builds, build, next_build) {
 		if (has_begun(build))
 			continue;
+		/* Nobody ends for another's end: all have the same reason. */
+		for (struct job *job = build->jobs; job; job = job->build_next)
+			after_forget(core, job);
 		for (struct job *job = build->jobs, *next; job; job = next) {
 			next = job->build_next;
 			job_finish(core, job, &result, out);
@@ -107,15 +133,11 @@ static void supersede_queued(struct core *core, struct ref *ref, const char *rea
 /* What an observer may not say; NULL when all is well. */
 static const char *commit_problem(const struct rec_commit *commit)
 {
-	for (size_t i = 0; i < commit->jobs_count; i++) {
-		const char *skip = commit->jobs[i].skip;
-		if (commit->jobs[i].steps_count == 0 && (!skip || !*skip))
+	struct graph graph;
+	for (size_t i = 0; i < commit->jobs_count; i++)
+		if (commit->jobs[i].steps_count == 0 && !is_left_out(&commit->jobs[i]))
 			return "a job without steps";
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(commit->jobs[i].name, commit->jobs[j].name) == 0)
-				return "two jobs of one name";
-	}
-	return NULL;
+	return graph_make(commit->jobs, commit->jobs_count, &graph);
 }
 
 static const char *update_problem(const struct msg_update *update)

@@ -11,9 +11,9 @@
 
 const char *core_state(const struct core *core)
 {
-	return core->store_full                           ? "store_full"
-	       : core->queued >= core->settings.queue_max ? "queue_full"
-	                                                  : "ok";
+	return core->store_full                                           ? "store_full"
+	       : core->queued + core->blocked >= core->settings.queue_max ? "queue_full"
+	                                                                  : "ok";
 }
 
 bool core_wants_known(const struct core *core, const struct msg_update *update)
@@ -52,12 +52,29 @@ static const char *wait_reason(const struct core *core, const struct label_set *
 	return copy;
 }
 
-const char *core_wait_reason(const struct core *core, const char *labels, struct arena *arena)
+void core_explain(const struct core *core, struct rec_job_row *row, struct arena *arena)
 {
 	struct label_set *set;
-	const char *text = labels ? labels : "";
-	HASH_FIND_STR(core->label_sets, text, set);
-	return set ? wait_reason(core, set, arena) : "";
+	const char *labels = row->labels ? row->labels : "";
+	const struct job *job = job_find(core, row->job);
+	if (strcmp(row->state, "queued") != 0)
+		return;
+	if (job && job->waits) {
+		struct text reason = { 0 };
+		after_explain(job, &reason);
+		row->state = "blocked";
+		row->reason = arena_copy(arena, reason.data,
+		                         text_cut(reason.data, reason.size, REASON_SIZE_MAX));
+		text_finish(&reason);
+		return;
+	}
+	HASH_FIND_STR(core->label_sets, labels, set);
+	row->reason = set ? wait_reason(core, set, arena) : "";
+}
+
+uint64_t core_effort(const struct core *core)
+{
+	return core->effort;
 }
 
 static int longest_first(const void *a, const void *b)
@@ -66,36 +83,46 @@ static int longest_first(const void *a, const void *b)
 			  *two = *(const struct lane *const *)b;
 	if (one->count != two->count)
 		return one->count < two->count ? 1 : -1;
-	return one->jobs->id < two->jobs->id ? -1 : one->jobs->id > two->jobs->id;
+	return one->jobs[0]->id < two->jobs[0]->id ? -1 : 1;
+}
+
+/* Lanes with jobs; `ret_lanes` may be NULL: how many there are. */
+static size_t list_lanes(const struct core *core, const struct lane **ret_lanes)
+{
+	size_t count = 0;
+	for (struct label_set *set = core->waiting; set; set = set->next) {
+		for (int priority = 0; priority < PRIORITIES; priority++) {
+			struct lane *lane = set->rotations[priority];
+			for (; lane; lane = lane->next, count++)
+				if (ret_lanes)
+					ret_lanes[count] = lane;
+		}
+	}
+	return count;
 }
 
 static void fill_depth(const struct core *core, int64_t now_ms, struct arena *arena,
                        struct rec_status_result *status)
 {
-	size_t count = 0;
-	for (struct label_set *set = core->waiting; set; set = set->next)
-		for (struct lane *lane = set->rotation; lane; lane = lane->next)
-			count++;
+	size_t count = list_lanes(core, NULL);
 	const struct lane **lanes = arena_new(arena, count * sizeof *lanes);
-	count = 0;
-	for (struct label_set *set = core->waiting; set; set = set->next)
-		for (struct lane *lane = set->rotation; lane; lane = lane->next)
-			lanes[count++] = lane;
+	list_lanes(core, lanes);
 	if (count)
 		qsort(lanes, count, sizeof *lanes, longest_first);
 	size_t shown = count < PAGE_MAX ? count : PAGE_MAX;
 	struct rec_depth *depth = arena_new(arena, shown * sizeof *depth);
 	for (size_t i = 0; i < count; i++) {
-		int64_t age = now_ms - lanes[i]->jobs->queued_ms;
+		int64_t age = now_ms - lanes[i]->jobs[0]->queued_ms;
 		if (age > status->oldest_ms)
 			status->oldest_ms = age;
 		if (i < shown)
 			depth[i] = (struct rec_depth){
 				.labels = lanes[i]->label_set->needed.text,
-				.repository = lanes[i]->repository->name,
+				.repository = lanes[i]->key.repository->name,
 				.queued = lanes[i]->count,
 				.oldest_ms = age,
 				.reason = wait_reason(core, lanes[i]->label_set, arena),
+				.priority = (uint32_t)lanes[i]->key.priority,
 			};
 	}
 	status->depth = depth;
@@ -112,6 +139,7 @@ void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
 {
 	status->state = core_state(core);
 	status->queued = core->queued;
+	status->blocked = core->blocked;
 	status->leased = core->leased;
 	status->accepted = core->accepted;
 	status->finished = core->finished;
@@ -237,38 +265,60 @@ static void check_nobody_waits_in_vain(const struct core *core)
 			assert(!p->idle || !profile_offers(p, set));
 }
 
-void core_check(const struct core *core)
+static uint64_t check_lane(const struct lane *lane)
 {
-	uint64_t queued = 0, leased = 0, waiting = 0, lanes = 0;
+	const struct lane *after = lane->next;
+	assert(lane->count > 0);
+	assert(!after || lane->key.repository->served <= after->key.repository->served);
+	for (size_t i = 0; i < lane->count; i++) {
+		const struct job *job = lane->jobs[i];
+		assert(job->lane == lane && job->place == i + 1);
+		assert(i == 0 || lane->jobs[(i - 1) / 2]->id < job->id);
+	}
+	return lane->count;
+}
+
+/* Each job is queued, blocked or leased, and not all jobs of a build wait for each other. */
+static void check_jobs(const struct core *core)
+{
+	uint64_t queued = 0, blocked = 0, leased = 0;
 	for (const struct job *job = core->jobs; job; job = job->hh.next) {
 		assert(job->attempt <= ATTEMPTS_MAX);
 		assert((job->attempt == 0) == (job->holder == NULL));
-		job->lease ? leased++ : queued++;
+		assert((job->lease != NULL) + (job->place != 0) + (job->waits != NULL) == 1);
+		for (const struct wait *wait = job->waits; wait; wait = wait->next)
+			assert(wait->job == job && wait->predecessor->build == job->build &&
+			       job->attempt == 0);
+		queued += job->place != 0;
+		blocked += job->waits != NULL;
+		leased += job->lease != NULL;
 	}
-	for (const struct label_set *set = core->waiting; set; set = set->next) {
-		assert(set->rotation);
-		for (const struct lane *lane = set->rotation; lane; lane = lane->next) {
-			const struct job *job = lane->jobs;
-			const struct lane *after = lane->next;
-			assert(job);
-			assert(!after || lane->repository->served <= after->repository->served);
-			lanes++;
-			for (; job; job = job->next) {
-				assert(!job->lease && job->lane == lane);
-				assert(!job->next || job->id < job->next->id);
-				waiting++;
-			}
-		}
+	assert(queued == core->queued && blocked == core->blocked && leased == core->leased);
+	for (const struct build *build = core->builds; build; build = build->hh.next) {
+		const struct job *job = build->jobs;
+		while (job && job->waits)
+			job = job->build_next;
+		assert(job);
 	}
-	uint64_t jobs = queued + leased;
-	assert(queued == core->queued && leased == core->leased && waiting == core->queued);
+}
+
+void core_check(const struct core *core)
+{
+	uint64_t waiting = 0, jobs = core->queued + core->blocked + core->leased;
+	struct arena arena = { 0 };
+	size_t lanes = list_lanes(core, NULL);
+	const struct lane **all = arena_new(&arena, lanes * sizeof *all);
+	list_lanes(core, all);
+	check_jobs(core);
+	for (size_t i = 0; i < lanes; i++)
+		waiting += check_lane(all[i]);
+	arena_finish(&arena);
+	assert(waiting == core->queued);
 	for (const struct worker *worker = core->workers; worker; worker = worker->hh.next)
 		check_worker(core, worker);
-	for (const struct build *build = core->builds; build; build = build->hh.next)
-		assert(build->jobs);
 	for (const struct repository *r = core->repositories; r; r = r->hh.next)
 		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next, lanes--)
-			assert(lane->jobs && lane->repository == r);
+			assert(lane->count && lane->key.repository == r);
 	assert(lanes == 0);
 	for (const struct label_set *set = core->label_sets; set; set = set->hh.next)
 		for (const struct lane *lane = set->lanes; lane; lane = lane->hh.next)

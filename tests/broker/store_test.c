@@ -36,6 +36,63 @@ Test(store, what_was_saved_is_there_after_a_restart)
 	store_destroy(&store);
 }
 
+/* Job 1 is `unit`; job 2 is after it, and what it waits for stands in its spec alone. */
+static const char *const after_unit[] = { "unit" };
+static const struct rec_spec ship = { .name = "ship", .after = after_unit, .after_count = 1 };
+#define ACCEPT_SHIP                                                                                \
+	ACCEPT,                                                                                    \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_JOB, .build = 1, .job = 2, .queued = {                         \
+			.spec = &ship,                                                             \
+			.labels = ""                                                               \
+		}                                                                                  \
+	}
+
+static struct rec_status_result load_status(struct store *store)
+{
+	struct rec_status_result status = { 0 };
+	struct arena arena = { 0 };
+	struct core *core = rows_load(store);
+	core_status(core, 5000, &arena, &status);
+	arena_finish(&arena);
+	core_destroy(&core);
+	return status;
+}
+
+Test(store, a_job_that_waits_for_another_still_does_after_a_restart)
+{
+	struct effect accepted[] = { ACCEPT_SHIP };
+	struct effect passed[] = { LEASE(1), FINAL(1, passed) };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, accepted, 4), OK, "%s", error_text());
+	store_destroy(&store);
+	store = rows_open();
+	struct rec_status_result status = load_status(store);
+	cr_assert_eq(status.blocked, 1);
+	cr_assert_eq(status.queued, 1);
+	cr_assert_eq(rows_save(store, passed, 2), OK, "%s", error_text());
+	store_destroy(&store);
+	store = rows_open();
+	status = load_status(store);
+	cr_assert_eq(status.blocked, 0);
+	cr_assert_eq(status.queued, 1);
+	store_destroy(&store);
+}
+
+/* The failure of the one and the skip of the other are one transaction: this is damage. */
+Test(store, a_job_that_waits_in_vain_is_refused)
+{
+	struct effect effects[] = { ACCEPT_SHIP, LEASE(1), FINAL(1, failed) };
+	struct core_settings settings = { 1000, 3, 9000, 1000 };
+	struct core *core = core_new(&settings);
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 6), OK, "%s", error_text());
+	cr_assert_eq(store_load(store, core, 5000), ERR_STORE);
+	cr_assert(strstr(error_text(), "job 2 waits for 'unit' in vain"), "%s", error_text());
+	core_destroy(&core);
+	store_destroy(&store);
+}
+
 Test(store, an_offer_is_filled_in_from_the_rows)
 {
 	struct effect effects[] = { ACCEPT,

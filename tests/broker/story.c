@@ -42,7 +42,8 @@ static void collect(struct story *story)
 		text_add(&story->lines, "\n");
 	}
 	effects_reset(&story->effects);
-	core_check(story->core);
+	if (!story->unchecked)
+		core_check(story->core);
 }
 
 static void step(struct story *story, struct event *event)

@@ -9,6 +9,7 @@ struct story {
 	struct effects effects;
 	struct text lines;
 	int64_t now_ms;
+	bool unchecked; /* a story so long that its invariants are not looked at in each step */
 };
 
 void story_start(struct story *story);

@@ -70,18 +70,6 @@ static void save_build(struct sim *sim, const struct effect *e)
 	sim->totals.builds++;
 }
 
-/* What its spec says. */
-static void note_spec(struct disk_job *job)
-{
-	struct rec_spec spec;
-	struct arena arena = { 0 };
-	SIM_CHECK(record_unpack(RECORD_spec, job->spec.data, job->spec.size, &arena, &spec) == OK,
-	          "a spec that was saved does not unpack: %s", error_text());
-	job->skip = spec.skip && *spec.skip;
-	job->allow_failure = spec.allow_failure;
-	arena_finish(&arena);
-}
-
 static void save_job(struct sim *sim, const struct batch_item *item)
 {
 	const struct effect *e = &item->effect;
@@ -100,7 +88,7 @@ static void save_job(struct sim *sim, const struct batch_item *item)
 	snprintf(job->name, sizeof job->name, "%s", e->queued.spec->name);
 	job->spec =
 		(struct bytes){ memory_copy(item->body.data, item->body.size), item->body.size };
-	note_spec(job);
+	spec_note(job);
 }
 
 static void save_lease(struct sim *sim, const struct effect *e)
@@ -110,6 +98,7 @@ static void save_lease(struct sim *sim, const struct effect *e)
 	                  e->attempt <= ATTEMPTS_MAX,
 	          "job %llu: lease %u from state %d attempt %u", (unsigned long long)e->job,
 	          e->attempt, (int)job->state, job->attempt);
+	spec_check_lease(sim, e->job);
 	job->state = DISK_LEASED;
 	job->attempt = e->attempt;
 	job->leased_by = sim->broker.starts;
@@ -268,13 +257,6 @@ static void check_file(const struct effect *e, const char *what, const struct di
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
 
-/* What an outcome is to the verdict of its build: an allowed failure is none. */
-static enum outcome counted(const struct disk_job *job)
-{
-	bool is_failure = job->outcome != OUTCOME_skipped && !outcome_is_green(job->outcome);
-	return job->allow_failure && is_failure ? OUTCOME_passed : job->outcome;
-}
-
 /* P4, P5, P6: one verdict, from the newest attempt, as that attempt gave it, with its whole log and
  * its whole parcel. */
 static void save_final(struct sim *sim, const struct effect *e)
@@ -293,8 +275,8 @@ static void save_final(struct sim *sim, const struct effect *e)
 		job->superseded = e->reason && strstr(e->reason, "superseded");
 		if (job->superseded)
 			sometimes(sim, SOMETIMES_superseded);
-		else if (job->skip)
-			sometimes(sim, SOMETIMES_skipped_by_file);
+		else
+			spec_check_skip(sim, e->job, e->reason);
 	} else if (e->attempt > 0) {
 		SIM_CHECK(outcome == job->truth[e->attempt],
 		          "job %llu: recorded %s, attempt %u gave %s", (unsigned long long)e->job,
@@ -313,7 +295,7 @@ static void save_final(struct sim *sim, const struct effect *e)
 	sim->totals.finals++;
 	job->state = DISK_FINAL;
 	job->outcome = outcome;
-	if (counted(job) != outcome)
+	if (spec_counted(job) != outcome)
 		sometimes(sim, SOMETIMES_allowed_failure);
 	while (sim->disk.first_open_job <= sim->disk.last_job &&
 	       sim->disk.jobs[sim->disk.first_open_job].state == DISK_FINAL)
@@ -331,10 +313,10 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 		const struct disk_job *job = disk_job(sim, build->first_job + i);
 		SIM_CHECK(job->state == DISK_FINAL, "build %llu: verdict before its jobs",
 		          (unsigned long long)e->build);
-		if (counted(job) > worst)
-			worst = counted(job);
+		if (spec_counted(job) > worst)
+			worst = spec_counted(job);
 		superseded |= job->superseded;
-		other |= !job->superseded && !job->skip;
+		other |= !job->superseded && !job->skip && !job->skipped_after;
 	}
 	SIM_CHECK(worst == e->final.outcome, "build %llu: wrong verdict",
 	          (unsigned long long)e->build);
@@ -446,7 +428,8 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		                     .session = job->attempt ? job->session : NULL,
 		                     .log_size = log->size + parcel->size,
 		                     .age_ms = sim->now_ms - job->queued_ms,
-		                     .allow_failure = job->allow_failure };
+		                     .allow_failure = job->allow_failure,
+		                     .priority = job->priority };
 	core_restore_job(core, &stored, place_now(sim, sim->broker.place));
 	text_finish(&losses);
 }
@@ -476,6 +459,8 @@ void disk_restore(struct sim *sim, struct core *core)
 	for (uint64_t i = disk->first_open_job; i <= disk->last_job; i++)
 		if (disk->jobs[i].state != DISK_FINAL)
 			restore_job(sim, core, i);
+	for (uint64_t i = disk->first_open_job; i <= disk->last_job; i++)
+		spec_restore(sim, core, i);
 	disk->power_was_cut = false;
 }
 

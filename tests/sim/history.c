@@ -194,7 +194,6 @@ static void fill_commit(const struct sim *sim, struct arena *arena, int commit,
 {
 	static const char *const steps[] = { "make", "make test" };
 	static const char *const gpu[] = { "gpu" };
-	static const char *const names[] = { "unit", "lint", "docs" };
 	uint64_t fate = sim_fate(sim, 1, (uint64_t)commit);
 	ret_commit->commit = commit_text(arena, commit);
 	ret_commit->subject = "a change";
@@ -204,16 +203,15 @@ static void fill_commit(const struct sim *sim, struct arena *arena, int commit,
 		ret_commit->skip = "nothing to run";
 	if (fate % 20 <= 1)
 		return;
-	ret_commit->jobs_count = 1 + fate / 20 % 3;
+	ret_commit->jobs_count = 1 + fate / 20 % 5;
 	struct rec_spec *jobs = arena_new(arena, ret_commit->jobs_count * sizeof *jobs);
 	for (size_t i = 0; i < ret_commit->jobs_count; i++) {
-		jobs[i] = (struct rec_spec){ .name = names[i], .steps = steps, .steps_count = 2 };
+		jobs[i] =
+			(struct rec_spec){ .name = spec_name(i), .steps = steps, .steps_count = 2 };
 		if (fate / 60 % 6 == i)
 			jobs[i].labels = gpu, jobs[i].labels_count = 1;
-		uint64_t luck = sim_fate(sim, 2 + i, (uint64_t)commit);
-		jobs[i].allow_failure = luck % 5 == 0;
-		jobs[i].skip = luck / 5 % 8 == 0 ? "no path of it changed" : NULL;
 	}
+	spec_fill(sim, commit, arena, jobs, ret_commit->jobs_count);
 	ret_commit->jobs = jobs;
 }
 

@@ -95,6 +95,8 @@ struct disk_job {
 	enum outcome outcome;
 	bool superseded;          /* that is why it was skipped */
 	bool skip, allow_failure; /* its spec says */
+	uint32_t priority, after; /* likewise: who comes before it, as bits by job of its build */
+	bool skipped_after;       /* that is why it was skipped */
 	int64_t queued_ms;
 };
 
@@ -352,6 +354,22 @@ struct disk_job *disk_job(struct sim *sim, uint64_t id);
 struct disk_build *disk_build(struct sim *sim, uint64_t id);
 bool disk_is_all_final(const struct sim *sim);
 void disk_finish(struct sim *sim);
+
+/* ---- spec.c: what specs say of jobs, and what must come of it ---- */
+/* Say things in the specs of a commit's jobs. */
+void spec_fill(const struct sim *sim, int commit, struct arena *arena, struct rec_spec *jobs,
+               size_t count);
+const char *spec_name(size_t job);
+/* Remember what the packed spec of a job says. */
+void spec_note(struct disk_job *job);
+/* What the outcome of a job is to the verdict of its build. */
+enum outcome spec_counted(const struct disk_job *job);
+/* May it be leased now? */
+void spec_check_lease(struct sim *sim, uint64_t id);
+/* Is this why it may be skipped? */
+void spec_check_skip(struct sim *sim, uint64_t id, const char *reason);
+/* For the next start: what its jobs that were never leased wait for. */
+void spec_restore(struct sim *sim, struct core *core, uint64_t id);
 
 /* ---- history.c ---- */
 void history_start(struct sim *sim);

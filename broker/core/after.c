@@ -1,0 +1,56 @@
+/* Jobs that wait for others of their commit: blocked, neither offered nor counted as queued. Each
+ * wait is held once and stands in two lists: what a job waits for, and who waits for a job. */
+#include "broker/core/state.h"
+
+#include "base/text.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+void after_add(struct core *core, struct job *job, struct job *predecessor, const char *name)
+{
+	assert(!job->lease && !job->place);
+	for (const struct wait *wait = job->waits; wait; wait = wait->next)
+		if (wait->predecessor == predecessor)
+			return; /* its file names it twice */
+	if (!job->waits)
+		core->blocked++;
+	struct wait *wait = memory_new(1, sizeof *wait);
+	wait->job = job;
+	wait->predecessor = predecessor;
+	DL_APPEND(job->waits, wait);
+	DL_APPEND2(predecessor->followers, wait, follower_prev, follower_next);
+	if (!predecessor->name)
+		predecessor->name = memory_copy_text(name);
+}
+
+static void remove_wait(struct core *core, struct wait *wait)
+{
+	struct job *job = wait->job;
+	DL_DELETE2(wait->predecessor->followers, wait, follower_prev, follower_next);
+	DL_DELETE(job->waits, wait);
+	free(wait);
+	if (!job->waits)
+		core->blocked--;
+}
+
+void after_forget(struct core *core, struct job *job)
+{
+	while (job->waits)
+		remove_wait(core, job->waits);
+}
+
+struct job *after_release(struct core *core, struct job *predecessor)
+{
+	struct job *job = predecessor->followers->job;
+	remove_wait(core, predecessor->followers);
+	return job->waits ? NULL : job;
+}
+
+void after_explain(const struct job *job, struct text *reason)
+{
+	text_add(reason, "waits for ");
+	for (const struct wait *wait = job->waits; wait; wait = wait->next)
+		text_addf(reason, "%s%s", wait == job->waits ? "" : ", ", wait->predecessor->name);
+}
