@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 
 import history
 import promises
+import spec
 import tap
 
 with open(os.path.join(HERE, "good.json"), encoding="utf-8") as good_file:
@@ -203,6 +204,37 @@ def cut_result(copy):
 LEASED = "fettle-broker info: leased build=2 job=2 attempt=1 worker=one commit=ab"
 OFFERED = "fettle-broker debug: sent peer=ab offer job=3 attempt=2 build=3"
 
+def say(job, **words):
+    """What the stored spec of a job says, besides its name."""
+
+    def edit(copy):
+        packed = spec.pack({"name": "main", **words}).hex()
+        copy.sql(f"UPDATE jobs SET spec = X'{packed}' WHERE id = {job}")
+
+    return edit
+
+
+def join(outcome, reason="", **words):
+    """Build 1 has another job, `lint`, which never ran; `main` says these words besides."""
+
+    def edit(copy):
+        lint = spec.pack({"name": "lint", "after": ["main"]}).hex()
+        copy.sql(
+            "INSERT INTO jobs(id, build, name, labels, spec, state, attempt, outcome, reason, "
+            f"queued_at, finished_at) VALUES(99, 1, 'lint', '', X'{lint}', 'final', 0, "
+            f"'{outcome}', '{reason}', 1, 1)"
+        )
+        say(1, **words)(copy)
+
+    return edit
+
+
+def early(copy):
+    """Job 1 was handed out before job 2 of the same build had ended."""
+    copy.sql("UPDATE jobs SET build = 1, name = 'lint' WHERE id = 2")
+    say(1, after=["lint"])(copy)
+
+
 # (what was broken, how, what is said of it); the words before the colon name the check.
 BROKEN = [
     ("a tip is acknowledged that is not stored", unknown_tip, "P1: an observer was told"),
@@ -234,6 +266,22 @@ BROKEN = [
         "a build is greener than its job",
         sql("UPDATE builds SET outcome = 'passed' WHERE id = 2"),
         "P4: build 2 is passed, of 1 jobs are",
+    ),
+    (
+        "an allowed failure counts",
+        say(2, allow_failure=True),
+        "P4: build 2 is failed, of 1 jobs are",
+    ),
+    ("a job is handed out early", early, "P4: job 1 was handed out, it is after job 2, failed"),
+    (
+        "a job is after one that is not there",
+        say(1, after=["lint"]),
+        "P4: job 1 is after .*, not all of build 1",
+    ),
+    (
+        "a job is skipped after a green one",
+        join("skipped", "after main"),
+        "P4: job 99 was skipped after main, which does not stop it",
     ),
     ("a job finishes twice", say_again("finished"), "P4: finished was said twice"),
     ("a build gets two verdicts", say_again("verdict"), "P4: verdict was said twice"),

@@ -7,6 +7,7 @@ import re
 
 ZERO = "0" * 40
 ATTEMPTS_MAX = 3
+NEVER = float("inf")
 # The worst outcome of its jobs is a build's (proto/outcomes.def).
 BY_BADNESS = ("skipped", "passed", "cancelled", "failed", "timed_out", "lost", "error")
 # Outcomes that a worker says; the broker itself decides the others.
@@ -144,7 +145,7 @@ def p4_one_verdict(history):
     for build in recorded.builds.values():
         jobs = recorded.of_build[build.id]
         outcomes = [job.outcome for job in jobs if job.outcome]
-        worst = max(outcomes, key=BY_BADNESS.index, default=None)
+        worst = max(map(counted, filter(is_final, jobs)), key=BY_BADNESS.index, default=None)
         final = len(outcomes) == len(jobs)
         if not jobs:
             yield f"build {build.id} has no job"
@@ -158,6 +159,45 @@ def p4_one_verdict(history):
             yield f"job {job.id} of build {job.build} is {job.state}"
     for kind, rows in (("finished", recorded.jobs), ("verdict", recorded.builds)):
         yield from said_once(history, kind, rows)
+
+
+def is_final(job):
+    return job.outcome is not None
+
+
+def counted(job):
+    """What the outcome of a job is to its build: an allowed failure is none."""
+    return "passed" if job.allowed and job.outcome != "skipped" else job.outcome
+
+
+def stops(job):
+    """Those after it are not run. What an allowed failure was skipped for, it passes on."""
+    passed_on = job.outcome == "skipped" and (job.reason or "").startswith("after ")
+    return is_final(job) and job.outcome != "passed" and (not job.allowed or passed_on)
+
+
+def p4_after_others(history):
+    """A job is handed out when all that it is after are done, and skipped when one of them failed."""
+    recorded = history.recorded
+    when = {}
+    for place, event in enumerate(history.said.broker.events):
+        if event.kind == "finished" or (event.kind == "leased" and event.attempt == 1):
+            when[event.kind, event.job] = place
+    for job in recorded.jobs.values():
+        named = {one.name: one for one in recorded.of_build[job.build]}
+        before = [named[name] for name in job.after if name in named]
+        if len(before) < len(job.after):
+            yield f"job {job.id} is after {job.after}, not all of build {job.build}"
+        for one in before:
+            history.facts["jobs after others"] += 1
+            late = when.get(("finished", one.id), -1) > when.get(("leased", job.id), NEVER)
+            if job.attempt and (late or not is_final(one) or stops(one)):
+                yield f"job {job.id} was handed out, it is after job {one.id}, {one.outcome}"
+            elif job.outcome is None and stops(one):
+                yield f"job {job.id} waits for job {one.id}, which is {one.outcome}"
+        because = re.fullmatch("after (.*)", job.reason or "") if job.outcome == "skipped" else None
+        if because and not any(one.name == because[1] and stops(one) for one in before):
+            yield f"job {job.id} was skipped {because[0]}, which does not stop it"
 
 
 def said_once(history, kind, rows):
@@ -512,6 +552,7 @@ CHECKS = (
     ("P2", p2_no_gap),
     ("P3", p3_once),
     ("P4", p4_one_verdict),
+    ("P4", p4_after_others),
     ("P4", p4_the_right_verdict),
     ("P5", p5_bounded_attempts),
     ("P6", p6_recorded_was_said),

@@ -6,14 +6,16 @@ import shutil
 import sqlite3
 import tempfile
 
+import spec
+
 Build = collections.namedtuple("Build", "id repository ref commit run outcome")
-Job = collections.namedtuple("Job", "id build name state attempt outcome reason")
+Job = collections.namedtuple("Job", "id build name state attempt outcome reason after allowed")
 Attempt = collections.namedtuple("Attempt", "job attempt worker session ended_at end")
 
 BUILDS = """SELECT b.id, p.name, r.name, b.commit_id, b.run, b.outcome
     FROM builds b JOIN refs r ON r.id = b.ref JOIN repositories p ON p.id = r.repository
     ORDER BY b.id"""
-JOBS = "SELECT id, build, name, state, attempt, outcome, reason FROM jobs ORDER BY id"
+JOBS = "SELECT id, build, name, state, attempt, outcome, reason, spec FROM jobs ORDER BY id"
 ATTEMPTS = """SELECT job, attempt, worker, session, ended_at, end FROM attempts
     ORDER BY job, attempt"""
 MARKS = "SELECT p.name, r.name, r.mark FROM refs r JOIN repositories p ON p.id = r.repository"
@@ -38,7 +40,7 @@ class Recorded:
     def load(self, store):
         self.damage = [row[0] for row in store.execute("PRAGMA integrity_check") if row[0] != "ok"]
         self.builds = {row[0]: Build(*row) for row in store.execute(BUILDS)}
-        self.jobs = {row[0]: Job(*row) for row in store.execute(JOBS)}
+        self.jobs = {row[0]: read_job(row) for row in store.execute(JOBS)}
         self.attempts = {row[:2]: Attempt(*row) for row in store.execute(ATTEMPTS)}
         self.marks = {row[:2]: row[2] for row in store.execute(MARKS)}
         self.unwritten = {row[0] for row in store.execute("SELECT job FROM unwritten")}
@@ -67,6 +69,11 @@ class Recorded:
 
     def result_path(self, commit, name):
         return os.path.join(self.folder, "results", commit, f"{name}.txt")
+
+
+def read_job(row):
+    said = spec.unpack(row[-1])
+    return Job(*row[:-1], said.get("after", []), said.get("allow_failure", False))
 
 
 def content(path):
