@@ -16,12 +16,12 @@ jobs unfinished""".split()
 ATTEMPT = "attempt worker offered_at ended_at end log_size".split()
 JOB = """job name state build repository ref commit labels attempt worker outcome reason exit_code
 queued_at started_at finished_at duration_ms tests tests_failed tests_skipped artifacts
-attempts""".split()
+allow_failure priority attempts""".split()
 WORKER = "name state host version labels slots busy silent_ms".split()
 STATUS = """version state now uptime_ms store store_size disk_free queued leased oldest_ms accepted
-finished lost_leases refused workers slots busy events depth repositories""".split()
+finished blocked lost_leases refused workers slots busy events depth repositories""".split()
 WATCHED = "repository url observer state error refs polled_at retry_ms".split()
-DEPTH = "labels repository queued oldest_ms reason".split()
+DEPTH = "labels repository queued oldest_ms reason priority".split()
 
 
 class Command(Case):
