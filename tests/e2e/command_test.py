@@ -20,7 +20,7 @@ allow_failure priority attempts""".split()
 WORKER = "name state host version labels slots busy silent_ms".split()
 STATUS = """version state now uptime_ms store store_size disk_free queued leased oldest_ms accepted
 finished blocked lost_leases refused workers slots busy events depth repositories""".split()
-WATCHED = "repository url observer state error refs polled_at retry_ms".split()
+WATCHED = "repository url observer state error refs polled_at retry_ms next_ms".split()
 DEPTH = "labels repository queued oldest_ms reason priority".split()
 
 
