@@ -83,6 +83,56 @@ class Examples(Case):
 
 
 class Verdicts(Case):
+    def everything(self):
+        repository = Repository(self.house)
+        self.house.broker()
+        self.house.worker(slots=2)
+        self.house.observer(repository)
+        return repository
+
+    def ends(self, commit):
+        """Outcome and reason of each job of a commit's only build, and the build's outcome."""
+        result = self.house.wait(commit)
+        self.assertEqual(len(result["builds"]), 1, result)
+        rows = result["builds"][0]["jobs"]
+        jobs = {job["name"]: (job["outcome"], job["reason"]) for job in rows}
+        return result["outcome"], jobs
+
+    def test_what_branches_and_paths_leave_out_is_skipped(self):
+        repository = self.everything()
+        text = (
+            "jobs:\n"
+            "  code: {steps: 'true', paths: [src, .fettle.yaml]}\n"
+            "  docs: {steps: 'true', paths: docs}\n"
+            "  release: {steps: 'true', branches: 'release/*', paths: src}\n"
+        )
+        unchanged = ("skipped", "nothing in its paths has changed")
+        left_out = ("skipped", "its branches leave out main")
+        green = ("passed", None)
+
+        commit = repository.commit({".fettle.yaml": text, "src/a": "1"})
+        expected = {"code": green, "docs": unchanged, "release": left_out}
+        self.assertEqual(self.ends(commit), ("passed", expected))
+        commit = repository.commit({"docs/a": "1"})
+        expected = {"code": unchanged, "docs": green, "release": left_out}
+        self.assertEqual(self.ends(commit), ("passed", expected))
+
+        commit = repository.commit({"README": "1"})
+        expected = {"code": unchanged, "docs": unchanged, "release": left_out}
+        self.assertEqual(self.ends(commit), ("skipped", expected))
+        self.assertEqual(self.house.cli("wait", commit).returncode, 0)
+
+        repository.git("checkout", "-q", "-b", "release/1")
+        commit = repository.commit({"src/a": "2"})
+        expected = {"code": green, "docs": unchanged, "release": green}
+        self.assertEqual(self.ends(commit), ("passed", expected))
+
+    def test_what_may_fail_leaves_its_build_green(self):
+        repository = self.everything()
+        text = "jobs:\n  a: {steps: 'true'}\n  b: {steps: 'false', allow_failure: true}\n"
+        outcome, jobs = self.ends(repository.commit({".fettle.yaml": text}))
+        self.assertEqual((outcome, jobs["a"][0], jobs["b"][0]), ("passed", "passed", "failed"))
+
     def test_a_bad_file_gets_all_its_problems_into_the_reason(self):
         repository = Repository(self.house)
         self.house.broker()
