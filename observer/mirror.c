@@ -62,3 +62,29 @@ enum err mirror_open(const char *path, git_repository **ret_git)
 		return repository_fail("make mirror");
 	return OK;
 }
+
+static void free_reference(git_reference **reference)
+{
+	git_reference_free(*reference);
+}
+
+static void free_object(git_object **object)
+{
+	git_object_free(*object);
+}
+
+static int check_pin(const char *name, void *payload)
+{
+	scoped(free_reference) git_reference *reference = NULL;
+	scoped(free_object) git_object *commit = NULL;
+	int error = git_reference_lookup(&reference, payload, name);
+	if (error || git_reference_peel(&commit, reference, GIT_OBJECT_COMMIT) == 0)
+		return error;
+	return git_reference_delete(reference);
+}
+
+enum err mirror_check_pins(git_repository *git)
+{
+	int error = git_reference_foreach_glob(git, MIRROR_PINS "/*", check_pin, git);
+	return error ? repository_fail("check mirror") : OK;
+}

@@ -334,7 +334,7 @@ static enum err fetch(struct repository *repository, const struct repository_ref
 {
 	scoped(text_list_finish) struct text_list specs = { 0 };
 	enum err err = list_wanted(repository, refs, &specs);
-	if (err || specs.count == 0)
+	if (err || specs.count == 0 || (err = mirror_check_pins(repository->git)))
 		return err;
 	git_fetch_options options;
 	git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);

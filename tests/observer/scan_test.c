@@ -470,6 +470,24 @@ Test(scan, an_annotated_tag_means_its_commit)
 	}
 }
 
+/* As in the history of Linux and of git itself. */
+Test(scan, a_tag_of_a_tree_does_not_stop_later_fetches)
+{
+	const char *url = keep_url();
+	git_make("repo");
+	git_commits("repo", 1);
+	git_sh("repo", "git tag -a -m words tree 'HEAD^{tree}'\n"
+	               "git tag blob $(echo x | git hash-object -w --stdin)");
+	look_at(url);
+	cr_assert_null(scan.result.error, "%s", scan.result.error);
+	take();
+	const char *tip = git_commits("repo", 1);
+	look_at(url);
+	cr_assert_null(scan.result.error, "%s", scan.result.error);
+	cr_assert_eq(scan.result.updates, 1);
+	cr_assert_str_eq(update(0)->to, tip);
+}
+
 Test(scan, repositories_of_others_and_linked_work_trees_are_read_too)
 {
 	git_make("main");
