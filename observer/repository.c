@@ -116,15 +116,15 @@ static void set_callbacks(git_remote_callbacks *callbacks)
 
 static enum err open_url(const struct rec_poll_request *request, struct repository *repository)
 {
-	git_remote_callbacks callbacks;
+	git_remote_connect_options options;
 	enum err err = mirror_open(request->mirror, &repository->git);
 	if (err)
 		return err;
-	git_remote_init_callbacks(&callbacks, GIT_REMOTE_CALLBACKS_VERSION);
-	set_callbacks(&callbacks);
+	git_remote_connect_options_init(&options, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
+	set_callbacks(&options.callbacks);
+	options.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* to another host */
 	if (git_remote_create_anonymous(&repository->remote, repository->git, request->url) != 0 ||
-	    git_remote_connect(repository->remote, GIT_DIRECTION_FETCH, &callbacks, NULL, NULL) !=
-	            0)
+	    git_remote_connect_ext(repository->remote, GIT_DIRECTION_FETCH, &options) != 0)
 		return repository_fail("cannot reach the repository");
 	return OK;
 }
@@ -342,6 +342,7 @@ static enum err fetch(struct repository *repository, const struct repository_ref
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.prune = GIT_FETCH_NO_PRUNE;
 	options.update_fetchhead = 0;
+	options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
 	git_strarray words = { specs.items, specs.count };
 	if (git_remote_fetch(repository->remote, &words, &options, NULL) != 0)
 		return repository_fail("fetch");
