@@ -126,11 +126,46 @@ struct ini_reading {
 	enum err err;
 };
 
+/* What is longer this libinih cuts off. */
+enum { SECTION_SIZE_MAX = 48 };
+
+/* The part after "repository "; NULL when the section is none of these. */
+static const char *name_in_section(const struct settings_sections *sections, const char *section)
+{
+	size_t size = sections ? strlen(sections->word) : 0;
+	bool ours = sections && strncmp(section, sections->word, size) == 0 && section[size] == ' ';
+	return ours ? section + size + 1 + strspn(section + size + 1, " ") : NULL;
+}
+
+static enum err section_row(const struct ini_reading *reading, const char *section,
+                            const char *name, const char *key, const char *value)
+{
+	const struct settings_sections *sections = reading->table->sections;
+	scoped(free_text) char *where = text_format("%s: ", reading->path);
+	if (strlen(section) > SECTION_SIZE_MAX)
+		return fail(ERR_USAGE, "%s[%s...]: a name in a section is at most %d bytes", where,
+		            section, SECTION_SIZE_MAX - (int)(name - section));
+	void *target = sections->find(reading->target, name);
+	if (!target) {
+		scoped(free_text) char *why = memory_copy_text(error_text());
+		return fail(ERR_USAGE, "%s[%s]: %s", where, section, why);
+	}
+	const struct setting *setting = find(sections->table, key, strlen(key));
+	if (!setting)
+		return fail_unknown(sections->table, reading->path, "setting", key);
+	return set_value(setting, target, value, where, true);
+}
+
 /* This libinih does not say which line it reads, but returns the first line that was refused here.
  */
 static int ini_row(void *user, const char *section, const char *key, const char *value)
 {
 	struct ini_reading *reading = user;
+	const char *name = name_in_section(reading->table->sections, section);
+	if (name && !reading->err) {
+		reading->err = section_row(reading, section, name, key, value);
+		return reading->err == OK;
+	}
 	if (reading->err || strcmp(section, reading->table->section) != 0)
 		return 1;
 	const struct setting *setting = find(reading->table, key, strlen(key));

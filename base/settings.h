@@ -29,6 +29,16 @@ struct setting {
 	const char *help;       /* one sentence */
 };
 
+struct settings_table;
+
+/* Sections that a file may have several of: "repository app". `find` makes or finds the struct of
+ * one; NULL, with fail() said, when there can be none of this name. */
+struct settings_sections {
+	const char *word; /* "repository" */
+	const struct settings_table *table;
+	void *(*find)(void *target, const char *name);
+};
+
 /* A program's declaration: from the table in its settings.def and SETTINGS_TABLE below. */
 struct settings_table {
 	const char *program;   /* "fettle-broker" */
@@ -37,6 +47,7 @@ struct settings_table {
 	const char *summary;   /* one line */
 	const struct setting *settings;
 	size_t count;
+	const struct settings_sections *sections; /* NULL: there are none */
 };
 
 /* Field types of the struct; a duration's field is NAME_ms. Rows of a settings.def are

@@ -90,6 +90,9 @@ void event_line_add(struct text *line, const struct msg_event *event, const char
 	} else if (strcmp(event->kind, "requeued") == 0) {
 		text_addf(line, "%s waits again", or_empty(event->name));
 		add_reason(line, event->reason);
+	} else if (event->repository && !event->commit) {
+		text_addf(line, "repository %s ", event->repository);
+		output_add(line, TINT_NONE, event->reason ? event->reason : event->kind);
 	} else if (event->worker && !event->commit) {
 		text_addf(line, "worker %s ", event->worker);
 		output_add(line, TINT_NONE, event->kind);

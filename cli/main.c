@@ -23,7 +23,8 @@ static const struct setting client_settings[] = { SETTINGS_place };
 #undef SETTING
 
 struct command {
-	const char *name, *arguments;
+	char name[16]; /* "repo add": names of two words */
+	const char *arguments;
 	size_t least, most;
 	const char *line, *more;
 	const struct setting *settings;
@@ -31,7 +32,7 @@ struct command {
 	enum err (*run)(struct session *);
 };
 
-static const struct command commands[] = {
+static struct command commands[] = {
 #define COMMAND(verb, arguments, least, most, line, more)                                          \
 	{                                                                                          \
 		#verb,                                                                             \
@@ -50,6 +51,14 @@ static const struct command commands[] = {
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
+/* In the table two words are one. */
+static void part_names(void)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		for (char *c = commands[i].name; *c; c++)
+			*c = *c == '_' ? ' ' : *c;
+}
+
 static const struct command *find_command(const char *name)
 {
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
@@ -62,15 +71,32 @@ static void print_commands(void)
 {
 	printf("fettle: is your commit in fine fettle?\n\nUsage: fettle COMMAND [flags]\n\n");
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		printf("  %-9s %s\n", commands[i].name, commands[i].line);
+		printf("  %-12s %s\n", commands[i].name, commands[i].line);
 	printf("\n`fettle COMMAND --help` says more. Exit codes: 0 good, 1 the build is red, 2 "
 	       "usage or\nsettings, 3 no broker answers, 4 not found, 5 the system failed, 124 "
 	       "timed out,\n130 interrupted.\n");
 }
 
+/* "repo" alone is none, but some begin with it. */
+static enum err fail_half(const char *word)
+{
+	scoped(text_finish) struct text rest = { 0 };
+	size_t size = strlen(word);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strncmp(commands[i].name, word, size) == 0 && commands[i].name[size] == ' ')
+			text_addf(&rest, "%s%s", rest.size ? ", " : "",
+			          commands[i].name + size + 1);
+	if (!rest.size)
+		return OK;
+	return fail(ERR_USAGE, "fettle %s: needs one of %s; see fettle --help", word, rest.data);
+}
+
 static enum err fail_unknown(const char *word)
 {
 	const char *names[COMMAND_COUNT];
+	enum err err = fail_half(word);
+	if (err)
+		return err;
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		names[i] = commands[i].name;
 	const char *near = text_nearest(word, names, COMMAND_COUNT);
@@ -164,6 +190,14 @@ static enum err load_and_run(const struct command *command, int argc, char *cons
 	return help ? OK : err;
 }
 
+/* The command that one or two words name. */
+static const struct command *find_words(int argc, char *const *argv)
+{
+	scoped(free_text) char *both = text_format("%s %s", argv[0], argc > 1 ? argv[1] : "");
+	const struct command *command = find_command(argv[0]);
+	return command ? command : find_command(both);
+}
+
 static enum err run(int argc, char *const *argv, bool *ret_red)
 {
 	const char *word = argc > 1 ? argv[1] : "--help";
@@ -171,17 +205,22 @@ static enum err run(int argc, char *const *argv, bool *ret_red)
 		return child_exec(argc - 2, argv + 2);
 	if (strcmp(word, "--version") == 0)
 		word = "version";
-	if (strcmp(word, "help") == 0 && argc > 2 && find_command(argv[2])) {
+	if (strcmp(word, "help") == 0 && argc > 2) {
 		static char flag[] = "--help";
 		char *const help[] = { argv[2], flag, NULL };
-		return load_and_run(find_command(argv[2]), 2, help, ret_red);
+		const struct command *about = find_words(argc - 2, argv + 2);
+		if (about)
+			return load_and_run(about, 2, help, ret_red);
 	}
 	if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 		print_commands();
 		return OK;
 	}
 	const struct command *command = find_command(word);
-	return command ? load_and_run(command, argc - 1, argv + 1, ret_red) : fail_unknown(word);
+	if (command)
+		return load_and_run(command, argc - 1, argv + 1, ret_red);
+	command = argc > 2 ? find_words(argc - 1, argv + 1) : NULL;
+	return command ? load_and_run(command, argc - 2, argv + 2, ret_red) : fail_unknown(word);
 }
 
 /* Settings name the verb themselves. */
@@ -195,6 +234,7 @@ int main(int argc, char **argv)
 {
 	bool red = false;
 	log_start("fettle", "warn");
+	part_names();
 	enum err err = run(argc, argv, &red);
 	if (err && err != ERR_STOPPED)
 		say_error();

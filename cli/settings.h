@@ -26,6 +26,18 @@
 
 #define SETTINGS_output SETTING(text, output, 'o', NULL, "DIR", "Fetch the files into this folder.")
 
+#define SETTINGS_watching                                                                          \
+	SETTING(list, ref, 0, NULL, "RULE,...", "Refs to watch; without it, all branches.")        \
+	SETTING(duration, every, 0, NULL, "DURATION",                                              \
+	        "Time between two looks; without it, the observer's.")                             \
+	SETTING(text, since, 0, NULL, "WHEN",                                                      \
+	        "First look: test what is newer than this; without it, tips only.")                \
+	SETTING(text, ssh_key, 0, NULL, "FILE", "Key for ssh: a file of the observer's machine.")  \
+	SETTING(text, token_file, 0, NULL, "FILE", "Token for http, likewise.")                    \
+	SETTING(text, observer, 0, NULL, "NAME", "The only observer that may watch it.")
+
+#define SETTINGS_install SETTING(flag, install, 0, NULL, NULL, "Write it, do not print it.")
+
 #define SETTINGS_running                                                                           \
 	SETTING(text, state, 0, NULL, "DIR", "Folder for everything that is kept.")                \
 	SETTING(text, listen, 0, "127.0.0.1:5570", "ADDRESS",                                      \
@@ -50,15 +62,28 @@
 #define SETTINGS_wait                                                                              \
 	SETTINGS_place SETTINGS_json SETTING(duration, timeout, 0, NULL, "DURATION",               \
 	                                     "How long to wait for the verdict; 0: for ever.")
-#define SETTINGS_lint    SETTINGS_json
-#define SETTINGS_version SETTINGS_json
+#define SETTINGS_lint        SETTINGS_json
+#define SETTINGS_version     SETTINGS_json
+#define SETTINGS_repo_add    SETTINGS_status SETTINGS_watching
+#define SETTINGS_repo_remove SETTINGS_status
+#define SETTINGS_repo_list   SETTINGS_status
+#define SETTINGS_repo_show   SETTINGS_status
+#define SETTINGS_repo_pause  SETTINGS_status
+#define SETTINGS_repo_resume SETTINGS_status
+#define SETTINGS_repo_hook   SETTINGS_status SETTINGS_install
+#define SETTINGS_poke        SETTINGS_status
 
 /* What the flags of the verb at hand say; the others are zero. */
 struct options {
 #define SETTING(kind, name, letter, fallback, value_name, help)                                    \
 	SETTING_FIELD(kind, name, letter, fallback, value_name, help)
-	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL)
-		SETTINGS_repository SETTINGS_reading SETTINGS_failed SETTINGS_output
-		SETTING(text, broker, 0, NULL, NULL, NULL)
+	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL) SETTINGS_repository
+		SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_install
+		SETTING(duration, every, 0, NULL, NULL, NULL)
+	SETTING(text, since, 0, NULL, NULL, NULL)
+	SETTING(text, ssh_key, 0, NULL, NULL, NULL)
+	SETTING(text, token_file, 0, NULL, NULL, NULL)
+	SETTING(text, observer, 0, NULL, NULL, NULL)
+	SETTING(text, broker, 0, NULL, NULL, NULL)
 #undef SETTING
 };

@@ -88,7 +88,15 @@ static void print_repositories(const struct rec_status_result *status)
 		columns_add(&table, fails ? TINT_RED : TINT_NONE, watched->state);
 		columns_addf(&table, "%u", watched->refs);
 		columns_add(&table, TINT_NONE, output_age(watched->polled_at, text));
-		columns_add(&table, TINT_NONE, watched->error ? watched->error : watched->url);
+		scoped(free_text) char *trouble =
+			watched->error && watched->retry_ms
+				? text_format("%s (next try in %s)", watched->error,
+		                              clock_duration_text(watched->retry_ms, text))
+				: NULL;
+		columns_add(&table, TINT_NONE,
+		            trouble          ? trouble
+		            : watched->error ? watched->error
+		                             : watched->url);
 	}
 	puts("");
 	columns_print(&table, "");

@@ -35,7 +35,6 @@ struct house {
 	int lock;     /* on the state folder, as long as we live */
 	char *folder; /* absolute */
 	char *hint;   /* what `fettle log` needs to find us again */
-	bool watches; /* there is an observer */
 	struct child children[CHILDREN_MAX];
 	size_t count;
 	int64_t health_ms;         /* when repositories are looked at again */
@@ -129,10 +128,7 @@ static enum err add_children(struct house *house, const struct text_list *reposi
 	const struct options *options = house->session->options;
 	scoped(free_text) char *broker = text_format("ipc:%s/broker", house->folder);
 	struct child *child;
-	enum err err = OK;
-	if (repositories->count > 0)
-		err = add_observer(house, broker, repositories);
-	house->watches = repositories->count > 0;
+	enum err err = add_observer(house, broker, repositories);
 	for (int64_t i = 1; i <= options->workers && !err; i++)
 		err = add_worker(house, broker, i);
 	if (!err)
@@ -296,7 +292,7 @@ static enum err look_at_repositories(struct house *house)
 {
 	struct session *session = house->session;
 	struct rec_status_result status;
-	if (!house->watches || broker_of(house)->pid == 0 || clock_mono_ms() < house->health_ms)
+	if (broker_of(house)->pid == 0 || clock_mono_ms() < house->health_ms)
 		return OK;
 	enum err err = session_ask(session, "status", RECORD_no_params, NULL, RECORD_status_result,
 	                           &status);
@@ -395,13 +391,14 @@ static enum err prepare(struct house *house)
 	house->session->client = client_new(&address, house->session->signals, REFRESH_MS);
 	fprintf(stderr, "fettle: state and the programs' logs (*.log) are in %s\n", house->folder);
 	if (repositories.count == 0)
-		fprintf(stderr, "fettle: no repository to watch; name one: fettle up REPO\n");
+		fprintf(stderr,
+		        "fettle: no repository named; add one: fettle repo add NAME REPO\n");
 	return OK;
 }
 
 static void stop(struct house *house)
 {
-	size_t workers = house->watches ? 1 : 0, broker = house->count - 1;
+	size_t workers = 1, broker = house->count - 1;
 	if (house->count == 0)
 		return;
 	child_stop(house->children, house->count, 0, workers);

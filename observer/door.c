@@ -14,8 +14,11 @@ static enum err connect_sockets(struct door_keeper *door)
 {
 	door->admin = wire_socket(ZMQ_DEALER);
 	door->updates = wire_socket(ZMQ_PUSH);
+	door->events = wire_socket(ZMQ_SUB);
 	enum err err = wire_connect(door->admin, door->admin_endpoint);
-	return err ? err : wire_connect(door->updates, door->updates_endpoint);
+	if (err || (err = wire_connect(door->updates, door->updates_endpoint)))
+		return err;
+	return wire_connect(door->events, door->events_endpoint);
 }
 
 static void forget(struct door_keeper *door)
@@ -27,12 +30,14 @@ static void forget(struct door_keeper *door)
 	door->waiting_count = 0;
 	zsock_destroy(&door->admin);
 	zsock_destroy(&door->updates);
+	zsock_destroy(&door->events);
 }
 
 enum err door_open(struct door_keeper *door, const struct address *address)
 {
 	door->admin_endpoint = address_endpoint(address, DOOR_ADMIN);
 	door->updates_endpoint = address_endpoint(address, DOOR_UPDATES);
+	door->events_endpoint = address_endpoint(address, DOOR_EVENTS);
 	return connect_sockets(door);
 }
 
@@ -50,6 +55,7 @@ void door_close(struct door_keeper *door)
 	text_finish(&door->question);
 	free_text(&door->admin_endpoint);
 	free_text(&door->updates_endpoint);
+	free_text(&door->events_endpoint);
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
@@ -113,6 +119,16 @@ void door_ask_report(struct door_keeper *door, const struct rec_report_params *r
 	ask(door, ASKED_REPORT, "report", RECORD_report_params, report);
 }
 
+void door_ask_declare(struct door_keeper *door, const struct rec_declare_params *declare)
+{
+	ask(door, ASKED_DECLARE, "declare", RECORD_declare_params, declare);
+}
+
+void door_ask_watch(struct door_keeper *door, const struct rec_watch_params *watch)
+{
+	ask(door, ASKED_WATCH, "watch", RECORD_watch_params, watch);
+}
+
 /* The chain must stay in order: nothing overtakes what waits. */
 void door_push(struct door_keeper *door, const struct message *update)
 {
@@ -131,7 +147,7 @@ void door_push(struct door_keeper *door, const struct message *update)
 		log_at(LOG_LEVEL_ERROR, "an update cannot be sent: %s", error_text());
 }
 
-void door_poll_items(struct door_keeper *door, zmq_pollitem_t items[2])
+void door_poll_items(struct door_keeper *door, zmq_pollitem_t items[DOOR_ITEMS])
 {
 	short admin = ZMQ_POLLIN, updates = 0;
 	if (door->unsent)
@@ -140,6 +156,7 @@ void door_poll_items(struct door_keeper *door, zmq_pollitem_t items[2])
 		updates |= ZMQ_POLLOUT;
 	items[0] = (zmq_pollitem_t){ .socket = wire_handle(door->admin), .events = admin };
 	items[1] = (zmq_pollitem_t){ .socket = wire_handle(door->updates), .events = updates };
+	items[2] = (zmq_pollitem_t){ .socket = wire_handle(door->events), .events = ZMQ_POLLIN };
 }
 
 /* ---- receiving ----------------------------------------------------------------------------- */
@@ -160,6 +177,13 @@ static void read_result(const struct door_keeper *door, struct door_answer *answ
 	switch (door->asked) {
 	case ASKED_NOTHING: break;
 	case ASKED_REPORT: answer->event.kind = OBSERVER_REPORTED; break;
+	case ASKED_DECLARE: answer->event.kind = OBSERVER_DECLARED; break;
+	case ASKED_WATCH:
+		answer->event.kind = OBSERVER_WATCHED;
+		err = record_unpack(RECORD_watch_result, result->data, result->size, &answer->arena,
+		                    &answer->watch);
+		answer->event.watch = &answer->watch;
+		break;
 	case ASKED_STATUS:
 		answer->event.kind = OBSERVER_STATUS;
 		err = record_unpack(RECORD_status_result, result->data, result->size,
@@ -220,4 +244,23 @@ void door_answer_finish(struct door_answer *answer)
 	message_finish(&answer->message);
 	arena_finish(&answer->arena);
 	*answer = (struct door_answer){ 0 };
+}
+
+/* Events are many while jobs run; a burst is one reason to ask, and the rest comes next turn. */
+enum { EVENTS_MAX = 1000 };
+
+bool door_hears_hint(struct door_keeper *door)
+{
+	bool hint = false;
+	for (int i = 0; i < EVENTS_MAX; i++) {
+		scoped(message_finish) struct message event = { 0 };
+		enum err refusal;
+		enum wire_result got = wire_receive(door->events, NULL, &event, &refusal);
+		if (got == WIRE_NOTHING)
+			break;
+		if (got == WIRE_MESSAGE && event.type == MESSAGE_event)
+			hint |= strcmp(event.event.kind, "poked") == 0 ||
+			        strcmp(event.event.kind, "listed") == 0;
+	}
+	return hint;
 }

@@ -1,5 +1,6 @@
-/* The observer's two sockets to the broker: questions on the admin door, updates on the updates
- * door. Both are sent when the connection is there; what waits is bounded. */
+/* The observer's sockets to the broker: questions on the admin door, updates on the updates door,
+ * both sent when the connection is there; what waits is bounded. And the broker's events, which
+ * hint that what we watch has changed. */
 #pragma once
 
 #include "observer/core/watch.h"
@@ -10,8 +11,10 @@
 struct door_keeper {
 	char *admin_endpoint;
 	char *updates_endpoint;
+	char *events_endpoint;
 	zsock_t *admin;
 	zsock_t *updates;
+	zsock_t *events;
 
 	/* The one question under way. */
 	enum observer_question asked;
@@ -37,13 +40,19 @@ void door_ask_status(struct door_keeper *door);
 void door_ask_marks(struct door_keeper *door, size_t repository, const char *name,
                     const char *after);
 void door_ask_report(struct door_keeper *door, const struct rec_report_params *report);
+void door_ask_declare(struct door_keeper *door, const struct rec_declare_params *declare);
+void door_ask_watch(struct door_keeper *door, const struct rec_watch_params *watch);
 void door_push(struct door_keeper *door, const struct message *update);
 
 /* Send what can be sent now. */
 void door_flush(struct door_keeper *door);
 
-/* What to wait for: two items. */
-void door_poll_items(struct door_keeper *door, zmq_pollitem_t items[2]);
+/* What to wait for. */
+enum { DOOR_ITEMS = 3 };
+void door_poll_items(struct door_keeper *door, zmq_pollitem_t items[DOOR_ITEMS]);
+
+/* Take the events that came. True when one of them hints at what we watch. */
+bool door_hears_hint(struct door_keeper *door);
 
 /* An answer as an event that borrows from it. */
 struct door_answer {
@@ -51,6 +60,7 @@ struct door_answer {
 	struct message message;
 	struct rec_marks_result marks;
 	struct rec_status_result status;
+	struct rec_watch_result watch;
 	struct arena arena;
 };
 

@@ -7,6 +7,7 @@
 #include "base/process.h"
 #include "base/scoped.h"
 #include "base/service.h"
+#include "base/token.h"
 #include "observer/door.h"
 #include "observer/poll.h"
 
@@ -23,11 +24,13 @@ struct feed_poll {
 };
 
 struct feed {
-	const struct fettle_observer_settings *settings;
+	struct fettle_observer_settings *settings;
+	char instance[TOKEN_SIZE + 1]; /* tells us from another observer of our name */
 	struct observer_core core;
 	struct observer_effects effects;
 	struct door_keeper broker;
-	struct feed_poll *polls; /* one per source */
+	struct feed_poll *polls; /* by the core's places */
+	size_t poll_count, polls_capacity;
 	struct poll_maker maker;
 	struct service service;
 	int signals;
@@ -37,33 +40,48 @@ struct feed {
 /* ---- effects ------------------------------------------------------------------------------- */
 
 /* A folder per url, so that a name that moves to another url starts clean. */
-static char *mirror_path(const struct feed *feed, const struct source *source)
+static char *mirror_path(const struct feed *feed, const struct rec_watch_entry *entry)
 {
 	unsigned char hash[8];
 	char hex[2 * sizeof hash + 1];
-	crypto_generichash(hash, sizeof hash, (const unsigned char *)source->url,
-	                   strlen(source->url), NULL, 0);
+	crypto_generichash(hash, sizeof hash, (const unsigned char *)entry->url, strlen(entry->url),
+	                   NULL, 0);
 	sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-	return text_format("%s/mirrors/%s-%s", feed->settings->state, source->name, hex);
+	return text_format("%s/mirrors/%s-%s", feed->settings->state, entry->name, hex);
+}
+
+static struct feed_poll *poll_at(struct feed *feed, size_t place)
+{
+	memory_reserve((void **)&feed->polls, &feed->polls_capacity, place + 1,
+	               sizeof *feed->polls);
+	for (; feed->poll_count <= place; feed->poll_count++)
+		feed->polls[feed->poll_count] = (struct feed_poll){ 0 };
+	return &feed->polls[place];
+}
+
+static void forget_poll(struct feed_poll *poll)
+{
+	poll_kill(&poll->child);
+	free_text(&poll->error);
 }
 
 static void start_poll(struct feed *feed, const struct observer_effect *effect)
 {
-	const struct fettle_observer_settings *settings = feed->settings;
-	const struct source *source = &settings->sources.items[effect->repository];
-	struct feed_poll *poll = &feed->polls[effect->repository];
-	scoped(free_text) char *mirror = mirror_path(feed, source);
+	const struct rec_watch_entry *entry = observer_entry(&feed->core, effect->repository);
+	struct feed_poll *poll = poll_at(feed, effect->repository);
+	scoped(free_text) char *mirror = mirror_path(feed, entry);
 	const struct rec_poll_request request = {
-		.repository = source->name,
-		.url = source->url,
+		.repository = entry->name,
+		.url = entry->url,
 		.mirror = mirror,
-		.refs = (const char *const *)settings->ref.items,
-		.refs_count = settings->ref.count,
-		.latest = settings->latest,
-		.timeout_ms = settings->poll_timeout_ms,
+		.rules = entry->rules,
+		.rules_count = entry->rules_count,
+		.since = entry->since,
+		.ssh_key = entry->ssh_key,
+		.token_file = entry->token_file,
+		.timeout_ms = feed->settings->poll_timeout_ms,
 	};
-	poll_kill(&poll->child);
-	free_text(&poll->error);
+	forget_poll(poll);
 	if (poll_start(&poll->child, &feed->maker, request, effect->marks, effect->mark_count))
 		poll->error = memory_copy_text(error_text());
 }
@@ -74,26 +92,45 @@ static void trace(const struct feed *feed, const struct observer_effect *effect)
 		[OBSERVER_ASK_STATUS] = "ask status",
 		[OBSERVER_ASK_MARKS] = "ask marks",
 		[OBSERVER_ASK_REPORT] = "ask report",
+		[OBSERVER_ASK_DECLARE] = "ask declare",
+		[OBSERVER_ASK_WATCH] = "ask watch",
 		[OBSERVER_POLL] = "poll",
 		[OBSERVER_KILL_POLL] = "kill poll",
 		[OBSERVER_PUSH] = "push",
 		[OBSERVER_RESET_CONNECTION] = "reset connection",
 		[OBSERVER_SAY] = "say",
 	};
-	bool named = effect->kind == OBSERVER_ASK_MARKS || effect->kind == OBSERVER_POLL ||
-	             effect->kind == OBSERVER_KILL_POLL;
+	bool named = effect->kind == OBSERVER_ASK_MARKS || effect->kind == OBSERVER_POLL;
 	scoped(text_finish) struct text line = { 0 };
 	if (!log_shows(LOG_LEVEL_DEBUG) || effect->kind == OBSERVER_SAY)
 		return;
 	text_addf(&line, "effect %s", names[effect->kind]);
 	if (named)
 		text_addf(&line, " repository=%s",
-		          feed->settings->sources.items[effect->repository].name);
+		          observer_entry(&feed->core, effect->repository)->name);
 	if (effect->update)
 		text_addf(&line, " ref=%s from=%s to=%s commits=%zu", effect->update->update.ref,
 		          effect->update->update.from, effect->update->update.to,
 		          effect->update->update.commits_count);
 	log_at(LOG_LEVEL_DEBUG, "%s", line.data);
+}
+
+static void ask_declare(struct feed *feed)
+{
+	const struct fettle_observer_settings *settings = feed->settings;
+	door_ask_declare(&feed->broker, &(struct rec_declare_params){
+						.observer = settings->name,
+						.instance = feed->instance,
+						.repositories = settings->declared,
+						.repositories_count = settings->declared_count });
+}
+
+static void ask_watch(struct feed *feed, const struct observer_effect *effect)
+{
+	door_ask_watch(&feed->broker, &(struct rec_watch_params){ .observer = feed->settings->name,
+	                                                          .instance = feed->instance,
+	                                                          .version = effect->version,
+	                                                          .after = effect->text });
 }
 
 static void carry_out(struct feed *feed, const struct observer_effect *effect)
@@ -103,12 +140,13 @@ static void carry_out(struct feed *feed, const struct observer_effect *effect)
 	case OBSERVER_ASK_STATUS: door_ask_status(&feed->broker); break;
 	case OBSERVER_ASK_MARKS:
 		door_ask_marks(&feed->broker, effect->repository,
-		               feed->settings->sources.items[effect->repository].name,
-		               effect->text);
+		               observer_entry(&feed->core, effect->repository)->name, effect->text);
 		break;
 	case OBSERVER_ASK_REPORT: door_ask_report(&feed->broker, effect->report); break;
+	case OBSERVER_ASK_DECLARE: ask_declare(feed); break;
+	case OBSERVER_ASK_WATCH: ask_watch(feed, effect); break;
 	case OBSERVER_POLL: start_poll(feed, effect); break;
-	case OBSERVER_KILL_POLL: poll_kill(&feed->polls[effect->repository].child); break;
+	case OBSERVER_KILL_POLL: forget_poll(poll_at(feed, effect->repository)); break;
 	case OBSERVER_PUSH: door_push(&feed->broker, effect->update); break;
 	case OBSERVER_RESET_CONNECTION: door_reset(&feed->broker); break;
 	case OBSERVER_SAY:
@@ -148,22 +186,45 @@ static void finish_poll(struct feed *feed, size_t index)
 
 static void receive_polls(struct feed *feed)
 {
-	for (size_t i = 0; i < feed->settings->sources.count; i++) {
+	for (size_t i = 0; i < feed->poll_count; i++) {
 		struct feed_poll *poll = &feed->polls[i];
 		if (poll->error || (poll->child.pid && poll_receive(&poll->child)))
 			finish_poll(feed, i);
 	}
 }
 
+static struct observer_settings core_settings(const struct feed *feed)
+{
+	return (struct observer_settings){ .name = feed->settings->name,
+		                           .interval_ms = feed->settings->interval_ms,
+		                           .poll_timeout_ms = feed->settings->poll_timeout_ms };
+}
+
+static void read_settings(struct feed *feed)
+{
+	if (observer_settings_reload(feed->settings)) {
+		log_at(LOG_LEVEL_ERROR, "settings stay as they were: %s", error_text());
+		return;
+	}
+	log_at(LOG_LEVEL_INFO, "settings read again repositories=%zu",
+	       feed->settings->declared_count);
+	const struct observer_settings settings = core_settings(feed);
+	step(feed, (struct observer_event){ .kind = OBSERVER_SETTINGS, .settings = &settings });
+}
+
 static void receive_signals(struct feed *feed)
 {
 	struct signalfd_siginfo info;
+	bool reload = false;
 	while (read(feed->signals, &info, sizeof info) == (ssize_t)sizeof info) {
 		if (info.ssi_signo == SIGCHLD)
 			poll_reap();
+		reload = reload || info.ssi_signo == SIGHUP;
 		feed->stopped =
 			feed->stopped || info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM;
 	}
+	if (reload)
+		read_settings(feed);
 }
 
 static void receive_answers(struct feed *feed)
@@ -173,17 +234,19 @@ static void receive_answers(struct feed *feed)
 		step(feed, answer.event);
 		door_answer_finish(&answer);
 	}
+	if (door_hears_hint(&feed->broker))
+		step(feed, (struct observer_event){ .kind = OBSERVER_HINT });
 }
 
 static bool is_poll_waiting(const struct feed *feed)
 {
-	for (size_t i = 0; i < feed->settings->sources.count; i++)
+	for (size_t i = 0; i < feed->poll_count; i++)
 		if (feed->polls[i].error)
 			return true;
 	return false;
 }
 
-enum { DOOR_ITEMS = 2, ITEMS_MAX = DOOR_ITEMS + 1 + OBSERVER_POLLS_MAX };
+enum { ITEMS_MAX = DOOR_ITEMS + 1 + OBSERVER_POLLS_MAX };
 
 static void wait_for_something(struct feed *feed)
 {
@@ -191,7 +254,7 @@ static void wait_for_something(struct feed *feed)
 	size_t count = DOOR_ITEMS;
 	door_poll_items(&feed->broker, items);
 	items[count++] = (zmq_pollitem_t){ .fd = feed->signals, .events = ZMQ_POLLIN };
-	for (size_t i = 0; i < feed->settings->sources.count && count < ITEMS_MAX; i++)
+	for (size_t i = 0; i < feed->poll_count && count < ITEMS_MAX; i++)
 		if (feed->polls[i].child.pid)
 			items[count++] = (zmq_pollitem_t){ .fd = feed->polls[i].child.answer,
 				                           .events = ZMQ_POLLIN };
@@ -210,39 +273,31 @@ static void tell_manager(struct feed *feed)
 	int64_t now_ms = clock_mono_ms();
 	if (service_is_due(&feed->service, now_ms))
 		service_tell(&feed->service, now_ms, "watching %zu repositories",
-		             feed->settings->sources.count);
+		             feed->core.watch_count);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static void start(struct feed *feed)
+static enum err start(struct feed *feed)
 {
 	const struct fettle_observer_settings *settings = feed->settings;
-	size_t count = settings->sources.count;
-	struct observer_source *sources = memory_new(count, sizeof *sources);
-	for (size_t i = 0; i < count; i++)
-		sources[i] = (struct observer_source){ settings->sources.items[i].name,
-			                               settings->sources.items[i].url };
-	observer_init(&feed->core,
-	              &(struct observer_settings){ .name = settings->name,
-	                                           .interval_ms = settings->interval_ms,
-	                                           .poll_timeout_ms = settings->poll_timeout_ms,
-	                                           .sources = sources,
-	                                           .source_count = count });
-	free(sources);
-	feed->polls = memory_new(count, sizeof *feed->polls);
+	const struct observer_settings core = core_settings(feed);
+	scoped(free_text) char *path = text_format("%s/instance", settings->state);
+	enum err err = token_keep(path, feed->instance);
+	if (err)
+		return err;
+	observer_init(&feed->core, &core);
 	feed->maker.program = process_self();
 	scoped(free_text) char *address = address_text(&settings->address);
-	log_at(LOG_LEVEL_INFO, "ready broker=%s repositories=%zu interval=%lldms", address, count,
-	       (long long)settings->interval_ms);
+	log_at(LOG_LEVEL_INFO, "ready broker=%s repositories=%zu interval=%lldms", address,
+	       settings->declared_count, (long long)settings->interval_ms);
+	return OK;
 }
 
 static void finish(struct feed *feed)
 {
-	for (size_t i = 0; i < feed->settings->sources.count; i++) {
-		poll_kill(&feed->polls[i].child);
-		free_text(&feed->polls[i].error);
-	}
+	for (size_t i = 0; i < feed->poll_count; i++)
+		forget_poll(&feed->polls[i]);
 	free(feed->polls);
 	forker_stop(&feed->maker.forker);
 	free(feed->maker.program);
@@ -251,15 +306,15 @@ static void finish(struct feed *feed)
 	observer_finish(&feed->core);
 }
 
-enum err feed_run(const struct fettle_observer_settings *settings, int signals)
+enum err feed_run(struct fettle_observer_settings *settings, int signals)
 {
 	struct feed feed = { .settings = settings, .signals = signals };
 	enum err err = sodium_init() < 0 ? fail(ERR_SYSTEM, "libsodium does not start") : OK;
 	if (err || (err = door_open(&feed.broker, &settings->address)))
 		return err;
-	start(&feed);
+	err = start(&feed);
 	service_open(&feed.service);
-	while (!feed.stopped) {
+	while (!err && !feed.stopped) {
 		receive_signals(&feed);
 		receive_answers(&feed);
 		receive_polls(&feed);
@@ -271,6 +326,7 @@ enum err feed_run(const struct fettle_observer_settings *settings, int signals)
 	}
 	service_stopping(&feed.service);
 	finish(&feed);
-	log_at(LOG_LEVEL_INFO, "stopped");
-	return OK;
+	if (!err)
+		log_at(LOG_LEVEL_INFO, "stopped");
+	return err;
 }

@@ -4,5 +4,6 @@
 
 #include "observer/settings.h"
 
-/* Run until SIGINT or SIGTERM (OK). `signals` is wire_start()'s descriptor. */
-enum err feed_run(const struct fettle_observer_settings *settings, int signals);
+/* Run until SIGINT or SIGTERM (OK); SIGHUP reads the settings again. `signals` is wire_start()'s
+ * descriptor. */
+enum err feed_run(struct fettle_observer_settings *settings, int signals);

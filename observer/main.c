@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static enum err run(const struct fettle_observer_settings *settings)
+static enum err run(struct fettle_observer_settings *settings)
 {
 	scoped(close_fd) int signals = -1;
 	scoped(close_fd) int lock = -1;

@@ -27,7 +27,7 @@ static enum err lock_state(const char *state, int *ret_fd)
 static enum err run_contained(struct worker_settings *settings)
 {
 	struct containment containment;
-	char instance[IDENTITY_TOKEN_SIZE + 1];
+	char instance[TOKEN_SIZE + 1];
 	enum err err = identity_instance(settings->state, instance);
 	if (err)
 		return err;

@@ -5,6 +5,7 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 #include "observer/core/plan.h"
+#include "proto/entry.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -32,27 +33,42 @@ void effect_say(struct observer_effects *out, bool warn, const char *format, ...
 	effect->text = arena_copy_text(&out->arena, line);
 }
 
-void watch_init(struct observer_watch *watch, const struct observer_source *source)
+static void set_entry(struct observer_watch *watch, const struct rec_watch_entry *entry)
 {
-	*watch = (struct observer_watch){ .repository = memory_copy_text(source->repository),
-		                          .url = memory_copy_text(source->url) };
+	struct arena arena = { 0 };
+	struct rec_watch_entry copy = entry_copy(entry, &arena);
+	arena_finish(&watch->entry_arena);
+	watch->entry_arena = arena;
+	watch->entry = copy;
+}
+
+void watch_init(struct observer_watch *watch, const struct rec_watch_entry *entry)
+{
+	*watch = (struct observer_watch){ .state = WATCH_REST };
+	set_entry(watch, entry);
 }
 
 void watch_finish(struct observer_watch *watch)
 {
-	free_text(&watch->repository);
-	free_text(&watch->url);
 	free_text(&watch->error);
 	free_text(&watch->after);
 	free(watch->marks);
 	arena_finish(&watch->arena);
 	arena_finish(&watch->gone_arena);
+	arena_finish(&watch->entry_arena);
+	*watch = (struct observer_watch){ 0 };
+}
+
+static int64_t interval_ms(const struct observer_core *core, const struct observer_watch *watch)
+{
+	return watch->entry.interval_ms ? watch->entry.interval_ms : core->interval_ms;
 }
 
 void watch_start_round(struct observer_core *core, struct observer_watch *watch)
 {
 	assert(watch->state == WATCH_REST);
 	watch->state = WATCH_STATUS;
+	watch->poked = false;
 	watch->round_ms = core->now_ms;
 	watch->mark_count = watch->pushed_count = 0;
 	watch->pushed = NULL;
@@ -77,6 +93,42 @@ static void end_round(struct observer_core *core, struct observer_watch *watch)
 		if (watch->due_ms < core->now_ms + pause_ms)
 			watch->due_ms = core->now_ms + pause_ms;
 	}
+	if (watch->poked)
+		watch->due_ms = 0; /* before those that are due by their interval */
+}
+
+/* ---- what the broker says about it --------------------------------------------------------- */
+
+void watch_poke(struct observer_core *core, struct observer_watch *watch)
+{
+	(void)core;
+	if (watch->state == WATCH_REST)
+		watch->due_ms = 0;
+	else
+		watch->poked = watch->state == WATCH_POLLING || watch->state == WATCH_CONFIRM;
+}
+
+/* A look with other settings than these is not worth its end. */
+void watch_change(struct observer_core *core, struct observer_watch *watch,
+                  const struct rec_watch_entry *entry, struct observer_effects *out)
+{
+	struct rec_watch_entry before = watch->entry, after = *entry;
+	bool is_poked = before.pokes != after.pokes || (before.paused && !after.paused);
+	before.keys = after.keys = 0;
+	before.pokes = after.pokes = 0;
+	before.paused = after.paused = false;
+	bool is_same = entry_equal(&before, &after);
+	set_entry(watch, entry);
+	if (!is_same) {
+		if (watch->state == WATCH_POLLING)
+			effect_add(out, OBSERVER_KILL_POLL)->repository =
+				(size_t)(watch - core->watches);
+		watch_restart_round(core, watch);
+		watch->gone_count = 0;
+	}
+	if (is_poked)
+		watch_poke(core, watch);
+	core->report_ms = core->now_ms;
 }
 
 static void set_cursor(struct observer_watch *watch, const char *next)
@@ -124,9 +176,9 @@ static void set_health(struct observer_core *core, struct observer_watch *watch,
 		return;
 	if (error)
 		effect_say(out, true, "repository failing repository=%s error=\"%s\"",
-		           watch->repository, line.data);
+		           watch->entry.name, line.data);
 	else
-		effect_say(out, false, "repository ok again repository=%s", watch->repository);
+		effect_say(out, false, "repository ok again repository=%s", watch->entry.name);
 	free_text(&watch->error);
 	watch->error = error ? text_take(&line) : NULL;
 	core->report_ms = core->now_ms;
@@ -141,8 +193,8 @@ static int64_t larger(int64_t a, int64_t b)
 static void fail_poll(struct observer_core *core, struct observer_watch *watch, const char *error,
                       struct observer_effects *out)
 {
-	int64_t pause_ms = larger(core->interval_ms, OBSERVER_FAILING_MIN_MS);
-	int64_t most_ms = larger(core->interval_ms, OBSERVER_FAILING_MAX_MS);
+	int64_t pause_ms = larger(interval_ms(core, watch), OBSERVER_FAILING_MIN_MS);
+	int64_t most_ms = larger(interval_ms(core, watch), OBSERVER_FAILING_MAX_MS);
 	for (size_t i = 0; i < watch->failures && pause_ms < most_ms; i++)
 		pause_ms *= 2;
 	if (pause_ms > most_ms)
@@ -191,8 +243,8 @@ static void push_deletions(struct observer_watch *watch, const struct observer_p
 	for (size_t i = 0; i < poll->gone_count; i++) {
 		if (!was_gone(watch, &poll->gone[i]) || PLANTED(gone_not_told))
 			continue;
-		struct plan_walk walk = { .repository = watch->repository,
-			                  .url = watch->url,
+		struct plan_walk walk = { .repository = watch->entry.name,
+			                  .url = watch->entry.url,
 			                  .ref = arena_copy_text(&out->arena, poll->gone[i].ref),
 			                  .mark = arena_copy_text(&out->arena,
 			                                          poll->gone[i].commit) };
@@ -242,8 +294,9 @@ void watch_receive_poll(struct observer_core *core, struct observer_watch *watch
 		fail_poll(core, watch, poll->error, out);
 	} else { /* one damaged ref must not slow the others down */
 		watch->failures = 0;
-		watch->next_ms = poll->more && !poll->error ? core->now_ms
-		                                            : watch->round_ms + core->interval_ms;
+		watch->next_ms = poll->more && !poll->error
+		                         ? core->now_ms
+		                         : watch->round_ms + interval_ms(core, watch);
 		set_health(core, watch, poll->error, out);
 		if (!watch->polled_wall_ms || (watch->refs == 0) != (poll->refs == 0))
 			core->report_ms = core->now_ms;
@@ -297,11 +350,11 @@ static void note_mark(struct observer_watch *watch, const struct rec_mark *mark,
 		return;
 	pushed->taken = true;
 	if (strcmp(pushed->tip, ZERO_COMMIT) == 0)
-		effect_say(out, false, "deleted repository=%s ref=%s", watch->repository,
+		effect_say(out, false, "deleted repository=%s ref=%s", watch->entry.name,
 		           pushed->ref);
 	else
 		effect_say(out, false, "fed repository=%s ref=%s commits=%zu tip=%s",
-		           watch->repository, pushed->ref, pushed->commits, pushed->tip);
+		           watch->entry.name, pushed->ref, pushed->commits, pushed->tip);
 }
 
 static bool is_all_taken(const struct observer_watch *watch)
@@ -352,22 +405,25 @@ void watch_confirm(struct observer_core *core, struct observer_watch *watch,
 struct rec_watched watch_health(const struct observer_core *core,
                                 const struct observer_watch *watch)
 {
-	const char *state = watch->error                           ? "failing"
+	const char *state = watch->entry.paused                    ? "paused"
+	                    : watch->error                         ? "failing"
 	                    : watch->polled_wall_ms && watch->refs ? "ok"
 	                                                           : "waiting";
 	const char *why = watch->error                            ? watch->error
 	                  : watch->polled_wall_ms && !watch->refs ? "no commit on a watched ref yet"
 	                                                          : "";
+	int64_t left_ms = watch->state == WATCH_REST ? watch->due_ms - core->now_ms : 0;
+	if (left_ms < 0 || watch->entry.paused)
+		left_ms = 0;
 	return (struct rec_watched){
-		.repository = watch->repository,
-		.url = watch->url,
+		.repository = watch->entry.name,
+		.url = watch->entry.url,
 		.observer = core->name,
 		.state = state,
 		.error = why,
 		.refs = (uint32_t)(watch->refs < 1000000 ? watch->refs : 1000000),
 		.polled_at = watch->polled_wall_ms,
-		.retry_ms = watch->error && watch->next_ms > core->now_ms
-		                    ? watch->next_ms - core->now_ms
-		                    : 0,
+		.retry_ms = watch->error ? left_ms : 0,
+		.next_ms = left_ms,
 	};
 }

@@ -3,7 +3,14 @@
 
 #include "observer/core/watch.h"
 
-enum watch_state { WATCH_REST, WATCH_STATUS, WATCH_MARKS, WATCH_POLLING, WATCH_CONFIRM };
+enum watch_state {
+	WATCH_FREE, /* the place of no repository */
+	WATCH_REST,
+	WATCH_STATUS,
+	WATCH_MARKS,
+	WATCH_POLLING,
+	WATCH_CONFIRM
+};
 
 /* The chain that was pushed for one ref. */
 struct pushed {
@@ -16,9 +23,11 @@ struct pushed {
 };
 
 struct observer_watch {
-	char *repository;
-	char *url;
+	struct rec_watch_entry entry; /* in `entry_arena` */
+	struct arena entry_arena;
 	enum watch_state state;
+	bool poked;       /* when this round is over, at once another */
+	bool listed;      /* in the pages of a whole list that come */
 	int64_t due_ms;   /* REST: next round; CONFIRM: next question; POLLING: its deadline */
 	int64_t round_ms; /* start of this round */
 	int64_t next_ms;  /* start of the next one, once this is over */
@@ -48,8 +57,16 @@ struct observer_effect *effect_add(struct observer_effects *out, enum observer_e
 void effect_say(struct observer_effects *out, bool warn, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-void watch_init(struct observer_watch *watch, const struct observer_source *source);
+/* A repository that is due at once. */
+void watch_init(struct observer_watch *watch, const struct rec_watch_entry *entry);
 void watch_finish(struct observer_watch *watch);
+
+/* Its entry changed. */
+void watch_change(struct observer_core *core, struct observer_watch *watch,
+                  const struct rec_watch_entry *entry, struct observer_effects *out);
+
+/* Look now, or again when the look that is under way is over. */
+void watch_poke(struct observer_core *core, struct observer_watch *watch);
 
 void watch_start_round(struct observer_core *core, struct observer_watch *watch);
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/scoped.h"
+#include "observer/core/list.h"
 #include "observer/core/round.h"
 
 #include <assert.h>
@@ -21,20 +22,20 @@ void observer_effects_finish(struct observer_effects *effects)
 	*effects = (struct observer_effects){ 0 };
 }
 
+static void set_settings(struct observer_core *core, const struct observer_settings *settings)
+{
+	core->interval_ms = settings->interval_ms > OBSERVER_INTERVAL_MIN_MS
+	                            ? settings->interval_ms
+	                            : OBSERVER_INTERVAL_MIN_MS;
+	core->poll_timeout_ms = settings->poll_timeout_ms;
+	core->declare_due = true;
+	core->declare_ms = core->now_ms;
+}
+
 void observer_init(struct observer_core *core, const struct observer_settings *settings)
 {
-	assert(settings->source_count <= OBSERVER_REPOSITORIES_MAX);
-	*core = (struct observer_core){
-		.name = memory_copy_text(settings->name),
-		.interval_ms = settings->interval_ms > OBSERVER_INTERVAL_MIN_MS
-		                       ? settings->interval_ms
-		                       : OBSERVER_INTERVAL_MIN_MS,
-		.poll_timeout_ms = settings->poll_timeout_ms,
-		.watches = memory_new(settings->source_count, sizeof(struct observer_watch)),
-		.watch_count = settings->source_count,
-	};
-	for (size_t i = 0; i < core->watch_count; i++)
-		watch_init(&core->watches[i], &settings->sources[i]);
+	*core = (struct observer_core){ .name = memory_copy_text(settings->name) };
+	set_settings(core, settings);
 }
 
 void observer_finish(struct observer_core *core)
@@ -43,6 +44,8 @@ void observer_finish(struct observer_core *core)
 		watch_finish(&core->watches[i]);
 	free(core->watches);
 	free(core->name);
+	free(core->after);
+	free(core->refusal);
 	*core = (struct observer_core){ 0 };
 }
 
@@ -82,6 +85,7 @@ static void find_broker(struct observer_core *core, struct observer_effects *out
 	core->away = false;
 	core->retry_ms = core->now_ms;
 	core->report_ms = core->now_ms; /* it may have been started anew, and know nothing */
+	list_ask_again(core);
 }
 
 static void receive_status(struct observer_core *core, const char *state,
@@ -109,10 +113,14 @@ static bool is_answer(const struct observer_core *core, const struct observer_ev
 	switch (event->kind) {
 	case OBSERVER_STATUS: return core->asked == ASKED_STATUS;
 	case OBSERVER_REPORTED: return core->asked == ASKED_REPORT;
+	case OBSERVER_DECLARED: return core->asked == ASKED_DECLARE;
+	case OBSERVER_WATCHED: return core->asked == ASKED_WATCH;
 	case OBSERVER_REPLY_LOST: return core->asked != ASKED_NOTHING;
 	case OBSERVER_MARKS:
 		return core->asked == ASKED_MARKS && core->asked_watch == event->repository;
 	case OBSERVER_TIME_PASSED:
+	case OBSERVER_HINT:
+	case OBSERVER_SETTINGS:
 	case OBSERVER_POLLED: return false;
 	}
 	return false;
@@ -133,7 +141,8 @@ static void receive_answer(struct observer_core *core, const struct observer_eve
 {
 	if (!is_answer(core, event))
 		return;
-	if (event->kind == OBSERVER_REPLY_LOST && core->asked != ASKED_REPORT) {
+	enum observer_question asked = core->asked;
+	if (event->kind == OBSERVER_REPLY_LOST && (asked == ASKED_STATUS || asked == ASKED_MARKS)) {
 		lose_broker(core, event->text, out);
 		return;
 	}
@@ -143,6 +152,12 @@ static void receive_answer(struct observer_core *core, const struct observer_eve
 		receive_status(core, event->text, out);
 	else if (event->kind == OBSERVER_MARKS)
 		receive_marks(core, event, out);
+	else if (event->kind == OBSERVER_DECLARED)
+		list_declared(core);
+	else if (event->kind == OBSERVER_WATCHED)
+		list_receive(core, event->watch, out);
+	else if (event->kind == OBSERVER_REPLY_LOST && asked != ASKED_REPORT)
+		list_refused(core, asked, event->text, out);
 }
 
 /* ---- questions, one at a time -------------------------------------------------------------- */
@@ -162,9 +177,12 @@ static void ask_report(struct observer_core *core, struct observer_effects *out)
 	struct rec_watched *watched =
 		arena_new(&out->arena, (core->watch_count + 1) * sizeof *watched);
 	size_t count = 0, size = 0;
-	for (; count < core->watch_count && size < REPORT_SIZE_MAX; count++) {
-		watched[count] = watch_health(core, &core->watches[count]);
+	for (size_t i = 0; i < core->watch_count && size < REPORT_SIZE_MAX; i++) {
+		if (core->watches[i].state == WATCH_FREE)
+			continue;
+		watched[count] = watch_health(core, &core->watches[i]);
 		size += REPORT_ROW_SIZE + strlen(watched[count].url) + strlen(watched[count].error);
+		count++;
 	}
 	report->observer = core->name;
 	report->repositories = watched;
@@ -212,6 +230,12 @@ static void ask_next(struct observer_core *core, struct observer_effects *out)
 {
 	if (core->asked || core->now_ms < core->retry_ms)
 		return;
+	bool is_probe = core->away && is_status_wanted(core);
+	enum observer_question question = is_probe ? ASKED_NOTHING : list_ask(core, out);
+	if (question) {
+		ask(core, question);
+		return;
+	}
 	bool late = core->report_ms && core->report_ms + OBSERVER_REPORT_MS <= core->now_ms;
 	if (is_status_wanted(core) && (core->backoff_ms || !late)) {
 		effect_add(out, OBSERVER_ASK_STATUS);
@@ -238,7 +262,8 @@ static struct observer_watch *first_due(const struct observer_core *core)
 	struct observer_watch *first = NULL;
 	for (size_t i = 0; i < core->watch_count; i++) {
 		struct observer_watch *watch = &core->watches[i];
-		if (watch->state == WATCH_REST && (!first || watch->due_ms < first->due_ms))
+		if (watch->state == WATCH_REST && !watch->entry.paused &&
+		    (!first || watch->due_ms < first->due_ms))
 			first = watch;
 	}
 	return first;
@@ -277,6 +302,10 @@ void observer_step(struct observer_core *core, const struct observer_event *even
 		struct observer_watch *watch = &core->watches[event->repository];
 		if (watch->state == WATCH_POLLING)
 			watch_receive_poll(core, watch, event->poll, out);
+	} else if (event->kind == OBSERVER_HINT) {
+		core->watch_ms = core->now_ms;
+	} else if (event->kind == OBSERVER_SETTINGS) {
+		set_settings(core, event->settings);
 	} else {
 		receive_answer(core, event, out);
 	}
@@ -292,8 +321,12 @@ static int64_t later(int64_t a, int64_t b)
 
 int64_t observer_wakeup_ms(const struct observer_core *core)
 {
-	int64_t wakeup =
-		core->asked ? core->answer_ends_ms : later(core->report_ms, core->retry_ms);
+	int64_t wakeup = core->answer_ends_ms;
+	if (!core->asked) {
+		wakeup = later(core->report_ms, core->retry_ms);
+		int64_t list_ms = later(list_wakeup_ms(core), core->retry_ms);
+		wakeup = list_ms < wakeup ? list_ms : wakeup;
+	}
 	for (size_t i = 0; i < core->watch_count; i++) {
 		const struct observer_watch *watch = &core->watches[i];
 		int64_t due = marks_wanted_ms(core, watch);
@@ -310,4 +343,10 @@ int64_t observer_wakeup_ms(const struct observer_core *core)
 	if (next && next->due_ms < wakeup && rounds_under_way(core) < OBSERVER_POLLS_MAX)
 		wakeup = next->due_ms;
 	return wakeup;
+}
+
+const struct rec_watch_entry *observer_entry(const struct observer_core *core, size_t repository)
+{
+	assert(repository < core->watch_count);
+	return &core->watches[repository].entry;
 }

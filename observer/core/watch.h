@@ -5,6 +5,9 @@
  *     ▲             (waits while the broker is away or full)     │ nothing new, or an error │
  *     └──────────────────────────────────────────────────────────┴─── marks moved, or not ──┘
  *
+ * Which repositories these are the broker says: what our settings name is declared to it, and once
+ * a second, or when an event hints at a change, it is asked what to watch.
+ *
  * Nothing here is worth keeping: marks are asked anew in each round, and an observer that starts
  * from nothing feeds the same commits. */
 #pragma once
@@ -23,20 +26,16 @@ enum {
 	OBSERVER_CONFIRM_MAX_MS = 1000,
 	OBSERVER_CONFIRM_TRIES = 6, /* without progress; the next round plans anew */
 	OBSERVER_REPORT_MS = 5000,
+	OBSERVER_WATCH_MS = 1000,   /* between two questions what to watch: a fifth of the silence
+	                             * after which another observer takes over */
+	OBSERVER_REFUSED_MS = 5000, /* before what was refused is asked again */
 	OBSERVER_REPOSITORIES_MAX = 1000, /* one report names them all */
-};
-
-struct observer_source {
-	const char *repository; /* its name */
-	const char *url;        /* as workers fetch it */
 };
 
 struct observer_settings {
 	const char *name; /* of this observer */
 	int64_t interval_ms;
 	int64_t poll_timeout_ms;
-	const struct observer_source *sources;
-	size_t source_count;
 };
 
 /* What a poll of a repository found. */
@@ -55,7 +54,11 @@ enum observer_event_kind {
 	OBSERVER_STATUS,     /* the answer to ASK_STATUS */
 	OBSERVER_MARKS,      /* the answer to ASK_MARKS: one page */
 	OBSERVER_REPORTED,   /* the answer to ASK_REPORT */
+	OBSERVER_DECLARED,   /* the answer to ASK_DECLARE */
+	OBSERVER_WATCHED,    /* the answer to ASK_WATCH: one page */
 	OBSERVER_REPLY_LOST, /* the question failed; `text` says why */
+	OBSERVER_HINT,       /* an event of the broker: what we watch may have changed */
+	OBSERVER_SETTINGS,   /* ours were read again; `settings` */
 	OBSERVER_POLLED,     /* the end of a POLL that was not killed */
 };
 
@@ -67,6 +70,8 @@ struct observer_event {
 	size_t repository; /* index: POLLED, MARKS */
 	const char *text;  /* STATUS: the broker's state; REPLY_LOST: the reason */
 	const struct rec_marks_result *marks;
+	const struct rec_watch_result *watch;
+	const struct observer_settings *settings;
 	const struct observer_poll *poll;
 };
 
@@ -74,8 +79,10 @@ enum observer_effect_kind {
 	OBSERVER_ASK_STATUS, /* a question: one at a time; its answer or loss is an event */
 	OBSERVER_ASK_MARKS,
 	OBSERVER_ASK_REPORT,
+	OBSERVER_ASK_DECLARE,      /* with what our settings name: the shell knows */
+	OBSERVER_ASK_WATCH,        /* with `version`, and a cursor in `text` or NULL */
 	OBSERVER_POLL,             /* start the child for `repository` with `marks` */
-	OBSERVER_KILL_POLL,        /* its deadline is over: kill it, no POLLED will be taken */
+	OBSERVER_KILL_POLL,        /* kill it, no POLLED will be taken */
 	OBSERVER_PUSH,             /* send `update` */
 	OBSERVER_RESET_CONNECTION, /* a fresh connection; answers of the old one are not wanted */
 	OBSERVER_SAY,              /* a log line: `warn` or information */
@@ -84,7 +91,8 @@ enum observer_effect_kind {
 struct observer_effect {
 	enum observer_effect_kind kind;
 	size_t repository;            /* index: ASK_MARKS, POLL, KILL_POLL */
-	const char *text;             /* ASK_MARKS: cursor or NULL; SAY: the line */
+	const char *text;             /* ASK_MARKS, ASK_WATCH: cursor or NULL; SAY: the line */
+	uint64_t version;             /* ASK_WATCH */
 	bool warn;                    /* SAY */
 	const struct rec_mark *marks; /* POLL: borrowed from the core until its next step */
 	size_t mark_count;
@@ -105,15 +113,22 @@ void observer_effects_finish(struct observer_effects *effects);
 
 struct observer_watch; /* one repository: round.h */
 
-enum observer_question { ASKED_NOTHING, ASKED_STATUS, ASKED_MARKS, ASKED_REPORT };
+enum observer_question {
+	ASKED_NOTHING,
+	ASKED_STATUS,
+	ASKED_MARKS,
+	ASKED_REPORT,
+	ASKED_DECLARE,
+	ASKED_WATCH
+};
 
 /* Zero is nothing; observer_init() fills it. */
 struct observer_core {
 	char *name;
 	int64_t interval_ms;
 	int64_t poll_timeout_ms;
-	struct observer_watch *watches;
-	size_t watch_count;
+	struct observer_watch *watches; /* places: a repository keeps its own; some are free */
+	size_t watch_count, watch_capacity;
 	int64_t now_ms;
 	int64_t wall_ms;
 	uint64_t random;
@@ -127,9 +142,17 @@ struct observer_core {
 	bool away;              /* said */
 	bool full;              /* said */
 	int64_t report_ms;      /* next report */
+
+	bool declare_due;
+	int64_t declare_ms;    /* not before */
+	int64_t watch_ms;      /* next question what to watch */
+	uint64_t version;      /* of the list that we have; 0: none */
+	uint64_t next_version; /* that of its first page, while pages come */
+	char *after;           /* cursor of the next page; NULL: none is wanted */
+	char *refusal;         /* said last */
 };
 
-/* All repositories are due at once. */
+/* It watches nothing until the broker says what. */
 void observer_init(struct observer_core *core, const struct observer_settings *settings);
 
 /* Free the memory; zero is fine. */
@@ -138,6 +161,9 @@ void observer_finish(struct observer_core *core);
 /* Advance by one event; effects are added to `out`. */
 void observer_step(struct observer_core *core, const struct observer_event *event,
                    struct observer_effects *out);
+
+/* The entry of a repository that an effect names; valid until the next step. */
+const struct rec_watch_entry *observer_entry(const struct observer_core *core, size_t repository);
 
 /* When TIME_PASSED is wanted at the latest, on the clock of the events; INT64_MAX for never. */
 int64_t observer_wakeup_ms(const struct observer_core *core);

@@ -29,7 +29,8 @@ static const struct setting rows[] = {
 };
 
 static struct settings_table table = { "fettle-test", "test", "[REPO...]",
-	                               "A test.",     rows,   sizeof rows / sizeof *rows };
+	                               "A test.",     rows,   sizeof rows / sizeof *rows,
+	                               NULL };
 
 static struct settings got;
 static struct text_list rest;

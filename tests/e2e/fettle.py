@@ -292,6 +292,11 @@ class House:
         address = broker or f"ipc:{self.broker_folder}"
         return self.run([program("fettle"), words[0], "--broker", address, *words[1:]], seconds)
 
+    def cli_words(self, words):
+        """The same for a verb of several words."""
+        address = f"ipc:{self.broker_folder}"
+        return self.run([program("fettle"), *words, "--broker", address])
+
     def run(self, words, seconds=None, environment=None):
         return subprocess.run(
             words,

@@ -19,6 +19,8 @@ static const char *state_word = "ok";
 static const char *folder;
 static struct rec_mark mark; /* of refs/heads/main */
 static size_t status_asked;
+static struct rec_watch_result watched = { .version = 1 };
+static uint64_t version = 1;
 static char reported[1024]; /* the error of the first failing repository */
 
 static void bind_broker(void)
@@ -96,6 +98,19 @@ static void note_report(const struct bytes *params)
 			         report.repositories[i].repository, report.repositories[i].error);
 }
 
+/* What the observer declares it is told to watch. */
+static void keep_declared(const struct bytes *params)
+{
+	struct rec_declare_params declare = { 0 };
+	cr_assert_eq(
+		record_unpack(RECORD_declare_params, params->data, params->size, &arena, &declare),
+		OK);
+	watched = (struct rec_watch_result){ .version = ++version,
+		                             .whole = true,
+		                             .entries = declare.repositories,
+		                             .entries_count = declare.repositories_count };
+}
+
 static void serve_admin(void)
 {
 	scoped(message_finish) struct message request = { 0 };
@@ -113,6 +128,11 @@ static void serve_admin(void)
 	} else if (strcmp(request.request.method, "marks") == 0) {
 		struct rec_marks_result page = { .marks = &mark, .marks_count = mark.ref != NULL };
 		answer(&peer, id, RECORD_marks_result, &page);
+	} else if (strcmp(request.request.method, "declare") == 0) {
+		keep_declared(&request.request.params);
+		answer(&peer, id, RECORD_change_result, &(struct rec_change_result){ 0 });
+	} else if (strcmp(request.request.method, "watch") == 0) {
+		answer(&peer, id, RECORD_watch_result, &watched);
 	} else {
 		note_report(&request.request.params);
 		answer(&peer, id, RECORD_no_params, &(struct rec_no_params){ 0 });
@@ -265,7 +285,6 @@ static int exit_code(const char *const *arguments)
 
 Test(feed, arguments_that_can_never_be_right_end_it)
 {
-	cr_assert_eq(exit_code((const char *[]){ NULL }), 2);
 	cr_assert_eq(exit_code((const char *[]){ "--intervall", "5s", "/x", NULL }), 2);
 	cr_assert_eq(exit_code((const char *[]){ "--policy", "some", "/x", NULL }), 2);
 	cr_assert_eq(exit_code((const char *[]){ "ext::sh", NULL }), 2);

@@ -11,20 +11,28 @@
 #define C2 "2222222222222222222222222222222222222222"
 #define C3 "3333333333333333333333333333333333333333"
 
-static const struct observer_source sources[] = { { "one", "/one" }, { "two", "/two" } };
+static const struct rec_watch_entry sources[] = { { .name = "one", .url = "/one" },
+	                                          { .name = "two", .url = "/two" } };
 
 static struct observer_core core;
 static struct observer_effects effects;
 static struct text trace;
 static struct arena arena;
 
+/* What the broker says that is watched. Most stories are not about it: it is answered at once, and
+ * not in the trace. */
+static struct rec_watch_result watched;
+static bool list_is_quiet;
+
 static void start(size_t repositories)
 {
 	observer_init(&core, &(struct observer_settings){ .name = "eye",
 	                                                  .interval_ms = 5000,
-	                                                  .poll_timeout_ms = 60000,
-	                                                  .sources = sources,
-	                                                  .source_count = repositories });
+	                                                  .poll_timeout_ms = 60000 });
+	watched = (struct rec_watch_result){
+		.version = 1, .whole = true, .entries = sources, .entries_count = repositories
+	};
+	list_is_quiet = true;
 }
 
 static void finish(void)
@@ -40,7 +48,11 @@ TestSuite(watch, .fini = finish);
 static void print_effect(const struct observer_effect *effect)
 {
 	const char *repository =
-		effect->repository < core.watch_count ? sources[effect->repository].repository : "";
+		effect->repository < core.watch_count ? sources[effect->repository].name : "";
+	bool is_list = effect->kind == OBSERVER_ASK_DECLARE || effect->kind == OBSERVER_ASK_WATCH ||
+	               (effect->kind == OBSERVER_SAY && strncmp(effect->text, "watching", 8) == 0);
+	if (is_list && list_is_quiet)
+		return;
 	text_addf(&trace, "[%lld] ", (long long)core.now_ms);
 	switch (effect->kind) {
 	case OBSERVER_ASK_STATUS: text_add(&trace, "status?\n"); break;
@@ -56,6 +68,11 @@ static void print_effect(const struct observer_effect *effect)
 		text_add(&trace, "\n");
 		break;
 	}
+	case OBSERVER_ASK_DECLARE: text_add(&trace, "declare\n"); break;
+	case OBSERVER_ASK_WATCH:
+		text_addf(&trace, "watch? since %llu%s%s\n", (unsigned long long)effect->version,
+		          effect->text ? " after " : "", effect->text ? effect->text : "");
+		break;
 	case OBSERVER_POLL:
 		text_addf(&trace, "poll %s with %zu marks\n", repository, effect->mark_count);
 		break;
@@ -77,6 +94,14 @@ static void step_at(int64_t now_ms, struct observer_event event)
 	observer_step(&core, &event, &effects);
 	for (size_t i = 0; i < effects.count; i++)
 		print_effect(&effects.items[i]);
+	if (list_is_quiet && core.asked == ASKED_DECLARE)
+		step_at(now_ms, (struct observer_event){ .kind = OBSERVER_DECLARED });
+	if (list_is_quiet && core.asked == ASKED_WATCH) {
+		const struct rec_watch_result page = watched;
+		watched = (struct rec_watch_result){ .version = page.version };
+		step_at(now_ms,
+		        (struct observer_event){ .kind = OBSERVER_WATCHED, .watch = &page });
+	}
 }
 
 /* Nothing was asked of the core to do in vain: the trace since the last look. */
@@ -89,6 +114,22 @@ static void expect(const char *lines)
 static void pass_time(int64_t now_ms)
 {
 	step_at(now_ms, (struct observer_event){ .kind = OBSERVER_TIME_PASSED });
+}
+
+/* When something else is due than the question what to watch; that is asked meanwhile. */
+static int64_t wakeup_ms(void)
+{
+	for (;;) {
+		int64_t watch_ms = core.watch_ms;
+		core.watch_ms = INT64_MAX;
+		int64_t wakeup = observer_wakeup_ms(&core);
+		core.watch_ms = watch_ms;
+		if (watch_ms < core.retry_ms)
+			watch_ms = core.retry_ms;
+		if (core.asked || watch_ms >= wakeup)
+			return wakeup;
+		pass_time(watch_ms > core.now_ms ? watch_ms : core.now_ms);
+	}
 }
 
 static void answer_status(const char *state)
@@ -130,7 +171,7 @@ static void polled_commits(size_t repository, const char *mark, size_t count, co
 	struct rec_commit *commits = arena_new(&arena, count * sizeof *commits);
 	for (size_t i = 0; i < count; i++)
 		commits[i] = (struct rec_commit){ .commit = i + 1 < count ? C3 : tip };
-	struct plan_walk walk = { .repository = sources[repository].repository,
+	struct plan_walk walk = { .repository = sources[repository].name,
 		                  .url = sources[repository].url,
 		                  .ref = "refs/heads/main",
 		                  .mark = mark,
@@ -180,12 +221,12 @@ Test(watch, a_commit_goes_from_poll_to_mark_without_waiting)
 	expect("[100] push refs/heads/main 1111..2222\n"
 	       "[100] report one:ok\n");
 	answer_report();
-	cr_assert_eq(observer_wakeup_ms(&core), 100 + OBSERVER_CONFIRM_MIN_MS);
-	pass_time(observer_wakeup_ms(&core));
+	cr_assert_eq(wakeup_ms(), 100 + OBSERVER_CONFIRM_MIN_MS);
+	pass_time(wakeup_ms());
 	expect("[120] marks? one\n");
 	answer_marks(0, C2);
 	expect("[120] say fed repository=one ref=refs/heads/main commits=2 tip=" C2 "\n");
-	cr_assert_eq(observer_wakeup_ms(&core), 5100);
+	cr_assert_eq(wakeup_ms(), 5100);
 	pass_time(5100);
 	expect("[5100] status?\n");
 }
@@ -213,7 +254,7 @@ Test(watch, a_lost_update_is_fed_again)
 	while (core.asked != ASKED_STATUS) { /* until the next round; the mark does not move */
 		while (core.asked == ASKED_REPORT)
 			answer_report();
-		pass_time(observer_wakeup_ms(&core));
+		pass_time(wakeup_ms());
 		if (core.asked != ASKED_MARKS)
 			continue;
 		questions++;
@@ -236,9 +277,9 @@ Test(watch, a_chain_that_moves_on_is_waited_for)
 	answer_report();
 	cr_assert_not_null(strstr(trace.data, "push refs/heads/main 1111..3333\n"));
 	text_clear(&trace);
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	answer_marks(0, C3);
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	answer_marks(0, C2);
 	expect("[120] marks? one\n"
 	       "[140] marks? one\n"
@@ -255,7 +296,7 @@ Test(watch, a_broker_that_is_away_is_said_once)
 	       "[2100] say broker away: no answer; waiting for it\n");
 	int64_t last = core.now_ms;
 	for (int i = 0; i < 6; i++) { /* asked again, less and less often, and nothing said */
-		pass_time(observer_wakeup_ms(&core));
+		pass_time(wakeup_ms());
 		cr_assert_not_null(strstr(trace.data, "status?\n"));
 		cr_assert_leq(core.now_ms - last, OBSERVER_AWAY_MAX_MS);
 		pass_time(core.now_ms + OBSERVER_ANSWER_MS);
@@ -264,7 +305,7 @@ Test(watch, a_broker_that_is_away_is_said_once)
 		cr_assert_null(strstr(trace.data, "say"));
 		text_clear(&trace);
 	}
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	text_clear(&trace);
 	answer_status("ok");
 	cr_assert_not_null(strstr(trace.data, "say broker back\n"));
@@ -277,7 +318,7 @@ Test(watch, a_broker_lost_in_mid_round_starts_the_round_anew)
 	answer_report();
 	polled_commits(0, C1, 1, C2);
 	answer_report();
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	step_at(core.now_ms,
 	        (struct observer_event){ .kind = OBSERVER_REPLY_LOST, .text = "busy: later" });
 	expect("[100] push refs/heads/main 1111..2222\n"
@@ -287,7 +328,7 @@ Test(watch, a_broker_lost_in_mid_round_starts_the_round_anew)
 	       "[120] say broker away: busy: later; waiting for it\n");
 	answer_marks(0, C2); /* too late: that connection is gone */
 	expect("");
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	answer_status("ok");
 	text_clear(&trace);
 	answer_report();
@@ -313,10 +354,10 @@ Test(watch, a_full_broker_is_waited_for_and_said_once)
 	answer_status("store_full");
 	expect("[100] status?\n"
 	       "[100] say broker takes no new work: store_full; waiting\n");
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	answer_status("store_full");
 	expect("[1100] status?\n");
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	answer_status("ok");
 	expect("[3100] status?\n"
 	       "[3100] say broker takes new work again\n"
@@ -331,7 +372,7 @@ Test(watch, a_failing_repository_backs_off_alone)
 	pass_time(100);
 	while (core.now_ms < 3600 * 1000) {
 		text_clear(&trace);
-		pass_time(observer_wakeup_ms(&core));
+		pass_time(wakeup_ms());
 		for (int more = 1; more;) {
 			more = 0;
 			scoped(free_text) char *now = text_take(&trace);
@@ -410,7 +451,7 @@ Test(watch, a_poll_that_hangs_is_killed_at_its_deadline)
 	reach_poll(C1);
 	answer_report();
 	while (core.now_ms < 60100) {
-		pass_time(observer_wakeup_ms(&core));
+		pass_time(wakeup_ms());
 		if (core.asked == ASKED_REPORT)
 			answer_report();
 	}
@@ -427,7 +468,7 @@ Test(watch, a_poll_that_hangs_is_killed_at_its_deadline)
 static void next_round(void)
 {
 	for (int i = 0; i < 50; i++) {
-		pass_time(observer_wakeup_ms(&core));
+		pass_time(wakeup_ms());
 		if (core.asked == ASKED_REPORT)
 			answer_report();
 		if (core.asked == ASKED_STATUS)
@@ -451,7 +492,7 @@ Test(watch, a_ref_is_deleted_after_two_polls_agree)
 	polled_gone(0, C1);
 	cr_assert_not_null(strstr(trace.data, "push refs/heads/main 1111..0000\n"));
 	answer_report();
-	pass_time(observer_wakeup_ms(&core));
+	pass_time(wakeup_ms());
 	text_clear(&trace);
 	answer_marks(0, ZERO_COMMIT);
 	cr_assert_not_null(strstr(trace.data, "say deleted repository=one ref=refs/heads/main\n"));
@@ -519,12 +560,12 @@ Test(watch, no_wakeup_is_in_vain_for_ever)
 		else if (draw == 11)
 			step_at(core.now_ms, (struct observer_event){ .kind = OBSERVER_REPLY_LOST,
 			                                              .text = "y" });
-		for (int turns = 0; observer_wakeup_ms(&core) <= core.now_ms; turns++) {
+		for (int turns = 0; wakeup_ms() <= core.now_ms; turns++) {
 			cr_assert_lt(turns, 10);
 			pass_time(core.now_ms);
 		}
 		if (draw > 11)
-			pass_time(observer_wakeup_ms(&core));
+			pass_time(wakeup_ms());
 		arena_reset(&arena);
 	}
 }

@@ -413,6 +413,27 @@ static void receive_request(struct sim *sim, const struct peer *peer,
 		          "marks: %s", error_text());
 		core_marks(core, &params, &arena, &marks);
 		reply(sim, peer, request->id, RECORD_marks_result, &marks, true);
+	} else if (strcmp(request->method, "declare") == 0) {
+		struct rec_declare_params params;
+		struct rec_change_result change = { 0 };
+		SIM_CHECK(record_unpack(RECORD_declare_params, request->params.data,
+		                        request->params.size, &arena, &params) == OK &&
+		                  watchlist_declare(sim->broker.watchlist, &params,
+		                                    place_now(sim, sim->broker.place),
+		                                    &sim->broker.effects, &change.changed) == OK,
+		          "declare: %s", error_text());
+		take_effects(sim);
+		reply(sim, peer, request->id, RECORD_change_result, &change, true);
+	} else if (strcmp(request->method, "watch") == 0) {
+		struct rec_watch_params params;
+		struct rec_watch_result watch;
+		SIM_CHECK(record_unpack(RECORD_watch_params, request->params.data,
+		                        request->params.size, &arena, &params) == OK &&
+		                  watchlist_watch(sim->broker.watchlist, &params,
+		                                  place_now(sim, sim->broker.place), &arena,
+		                                  &watch) == OK,
+		          "watch: %s", error_text());
+		reply(sim, peer, request->id, RECORD_watch_result, &watch, true);
 	} else if (strcmp(request->method, "status") == 0) {
 		struct rec_status_result status = { .version = "sim", .store = "sim" };
 		core_status(core, place_now(sim, sim->broker.place), &arena, &status);
@@ -465,6 +486,7 @@ static void start(struct sim *sim, enum place place)
 	broker->place = place;
 	broker->starts++;
 	broker->core = core_new(&sim->settings);
+	broker->watchlist = watchlist_new((uint64_t)sim->now_ms + 1);
 	broker->filling = batch_new();
 	broker->timer_ms = INT64_MAX;
 	sim_print(sim, "broker starts on machine %d", (int)place);
@@ -476,6 +498,7 @@ static void end(struct sim *sim)
 {
 	struct broker_node *broker = &sim->broker;
 	core_destroy(&broker->core);
+	watchlist_destroy(&broker->watchlist);
 	batch_destroy(&broker->filling);
 	while (broker->work) {
 		struct store_work *next = broker->work->next;

@@ -77,11 +77,47 @@ static void start_poll(struct sim *sim, struct observer_node *node,
 	answer->attempt = poll->number;
 }
 
+/* A repository keeps its number, wherever the core has placed it. */
+static int number_of(const struct observer_node *node, size_t place)
+{
+	const char *name = observer_entry(&node->core, place)->name;
+	int number = 0;
+	while (strcmp(repository_name(number), name) != 0)
+		number++;
+	return number;
+}
+
+static void ask_watch(struct sim *sim, struct observer_node *node,
+                      const struct observer_effect *effect)
+{
+	node->asked = ASK_WATCH;
+	ask(sim, node, "watch", RECORD_watch_params,
+	    &(struct rec_watch_params){ .observer = node->core.name,
+	                                .instance = "0123456789abcdef",
+	                                .version = effect->version,
+	                                .after = effect->text });
+}
+
+static void ask_declare(struct sim *sim, struct observer_node *node)
+{
+	struct rec_watch_entry entries[SIM_REPOSITORIES];
+	for (int i = 0; i < SIM_REPOSITORIES; i++)
+		entries[i] =
+			(struct rec_watch_entry){ .name = repository_name(i), .url = "/somewhere" };
+	node->asked = ASK_DECLARE;
+	ask(sim, node, "declare", RECORD_declare_params,
+	    &(struct rec_declare_params){ .observer = node->core.name,
+	                                  .instance = "0123456789abcdef",
+	                                  .repositories = entries,
+	                                  .repositories_count = SIM_REPOSITORIES });
+}
+
 static void ask_marks(struct sim *sim, struct observer_node *node,
                       const struct observer_effect *effect)
 {
 	node->asked = ASK_MARKS;
-	node->asked_repository = (int)effect->repository;
+	node->asked_place = effect->repository;
+	node->asked_repository = number_of(node, effect->repository);
 	ask(sim, node, "marks", RECORD_marks_params,
 	    &(struct rec_marks_params){ .repository = repository_name(node->asked_repository),
 	                                .after = effect->text });
@@ -101,6 +137,8 @@ static void take_effect(struct sim *sim, struct observer_node *node,
 		node->asked = ASK_REPORT;
 		ask(sim, node, "report", RECORD_report_params, effect->report);
 		break;
+	case OBSERVER_ASK_DECLARE: ask_declare(sim, node); break;
+	case OBSERVER_ASK_WATCH: ask_watch(sim, node, effect); break;
 	case OBSERVER_POLL: start_poll(sim, node, effect); break;
 	case OBSERVER_KILL_POLL:
 		node->polls[effect->repository].running = false;
@@ -133,6 +171,7 @@ static void receive_reply(struct sim *sim, struct observer_node *node, const str
 	struct arena arena = { 0 };
 	struct rec_status_result status;
 	struct rec_marks_result marks;
+	struct rec_watch_result watch;
 	node->question = 0;
 	if (node->asked == ASK_STATUS &&
 	    record_unpack(RECORD_status_result, result->data, result->size, &arena, &status) == OK)
@@ -142,8 +181,14 @@ static void receive_reply(struct sim *sim, struct observer_node *node, const str
 	                                                   result->size, &arena, &marks) == OK)
 		step(sim, node,
 		     &(struct observer_event){ .kind = OBSERVER_MARKS,
-		                               .repository = (size_t)node->asked_repository,
+		                               .repository = node->asked_place,
 		                               .marks = &marks });
+	else if (node->asked == ASK_DECLARE)
+		step(sim, node, &(struct observer_event){ .kind = OBSERVER_DECLARED });
+	else if (node->asked == ASK_WATCH && record_unpack(RECORD_watch_result, result->data,
+	                                                   result->size, &arena, &watch) == OK)
+		step(sim, node,
+		     &(struct observer_event){ .kind = OBSERVER_WATCHED, .watch = &watch });
 	else if (node->asked == ASK_REPORT)
 		step(sim, node, &(struct observer_event){ .kind = OBSERVER_REPORTED });
 	else
@@ -174,7 +219,8 @@ static void poll_done(struct sim *sim, struct observer_node *node, const struct 
 	if (sim->storm && sim_chance(sim, 2))
 		poll = (struct observer_poll){ .error = "the repository does not answer" };
 	else
-		history_poll(sim, next->index, state->marks, state->mark_count, &arena, &poll);
+		history_poll(sim, number_of(node, (size_t)next->index), state->marks,
+		             state->mark_count, &arena, &poll);
 	step(sim, node,
 	     &(struct observer_event){
 		     .kind = OBSERVER_POLLED, .repository = (size_t)next->index, .poll = &poll });
@@ -183,15 +229,9 @@ static void poll_done(struct sim *sim, struct observer_node *node, const struct 
 
 static void start(struct sim *sim, struct observer_node *node)
 {
-	struct observer_source sources[SIM_REPOSITORIES];
-	for (int i = 0; i < SIM_REPOSITORIES; i++)
-		sources[i] = (struct observer_source){ .repository = repository_name(i),
-			                               .url = "/somewhere" };
 	struct observer_settings settings = { .name = node == sim->observers ? "o0" : "o1",
 		                              .interval_ms = sim->interval_ms,
-		                              .poll_timeout_ms = POLL_TIMEOUT_MS,
-		                              .sources = sources,
-		                              .source_count = SIM_REPOSITORIES };
+		                              .poll_timeout_ms = POLL_TIMEOUT_MS };
 	observer_finish(&node->core);
 	observer_init(&node->core, &settings);
 	node->up = true;

@@ -9,6 +9,7 @@
 
 #include "broker/batch.h"
 #include "broker/core/core.h"
+#include "broker/core/watchlist.h"
 #include "observer/core/plan.h"
 #include "observer/core/watch.h"
 #include "proto/address.h"
@@ -156,6 +157,7 @@ struct store_work {
 
 struct broker_node {
 	struct core *core; /* NULL: down */
+	struct watchlist *watchlist;
 	enum place place;
 	uint32_t starts;
 	int64_t timer_ms;
@@ -204,7 +206,8 @@ struct observer_node {
 	struct observer_effects effects;
 	struct peer peer;
 	uint64_t question; /* id of the one request under way */
-	enum { ASK_STATUS, ASK_MARKS, ASK_REPORT } asked;
+	enum { ASK_STATUS, ASK_MARKS, ASK_REPORT, ASK_DECLARE, ASK_WATCH } asked;
+	size_t asked_place;
 	int asked_repository;
 	struct observer_poll_state polls[SIM_REPOSITORIES];
 };
