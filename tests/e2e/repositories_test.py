@@ -161,7 +161,8 @@ class Repositories(unittest.TestCase):
     def test_two_observers_and_one_is_killed(self):
         self.house.worker(slots=4)
         repositories = [fettle.Repository(self.house, f"r{number}") for number in range(6)]
-        commits = [repository.steps("true") for repository in repositories]
+        # Each with ids of its own: a verdict of one must not stand for another's.
+        commits = [one.steps(f"true {number}") for number, one in enumerate(repositories)]
         observers = {name: self.observer(name, interval="200ms") for name in ("one", "two")}
         for number, repository in enumerate(repositories):
             self.fettle("repo", "add", f"r{number}", repository.path)
