@@ -56,7 +56,8 @@ static void part_names(void)
 {
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		for (char *c = commands[i].name; *c; c++)
-			*c = *c == '_' ? ' ' : *c;
+			if (*c == '_')
+				*c = ' ';
 }
 
 static const struct command *find_command(const char *name)

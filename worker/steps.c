@@ -69,7 +69,7 @@ const char *steps_headline(const struct rec_spec *spec, size_t step,
 	char command[STEPS_LINE_SIZE];
 	int size;
 	const char *name = name_of(spec, step, &size);
-	snprintf(ret_line, 2 * STEPS_LINE_SIZE, "$ %.*s%s%s", size, name, size ? ": " : "",
+	snprintf(ret_line, (size_t)2 * STEPS_LINE_SIZE, "$ %.*s%s%s", size, name, size ? ": " : "",
 	         steps_command(spec, step, command));
 	return ret_line;
 }

@@ -4,6 +4,7 @@
 #include "broker/core/core.h"
 #include "proto/entry.h"
 
+#include <assert.h>
 #include <string.h>
 
 struct rec_watch_entry listed_entry(const struct listed *listed, const struct listed_row *row)
@@ -190,10 +191,11 @@ static int by_name(const void *a, const void *b)
 enum err watchlist_watch(struct watchlist *list, const struct rec_watch_params *params,
                          int64_t now_ms, struct arena *arena, struct rec_watch_result *ret_result)
 {
-	struct watcher *watcher;
+	struct watcher *watcher = NULL;
 	enum err err = assign_hear(list, params->observer, params->instance, now_ms, &watcher);
 	if (err)
 		return err;
+	assert(watcher);
 	assign(list, watcher, now_ms);
 	bool whole = params->version == 0 || params->version > list->version ||
 	             params->version < watcher->lost || params->version < list->first;

@@ -210,9 +210,9 @@ enum err watchlist_remove(struct watchlist *list, const char *name, int64_t now_
 			            "repository '%s' is named in the settings of observer %s; "
 			            "remove it there",
 			            name, row->entry.declared_by);
-	for (bool last = false; !last;) {
-		last = !listed->rows->next;
-		drop_row(list, listed, listed->rows, out);
+	for (struct listed_row *row = listed->rows, *next; row; row = next) {
+		next = row->next; /* with the last row the entry itself is freed */
+		drop_row(list, listed, row, out);
 	}
 	*ret_changed = 1;
 	return OK;
