@@ -281,7 +281,7 @@ class House:
 
     def observer_words(self, *repositories, interval="100ms", flags=(), name="observer"):
         words = [program("observer"), "--broker", f"ipc:{self.broker_folder}"]
-        words += ["--state", self.path(name), "--interval", interval, *flags, "--"]
+        words += ["--state", self.path(name), "--interval", interval, "--name", name, *flags, "--"]
         return words + [getattr(one, "path", one) for one in repositories]
 
     def observer(self, *repositories, name="observer", **settings):
