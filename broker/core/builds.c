@@ -70,7 +70,7 @@ struct job *job_find(const struct core *core, uint64_t id)
 
 static void free_job(struct core *core, struct job *job)
 {
-	/* NOLINTNEXTLINE: clang-tidy does not know that the list holds it, with whoever is before */
+	/* NOLINTNEXTLINE: clang-tidy does not know that the list holds it */
 	DL_DELETE2(job->build->jobs, job, build_prev, build_next);
 	HASH_DEL(core->jobs, job); /* NOLINT: clang-tidy does not know that the table holds it */
 	if (job->holder) {

@@ -44,6 +44,12 @@ def program(name):
     return os.path.join(BUILD, planted or PROGRAMS[name])
 
 
+def is_sanitized():
+    """Are the programs built with a sanitizer?"""
+    with open(program("broker"), "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def clean_environment(home):
     """What a program of ours gets: nothing of the fettle that may run this very test."""
     environment = {

@@ -6,14 +6,13 @@ import re
 import signal
 
 import tap
-from fettle import Case, Repository, descendants_of, is_supervisor, program, wait_until
+from fettle import Case, Repository, descendants_of, is_sanitized, is_supervisor, wait_until
 
 MIB = 1 << 20
 HEAD = TAIL = 8 * MIB
 HEARTBEAT_S, LIVENESS = 0.25, 3
 DEBUG = ("--log-level", "debug")
-with open(program("worker"), "rb") as worker_file:
-    IS_SANITIZED = b"__asan_init" in worker_file.read()
+IS_SANITIZED = is_sanitized()
 # Resident memory in KiB. What is promised, and what only a fault would pass.
 AGENT_PROMISED, AGENT_MOST = 8 << 10, 12 << 10
 SUPERVISOR_PROMISED, SUPERVISOR_MOST = 3 << 10, 4 << 10

@@ -12,12 +12,10 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import history
 import tap
-from fettle import Case, Repository, program, wait_until
+from fettle import Case, Repository, is_sanitized, wait_until
 
 DEBUG = ("--log-level", "debug")
 LINES = "for i in 1 2 3; do echo main line $i of 3; done"
-with open(program("broker"), "rb") as broker_file:
-    IS_SANITIZED = b"__asan_init" in broker_file.read()
 FAKETIME = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
 
 
@@ -137,7 +135,7 @@ class Pauses(TimeCase):
         self.finish_all(commits, attempt=2)
 
 
-@unittest.skipUnless(FAKETIME and not IS_SANITIZED, "no libfaketime, or a sanitizer in its way")
+@unittest.skipUnless(FAKETIME and not is_sanitized(), "no libfaketime, or a sanitizer in its way")
 class WallClock(TimeCase):
     """The wall clocks of all programs are set forward and back by years, each alone."""
 

@@ -10,15 +10,14 @@ from datetime import datetime
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "e2e"))
 from fettle import Case, Repository, descendants_of, describe, is_alive  # noqa: E402
-from fettle import program, wait_until  # noqa: E402
+from fettle import is_sanitized, wait_until  # noqa: E402
 
 RECEIVED = re.compile(r"^(\S+) fettle-broker debug: received peer=(\w+) heartbeat ", re.MULTILINE)
 HEARTBEAT_S = 1.0
 LATE_S = 2.0  # from one heartbeat to the next; the third one missed ends a lease
 
 
-with open(program("worker"), "rb") as worker_file:
-    IS_SANITIZED = b"__asan_init" in worker_file.read()
+IS_SANITIZED = is_sanitized()
 
 
 class Peak:
