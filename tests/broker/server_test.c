@@ -37,6 +37,19 @@ static zsock_t *connect_to(int type, enum door door, const struct address *ipc)
 	return socket;
 }
 
+/* A subscription travels: until it has arrived, events are lost on the listener. The loop does not
+ * run yet, so the socket is ours. */
+static void wait_for_subscription(void)
+{
+	zmq_pollitem_t item = { .socket = wire_handle(listener), .events = ZMQ_POLLIN };
+	int heard = 0;
+	for (int tries = 0; !heard && tries < PATIENCE_MS / 10; tries++) {
+		zstr_send(server.events, "no event");
+		heard = zmq_poll(&item, 1, 10);
+	}
+	cr_assert_eq(heard, 1, "the listener hears nothing");
+}
+
 static void start(void)
 {
 	int signals;
@@ -57,6 +70,7 @@ static void start(void)
 	observer = connect_to(ZMQ_PUSH, DOOR_UPDATES, &ipc);
 	listener = connect_to(ZMQ_SUB, DOOR_EVENTS, &ipc);
 	zsock_set_subscribe(listener, "");
+	wait_for_subscription();
 	cr_assert_eq(pthread_create(&loop, NULL, run, NULL), 0);
 }
 
@@ -141,7 +155,7 @@ static void take_job(void)
 	say(worker, &hello);
 	await(worker, MESSAGE_welcome, NULL, &answer);
 	message_finish(&answer);
-	await(listener, MESSAGE_event, "joined", &answer); /* so it hears what comes */
+	await(listener, MESSAGE_event, "joined", &answer);
 	message_finish(&answer);
 	say(worker, &ready);
 	push_commit();
