@@ -10,7 +10,7 @@ import unittest
 import tap
 from fettle import BUILD
 
-PREFIX = "usr"
+SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 PROGRAMS = ("fettle", "fettle-broker", "fettle-observer", "fettle-supervisor", "fettle-worker")
 PAGES = ("fettle", "fettle-broker", "fettle-observer", "fettle-worker")
 UNITS = ("fettle-broker.service", "fettle-observer.service", "fettle-worker@.service")
@@ -69,12 +69,13 @@ class Install(unittest.TestCase):
 
     def test_each_verb_is_in_the_page_with_all_its_flags(self):
         page = self.read("share/man/man1/fettle.1").replace("\\-", "-")
-        verbs = re.findall(r"^  ([a-z]+) +[A-Z]", self.help_of("fettle"), re.MULTILINE)
+        with open(os.path.join(SOURCES, "cli", "commands.def"), encoding="utf-8") as file:
+            verbs = re.findall(r"^COMMAND\((\w+)", file.read(), re.MULTILINE)
         self.assertGreaterEqual(len(verbs), 10)
-        for verb in verbs:
+        for verb in (verb.replace("_", " ") for verb in verbs):
             self.assertIn(f".SS fettle {verb}", page)
             part = page.partition(f".SS fettle {verb}")[2].partition(".SS")[0]
-            for flag in re.findall(r"^  .{4}--([a-z-]+)", self.help_of("fettle", verb), re.MULTILINE):
+            for flag in re.findall(r"^  .{4}--([a-z-]+)", self.help_of("fettle", *verb.split()), re.MULTILINE):
                 self.assertIn(f"--{flag}", part, verb)
 
     def help_of(self, *words):
