@@ -99,7 +99,7 @@ class Chaos:
             ("observer-latest-1", "latest", latest),
             ("observer-latest-2", "latest", latest),
         ):
-            flags = (*DEBUG, "--policy", policy, "--name", name)
+            flags = (*DEBUG, "--policy", policy)
             words = self.house.observer_words(*paths, interval="500ms", flags=flags, name=name)
             roles.append(faults.Role(self.house, name, words))
         return roles
@@ -167,20 +167,20 @@ class Chaos:
         return not any(os.path.isdir(folder) and os.listdir(folder) for folder in folders)
 
     def look_again(self):
-        """A branch counts as deleted when two looks missed it."""
-        before = {name: self.looks(name) for name in self.house.logs if "observer" in name}
+        """A branch counts as deleted when two looks missed it. Of two observers one looks; a
+        repository may just have moved to the other."""
+        before = self.looks()
         self.wait_until(
-            lambda: all(
-                self.looks(name)[path] >= count + 4
-                for name, looks in before.items()
-                for path, count in looks.items()
-            ),
+            lambda: all(self.looks()[path] >= count + 6 for path, count in before.items()),
             "the observers looked again",
         )
 
-    def looks(self, name):
+    def looks(self):
         return collections.Counter(
-            re.findall(r"effect poll repository=(\S+)", self.house.log_of(name))
+            path
+            for name in self.house.logs
+            if "observer" in name
+            for path in re.findall(r"effect poll repository=(\S+)", self.house.log_of(name))
         )
 
     def stop(self):
