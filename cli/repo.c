@@ -49,15 +49,10 @@ enum err verb_repo_add(struct session *session)
 		return err;
 	scoped(free_text) char *full =
 		entry_url_is_path(url) ? whole_path(url) : memory_copy_text(url);
-	scoped(free_text) char *key = options->ssh_key ? whole_path(options->ssh_key) : NULL;
-	scoped(free_text) char *token =
-		options->token_file ? whole_path(options->token_file) : NULL;
 	struct rec_watch_entry entry = { .name = session->words->items[0],
 		                         .url = full,
 		                         .interval_ms = options->every_ms,
 		                         .since = options->since,
-		                         .ssh_key = key,
-		                         .token_file = token,
 		                         .observer = options->observer };
 	if ((err = entry_read_rules(&options->ref, false, &session->arena, &entry)) ||
 	    (err = entry_check(&entry)))
@@ -238,8 +233,6 @@ static void print_row(const struct rec_repo_row *row)
 	print_field("next look", row->next_ms ? clock_duration_text(row->next_ms, text) : "");
 	print_field("every", row->interval_ms ? clock_duration_text(row->interval_ms, text) : "");
 	print_field("since", row->since);
-	print_field("ssh key", row->ssh_key);
-	print_field("token file", row->token_file);
 	for (size_t i = 0; i < row->rules_count; i++)
 		print_field("ref", row->rules[i]);
 }

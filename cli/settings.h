@@ -32,8 +32,6 @@
 	        "Time between two looks; without it, the observer's.")                             \
 	SETTING(text, since, 0, NULL, "WHEN",                                                      \
 	        "First look: test what is newer than this; without it, tips only.")                \
-	SETTING(text, ssh_key, 0, NULL, "FILE", "Key for ssh: a file of the observer's machine.")  \
-	SETTING(text, token_file, 0, NULL, "FILE", "Token for http, likewise.")                    \
 	SETTING(text, observer, 0, NULL, "NAME", "The only observer that may watch it.")
 
 #define SETTINGS_install SETTING(flag, install, 0, NULL, NULL, "Write it, do not print it.")
@@ -81,8 +79,6 @@ struct options {
 		SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_install
 		SETTING(duration, every, 0, NULL, NULL, NULL)
 	SETTING(text, since, 0, NULL, NULL, NULL)
-	SETTING(text, ssh_key, 0, NULL, NULL, NULL)
-	SETTING(text, token_file, 0, NULL, NULL, NULL)
 	SETTING(text, observer, 0, NULL, NULL, NULL)
 	SETTING(text, broker, 0, NULL, NULL, NULL)
 #undef SETTING

@@ -124,9 +124,7 @@ static enum err declare_sections(struct fettle_observer_settings *settings)
 		              (struct rec_watch_entry){ .name = section->name,
 		                                        .url = section->url,
 		                                        .interval_ms = section->interval_ms,
-		                                        .since = section->since,
-		                                        .ssh_key = section->ssh_key,
-		                                        .token_file = section->token_file },
+		                                        .since = section->since },
 		              &section->refs);
 	}
 	return err;

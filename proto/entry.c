@@ -188,17 +188,21 @@ static enum err check_rules(const struct rec_watch_entry *entry)
 	if (!any)
 		return fail(ERR_USAGE,
 		            "repository '%s': its refs are only exclusions; say first what is "
-		            "watched, such as '*'",
+		            "watched, such as '**'",
 		            entry->name);
 	return OK;
 }
 
-static enum err check_file(const struct rec_watch_entry *entry, const char *what, const char *path)
+/* The protocol has room for them, but no look uses them yet: better refused than ignored. */
+static enum err check_files(const struct rec_watch_entry *entry)
 {
-	if (!path || !*path || *path == '/')
+	bool has_key = entry->ssh_key && *entry->ssh_key;
+	if (!has_key && !(entry->token_file && *entry->token_file))
 		return OK;
-	return fail(ERR_USAGE, "repository '%s': %s '%s' is no absolute path", entry->name, what,
-	            path);
+	return fail(ERR_USAGE,
+	            "repository '%s': this version does not use %s; for ssh, the agent of the "
+	            "observer's user is asked",
+	            entry->name, has_key ? "a key file" : "a token file");
 }
 
 enum err entry_check(const struct rec_watch_entry *entry)
@@ -219,8 +223,7 @@ enum err entry_check(const struct rec_watch_entry *entry)
 	if (entry->observer && !text_is_name(entry->observer))
 		return fail(ERR_USAGE, "repository '%s': '%s' is no name of an observer",
 		            entry->name, entry->observer);
-	if ((err = check_file(entry, "ssh key", entry->ssh_key)) ||
-	    (err = check_file(entry, "token file", entry->token_file)))
+	if ((err = check_files(entry)))
 		return err;
 	return check_rules(entry);
 }
