@@ -77,8 +77,6 @@ static void start_poll(struct feed *feed, const struct observer_effect *effect)
 		.rules = entry->rules,
 		.rules_count = entry->rules_count,
 		.since = entry->since,
-		.ssh_key = entry->ssh_key,
-		.token_file = entry->token_file,
 		.timeout_ms = feed->settings->poll_timeout_ms,
 	};
 	forget_poll(poll);
@@ -273,7 +271,7 @@ static void tell_manager(struct feed *feed)
 	int64_t now_ms = clock_mono_ms();
 	if (service_is_due(&feed->service, now_ms))
 		service_tell(&feed->service, now_ms, "watching %zu repositories",
-		             feed->core.watch_count);
+		             observer_watched(&feed->core));
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */

@@ -32,7 +32,7 @@ struct line {
 	size_t count;
 	bool forced; /* the mark is not on the way */
 	bool later;  /* has commits in common with a new ref of this look: see what the broker takes
-	              * of  that, then look again */
+	              * of that, then look again */
 };
 
 /* `change` is of kind NEW or MOVED; better all that moved before those that are new. */

@@ -9,7 +9,6 @@
 #include "proto/entry.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <string.h>
 
 enum {
@@ -145,29 +144,9 @@ void repository_close(struct repository *repository)
 
 /* ---- refs ---------------------------------------------------------------------------------- */
 
-/* A pattern matches a full ref name; one without "refs/" means a branch. */
-static bool matches_pattern(const struct rec_poll_request *request, const char *ref)
+static bool watched(const struct rec_poll_request *request, const char *ref)
 {
-	for (size_t i = 0; i < request->refs_count; i++) {
-		const char *pattern = request->refs[i], *name = ref;
-		if (strncmp(pattern, "refs/", 5) != 0) {
-			if (strncmp(ref, "refs/heads/", 11) != 0)
-				continue;
-			name += 11;
-		}
-		if (fnmatch(pattern, name, 0) == 0)
-			return true;
-	}
-	return false;
-}
-
-enum ref_policy repository_ref_policy(const struct rec_poll_request *request, const char *ref)
-{
-	if (request->rules_count || !request->refs_count)
-		return rules_policy(request->rules, request->rules_count, ref);
-	return !matches_pattern(request, ref) ? REF_IGNORED
-	       : request->latest              ? REF_LATEST
-	                                      : REF_EVERY;
+	return rules_policy(request->rules, request->rules_count, ref) != REF_IGNORED;
 }
 
 static enum err add_ref(struct repository_refs *refs, struct arena *arena, const char *ref,
@@ -200,7 +179,7 @@ static enum err add_local_ref(git_reference *reference, const struct rec_poll_re
 	scoped(free_object) git_object *commit = NULL;
 	char id[GIT_OID_HEXSZ + 1], object[GIT_OID_HEXSZ + 1];
 	const char *name = git_reference_name(reference);
-	if (!text_is_ref(name) || !repository_ref_policy(request, name) ||
+	if (!text_is_ref(name) || !watched(request, name) ||
 	    git_reference_resolve(&direct, reference) != 0)
 		return OK;
 	git_oid_tostr(object, sizeof object, git_reference_target(direct));
@@ -255,7 +234,7 @@ static enum err list_remote(const struct repository *repository,
 			last->commit = arena_copy_text(arena, id);
 			continue;
 		}
-		if (!text_is_ref(heads[i]->name) || !repository_ref_policy(request, heads[i]->name))
+		if (!text_is_ref(heads[i]->name) || !watched(request, heads[i]->name))
 			continue;
 		enum err err = add_ref(refs, arena, heads[i]->name, id, id);
 		if (err)

@@ -29,9 +29,6 @@ void repository_library_start(void);
 enum err repository_open(const struct rec_poll_request *request, struct repository *repository);
 void repository_close(struct repository *repository);
 
-/* By the rules of the request; by its patterns, when it has these and no rules. */
-enum ref_policy repository_ref_policy(const struct rec_poll_request *request, const char *ref);
-
 enum err repository_list_refs(struct repository *repository, const struct rec_poll_request *request,
                               struct arena *arena, struct repository_refs *refs);
 void repository_refs_finish(struct repository_refs *refs);

@@ -50,6 +50,11 @@ static void add_updates(struct scanning *s, const struct message *updates, size_
 	s->scan->result.updates += (uint32_t)count;
 }
 
+static enum ref_policy policy(const struct scanning *s, const char *ref)
+{
+	return rules_policy(s->request->rules, s->request->rules_count, ref);
+}
+
 static void feed_change(struct scanning *s, const struct plan_change *change)
 {
 	struct plan_walk walk = { .repository = s->request->repository,
@@ -57,8 +62,7 @@ static void feed_change(struct scanning *s, const struct plan_change *change)
 		                  .ref = change->ref,
 		                  .mark = change->mark,
 		                  .tip = change->tip,
-		                  .latest = repository_ref_policy(s->request, change->ref) ==
-		                            REF_LATEST };
+		                  .latest = policy(s, change->ref) == REF_LATEST };
 	struct message *updates = NULL;
 	size_t count = 0;
 	bool more = false;
@@ -79,8 +83,7 @@ static void feed_change(struct scanning *s, const struct plan_change *change)
 
 static void note_gone(struct scanning *s, const struct plan_change *change, struct rec_mark *gone)
 {
-	if (s->scan->result.gone_count < GONE_MAX &&
-	    repository_ref_policy(s->request, change->ref) &&
+	if (s->scan->result.gone_count < GONE_MAX && policy(s, change->ref) &&
 	    !repository_may_have_ref(&s->repository, change->ref))
 		gone[s->scan->result.gone_count++] =
 			(struct rec_mark){ .ref = change->ref, .commit = change->mark };

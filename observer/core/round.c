@@ -99,9 +99,9 @@ static void end_round(struct observer_core *core, struct observer_watch *watch)
 
 /* ---- what the broker says about it --------------------------------------------------------- */
 
-void watch_poke(struct observer_core *core, struct observer_watch *watch)
+/* Look now, or again when the look that is under way is over. */
+static void poke(struct observer_watch *watch)
 {
-	(void)core;
 	if (watch->state == WATCH_REST)
 		watch->due_ms = 0;
 	else
@@ -127,7 +127,7 @@ void watch_change(struct observer_core *core, struct observer_watch *watch,
 		watch->gone_count = 0;
 	}
 	if (is_poked)
-		watch_poke(core, watch);
+		poke(watch);
 	core->report_ms = core->now_ms;
 }
 

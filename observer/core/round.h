@@ -65,9 +65,6 @@ void watch_finish(struct observer_watch *watch);
 void watch_change(struct observer_core *core, struct observer_watch *watch,
                   const struct rec_watch_entry *entry, struct observer_effects *out);
 
-/* Look now, or again when the look that is under way is over. */
-void watch_poke(struct observer_core *core, struct observer_watch *watch);
-
 void watch_start_round(struct observer_core *core, struct observer_watch *watch);
 
 /* A page of marks before the poll; the last one starts it. */

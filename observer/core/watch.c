@@ -350,3 +350,11 @@ const struct rec_watch_entry *observer_entry(const struct observer_core *core, s
 	assert(repository < core->watch_count);
 	return &core->watches[repository].entry;
 }
+
+size_t observer_watched(const struct observer_core *core)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < core->watch_count; i++)
+		count += core->watches[i].state != WATCH_FREE;
+	return count;
+}

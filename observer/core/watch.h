@@ -165,5 +165,8 @@ void observer_step(struct observer_core *core, const struct observer_event *even
 /* The entry of a repository that an effect names; valid until the next step. */
 const struct rec_watch_entry *observer_entry(const struct observer_core *core, size_t repository);
 
+/* How many repositories that are. */
+size_t observer_watched(const struct observer_core *core);
+
 /* When TIME_PASSED is wanted at the latest, on the clock of the events; INT64_MAX for never. */
 int64_t observer_wakeup_ms(const struct observer_core *core);

@@ -36,12 +36,13 @@ TestSuite(scan, .init = start, .fini = finish);
 
 static struct rec_poll_request request_for(const char *url)
 {
-	static const char *const refs[] = { "refs/heads/*", "refs/tags/*" };
+	static const struct rec_ref_rule rules[] = { { .pattern = "refs/heads/**" },
+		                                     { .pattern = "refs/tags/**" } };
 	return (struct rec_poll_request){ .repository = "repo",
 		                          .url = url,
 		                          .mirror = git_path("state/mirrors/repo"),
-		                          .refs = refs,
-		                          .refs_count = 2 };
+		                          .rules = rules,
+		                          .rules_count = 2 };
 }
 
 static const char *since; /* of the next looks */

@@ -29,12 +29,13 @@ TestSuite(selection, .init = start, .fini = finish);
 /* What a look at everything after `mark` brings; NULL: at the tips. */
 static void look(const char *mark)
 {
-	static const char *const refs[] = { "refs/heads/*", "refs/tags/*" };
+	static const struct rec_ref_rule rules[] = { { .pattern = "refs/heads/**" },
+		                                     { .pattern = "refs/tags/**" } };
 	struct rec_poll_request request = { .repository = "repo",
 		                            .url = git_path("repo"),
 		                            .mirror = git_path("state/mirrors/repo"),
-		                            .refs = refs,
-		                            .refs_count = 2 };
+		                            .rules = rules,
+		                            .rules_count = 2 };
 	struct rec_mark marks[] = { { .ref = "refs/heads/main", .commit = mark } };
 	scan_repository(&request, marks, mark ? 1 : 0, &arena, &scan);
 	cr_assert_null(scan.result.error, "%s", scan.result.error);
