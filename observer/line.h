@@ -3,7 +3,7 @@
 #pragma once
 
 #include "observer/core/plan.h"
-#include "observer/core/rules.h"
+#include "proto/since.h"
 
 #include <git2.h>
 

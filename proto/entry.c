@@ -2,6 +2,7 @@
 #include "proto/entry.h"
 
 #include "base/scoped.h"
+#include "proto/since.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -29,15 +30,6 @@ static bool has_known_scheme(const char *url)
 	return !strstr(url, "://");
 }
 
-/* Where a byte is in the first `size`; NULL when it is not. */
-static const char *find_byte(const char *text, char byte, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		if (text[i] == byte)
-			return text + i;
-	return NULL;
-}
-
 static enum err check_host(const char *url)
 {
 	if (!has_known_scheme(url))
@@ -48,9 +40,7 @@ static enum err check_host(const char *url)
 	const char *host = strstr(url, "://");
 	host = host ? host + 3 : url;
 	size_t size = strcspn(host, "/");
-	const char *at = NULL, *colon = find_byte(host, ':', size);
-	for (const char *next = host; (next = find_byte(next, '@', size - (size_t)(next - host)));)
-		at = next++;
+	const char *at = memrchr(host, '@', size), *colon = memchr(host, ':', size);
 	if (strstr(url, "://") && at && colon && colon < at)
 		return fail(ERR_USAGE, "repository: a password in a url would be shown in logs and "
 		                       "status; leave it out");
@@ -175,22 +165,24 @@ void entry_add_rule(struct text *text, const struct rec_ref_rule *rule)
 
 static enum err check_rules(const struct rec_watch_entry *entry)
 {
-	bool any = entry->rules_count == 0;
 	for (size_t i = 0; i < entry->rules_count; i++) {
-		const struct rec_ref_rule *rule = &entry->rules[i];
-		enum err err = check_pattern(rule->pattern, rule->pattern);
+		const char *pattern = entry->rules[i].pattern;
+		enum err err = check_pattern(pattern, pattern);
 		if (err)
 			return err;
-		if (strncmp(rule->pattern, "refs/", 5) != 0)
-			return fail(ERR_USAGE, "ref '%s': not a full name", rule->pattern);
-		any = any || !rule->exclude;
+		if (strncmp(pattern, "refs/", 5) != 0)
+			return fail(ERR_USAGE, "ref '%s': not a full name", pattern);
 	}
-	if (!any)
-		return fail(ERR_USAGE,
-		            "repository '%s': its refs are only exclusions; say first what is "
-		            "watched, such as '**'",
-		            entry->name);
 	return OK;
+}
+
+static enum err check_since(const struct rec_watch_entry *entry)
+{
+	struct since since;
+	if (since_read(entry->since, &since) == OK)
+		return OK;
+	scoped(free_text) char *why = text_format("%s", error_text());
+	return fail(ERR_USAGE, "repository '%s': %s", entry->name, why);
 }
 
 /* The protocol has room for them, but no look uses them yet: better refused than ignored. */
@@ -223,7 +215,7 @@ enum err entry_check(const struct rec_watch_entry *entry)
 	if (entry->observer && !text_is_name(entry->observer))
 		return fail(ERR_USAGE, "repository '%s': '%s' is no name of an observer",
 		            entry->name, entry->observer);
-	if ((err = check_files(entry)))
+	if ((err = check_since(entry)) || (err = check_files(entry)))
 		return err;
 	return check_rules(entry);
 }

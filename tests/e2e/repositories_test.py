@@ -92,7 +92,7 @@ class Repositories(unittest.TestCase):
             ("repo", "add", "a/b", "/elsewhere"): (2, "not a name"),
             ("repo", "add", "x", "ext::sh"): (2, "remote helpers"),
             ("repo", "add", "x", "/r", "--ref", "main:new"): (2, "latest or every"),
-            ("repo", "add", "x", "/r", "--ref", "!main"): (2, "only exclusions"),
+            ("repo", "add", "x", "/r", "--since", "yesterday"): (2, "nor a date such as 2024-02-29"),
             ("repo", "remove", "ap"): (4, "did you mean 'app'?"),
             ("repo", "pause", "zzz"): (4, "no repository 'zzz'"),
             ("poke", "zzz"): (4, "no repository 'zzz'"),

@@ -85,7 +85,6 @@ static void expect_bad(struct rec_watch_entry entry, const char *line)
 
 Test(entry, what_can_never_be_right_is_refused)
 {
-	static const struct rec_ref_rule no_rule = { .pattern = "refs/heads/old", .exclude = true };
 	expect_bad((struct rec_watch_entry){ .name = "app", .url = "--upload-pack=touch x" },
 	           "repository '--upload-pack=touch x': cannot start with '-'; write "
 	           "./--upload-pack=touch x");
@@ -109,11 +108,9 @@ Test(entry, what_can_never_be_right_is_refused)
 	           "of the observer's user is asked");
 	expect_bad((struct rec_watch_entry){ .name = "app", .url = "/r", .interval_ms = 1 },
 	           "repository 'app': an interval is at least 50ms");
-	expect_bad(
-		(struct rec_watch_entry){
-			.name = "app", .url = "/r", .rules = &no_rule, .rules_count = 1 },
-		"repository 'app': its refs are only exclusions; say first what is watched, "
-		"such as '**'");
+	expect_bad((struct rec_watch_entry){ .name = "app", .url = "/r", .since = "yesterday" },
+	           "repository 'app': since 'yesterday': neither a whole commit id nor a date such "
+	           "as 2024-02-29 or 2024-02-29T12:00:00Z");
 }
 
 Test(entry, what_can_be_right_is_taken)
@@ -125,4 +122,12 @@ Test(entry, what_can_be_right_is_taken)
 		struct rec_watch_entry entry = { .name = "app", .url = urls[i] };
 		cr_assert_eq(entry_check(&entry), OK, "%s", error_text());
 	}
+	/* All branches but one. */
+	static const struct rec_ref_rule no_rule = { .pattern = "refs/heads/old", .exclude = true };
+	struct rec_watch_entry entry = { .name = "app",
+		                         .url = "/r",
+		                         .rules = &no_rule,
+		                         .rules_count = 1,
+		                         .since = "2026-01-01" };
+	cr_assert_eq(entry_check(&entry), OK, "%s", error_text());
 }
