@@ -5,7 +5,10 @@
 #include "jobfile/document.h"
 #include "jobfile/jobfile.h"
 
-enum { AXES_MAX = 16 };
+enum {
+	AXES_MAX = 16,
+	VARIABLES_MAX = 256, /* of one job, with those of its matrix: the bound of messages.def */
+};
 
 /* One variable of a matrix. */
 struct axis {

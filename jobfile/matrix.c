@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-enum { VARIABLES_MAX = 256 };
-
 /* "python-version" as "PYTHON_VERSION". */
 static const char *variable_of(const struct reading *r, const struct node *key)
 {

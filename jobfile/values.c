@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { VARIABLES_MAX = 256, VARIABLE_NAME_MAX = 256 };
+enum { VARIABLE_NAME_MAX = 256 };
 
 const char *quote(const struct reading *r, const struct node *node)
 {
