@@ -94,7 +94,11 @@ static void run_and_pass(const struct msg_offer *offer)
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
-#define DAEMON  "(setsid sh -c 'sleep 1000 & sleep 1000' </dev/null >/dev/null 2>&1 &)\n"
+#define DAEMON "(setsid sh -c 'sleep 1000 & sleep 1000' </dev/null >/dev/null 2>&1 &)\n"
+/* The same, and when the step goes on it has left its group. */
+#define AWAY                                                                                       \
+	"(setsid sh -c 'touch $TMPDIR/away; sleep 1000 & sleep 1000' </dev/null >/dev/null 2>&1 "  \
+	"&)\nuntil [ -e $TMPDIR/away ]; do sleep 0.01; done\n"
 #define KEEPER  "(trap '' TERM HUP; sleep 1000) &\n"
 #define STOPPED "sh -c 'kill -STOP $$; sleep 1000' &\n"
 #define HOPPER  "(trap '' TERM; while :; do (sleep 0.01; :) & wait; done) &\n"
@@ -126,7 +130,7 @@ Test(contain, the_sudden_death_of_its_supervisor_ends_all_of_a_job)
 		if (!use(rungs[i]))
 			continue;
 		bool held = has_group() || is_sandboxed();
-		struct msg_offer offer = offer_of(held ? DAEMON KEEPER "echo 'runs on'; sleep 1000"
+		struct msg_offer offer = offer_of(held ? AWAY KEEPER "echo 'runs on'; sleep 1000"
 		                                       : KEEPER "echo 'runs on'; sleep 1000");
 		bench_start(&bench, &offer, 500);
 		bench_wait_for_log(&bench, "\nruns on");
