@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { INTERVAL_MS = 10000, WORDS_PER_WATCHDOG = 3, STATUS_SIZE_MAX = 512 };
+enum { INTERVAL_MS = 10000, WORDS_PER_WATCHDOG = 3, STATUS_SIZE_MAX = 512, LAST_WORD_S = 1 };
 
 /* False when it is none: a path, or an abstract name behind '@'. */
 static bool manager_address(struct sockaddr_un *ret_address, socklen_t *ret_size)
@@ -31,15 +31,17 @@ static bool manager_address(struct sockaddr_un *ret_address, socklen_t *ret_size
 	return true;
 }
 
-/* A word that finds no room, or nobody, is lost: the next one says as much. */
-static void notify(const char *words)
+/* A word that finds no room within `patience_s`, or nobody, is lost. */
+static void notify(const char *words, time_t patience_s)
 {
 	struct sockaddr_un address;
 	socklen_t size;
+	const struct timeval patience = { .tv_sec = patience_s };
+	int flags = MSG_NOSIGNAL | (patience_s ? 0 : MSG_DONTWAIT);
 	scoped(close_fd) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && manager_address(&address, &size))
-		sendto(fd, words, strlen(words), MSG_DONTWAIT | MSG_NOSIGNAL,
-		       (const struct sockaddr *)&address, size);
+	if (fd >= 0 && manager_address(&address, &size) &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0)
+		sendto(fd, words, strlen(words), flags, (const struct sockaddr *)&address, size);
 }
 
 /* 0 when nobody waits for a word of this process. */
@@ -79,13 +81,13 @@ void service_tell(struct service *service, int64_t now_ms, const char *format, .
 	vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
 	scoped(free_text) char *words = text_format("READY=1\nWATCHDOG=1\nSTATUS=%s", line);
-	notify(words);
+	notify(words, 0); /* if it is lost, the next one says as much */
 	service->next_ms = now_ms + service->interval_ms;
 }
 
 void service_stopping(struct service *service)
 {
 	if (service->interval_ms)
-		notify("STOPPING=1\nSTATUS=stopping");
+		notify("STOPPING=1\nSTATUS=stopping", LAST_WORD_S); /* there is no next one */
 	service->next_ms = INT64_MAX;
 }

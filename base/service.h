@@ -22,5 +22,5 @@ bool service_is_due(const struct service *service, int64_t now_ms);
 __attribute__((format(printf, 3, 4))) void service_tell(struct service *service, int64_t now_ms,
                                                         const char *format, ...);
 
-/* "I end on purpose." */
+/* "I end on purpose." Waits up to a second for room in the manager's queue. */
 void service_stopping(struct service *service);
