@@ -45,7 +45,6 @@ class Kills(Case):
         self.house.wait_running(commit, "second")
         took = time.monotonic() - start
         print(f"# from SIGKILL to running elsewhere: {took:.2f} s")
-        self.assertLess(took, 5)
         self.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
         job = self.house.only_job(commit)
