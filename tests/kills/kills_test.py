@@ -4,8 +4,8 @@ is started again goes on as if nothing had happened: nothing lost, doubled or le
     kills_test.py BUILD [--scene NAME]... [--sample N] [--point POINT]... [--keep]
 
 Speaks TAP. A point is `scene:call:N`: at its N-th call of that name the program dies. With
-FETTLE_NIGHTLY=1 every call is a point; those that change something also fail with an error, and
-are followed by a second death in the next start."""
+FETTLE_NIGHTLY=1 every call is a point, and no sample is taken of a plain build; those that change
+something also fail with an error, and are followed by a second death in the next start."""
 
 import argparse
 import collections
@@ -59,8 +59,9 @@ PROGRAMS = None  # of the process that plays scenes
 
 
 def sample(points, count):
-    """So many of them, from all over the run."""
-    return points[:: -(-len(points) // count)] if 0 < count < len(points) else points
+    """About so many of them, from all over the run; others each time."""
+    step = -(-len(points) // count) if count else 1
+    return points[random.randrange(step) :: step]
 
 
 def for_the_night(changing):
@@ -237,6 +238,11 @@ class Run:
         for name in names:
             self.tallies[name].skipped = why_not
 
+    def sample_size(self):
+        """0: all."""
+        whole = self.programs.nightly and not self.programs.sanitized
+        return 0 if whole else self.options.sample
+
     def take(self, task, name):
         """The tasks that follow from one that is done."""
         tally = self.tallies[name]
@@ -249,7 +255,7 @@ class Run:
             tally.add(result)
             return {}
         points, tally.left_out = result
-        parts = list(chunks(sample(points, self.options.sample)))
+        parts = list(chunks(sample(points, self.sample_size())))
         random.Random(1).shuffle(parts)
         return {self.pool.submit(work_on, run_points, part): name for part in parts}
 

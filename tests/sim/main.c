@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SEEDS_DEFAULT = 1200, TWICE_EVERY = 100, CHILDREN_MAX = 64 };
+enum { SEEDS_DEFAULT = 600, TWICE_EVERY = 100, CHILDREN_MAX = 64 };
 
 struct options {
 	uint64_t first, count;
