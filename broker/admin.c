@@ -264,28 +264,30 @@ void admin_answer(struct server *server, struct store_task *task)
 static const struct method {
 	const char *name;
 	enum record_type params;
-	void (*answer)(const struct question *question); /* NULL: the store does */
-	enum store_question question;
+	/* One of these says how. */
+	void (*answer)(const struct question *question);
+	enum store_question question; /* the store answers */
+	change_function *change;
 } methods[] = {
-	{ "status", RECORD_no_params, answer_status, 0 },
-	{ "workers", RECORD_page_params, answer_workers, 0 },
-	{ "marks", RECORD_marks_params, answer_marks, 0 },
-	{ "report", RECORD_report_params, answer_report, 0 },
-	{ "repos", RECORD_repos_params, answer_repos, 0 },
-	{ "repo_add", RECORD_watch_entry, answer_repo_add, 0 },
-	{ "repo_remove", RECORD_repo_params, answer_repo_remove, 0 },
-	{ "repo_pause", RECORD_repo_params, answer_repo_pause, 0 },
-	{ "repo_resume", RECORD_repo_params, answer_repo_resume, 0 },
-	{ "poke", RECORD_poke_params, answer_poke, 0 },
-	{ "declare", RECORD_declare_params, answer_declare, 0 },
-	{ "watch", RECORD_watch_params, answer_watch, 0 },
-	{ "queue", RECORD_page_params, NULL, QUESTION_QUEUE },
-	{ "builds", RECORD_page_params, NULL, QUESTION_BUILDS },
-	{ "show", RECORD_show_params, NULL, QUESTION_SHOW },
-	{ "log", RECORD_log_params, NULL, QUESTION_LOG },
-	{ "tests", RECORD_tests_params, NULL, QUESTION_TESTS },
-	{ "artifacts", RECORD_artifacts_params, NULL, QUESTION_ARTIFACTS },
-	{ "artifact", RECORD_artifact_params, NULL, QUESTION_ARTIFACT },
+	{ "status", RECORD_no_params, .answer = answer_status },
+	{ "workers", RECORD_page_params, .answer = answer_workers },
+	{ "marks", RECORD_marks_params, .answer = answer_marks },
+	{ "report", RECORD_report_params, .answer = answer_report },
+	{ "repos", RECORD_repos_params, .answer = answer_repos },
+	{ "repo_add", RECORD_watch_entry, .change = change_repo_add },
+	{ "repo_remove", RECORD_repo_params, .change = change_repo_remove },
+	{ "repo_pause", RECORD_repo_params, .change = change_repo_pause },
+	{ "repo_resume", RECORD_repo_params, .change = change_repo_resume },
+	{ "poke", RECORD_poke_params, .change = change_poke },
+	{ "declare", RECORD_declare_params, .answer = answer_declare },
+	{ "watch", RECORD_watch_params, .answer = answer_watch },
+	{ "queue", RECORD_page_params, .question = QUESTION_QUEUE },
+	{ "builds", RECORD_page_params, .question = QUESTION_BUILDS },
+	{ "show", RECORD_show_params, .question = QUESTION_SHOW },
+	{ "log", RECORD_log_params, .question = QUESTION_LOG },
+	{ "tests", RECORD_tests_params, .question = QUESTION_TESTS },
+	{ "artifacts", RECORD_artifacts_params, .question = QUESTION_ARTIFACTS },
+	{ "artifact", RECORD_artifact_params, .question = QUESTION_ARTIFACT },
 };
 
 static const struct method *find_method(const char *name)
@@ -340,7 +342,11 @@ static void answer_now(struct server *server, const struct peer *peer,
 		reply_error(server, peer, request->id, "bad_request", error_text());
 		return;
 	}
-	method->answer(&(struct question){ server, peer, request, &params, &arena });
+	const struct question question = { server, peer, request, &params, &arena };
+	if (method->change)
+		change_answer(&question, method->params, method->change);
+	else
+		method->answer(&question);
 }
 
 void admin_receive(struct server *server, const struct peer *peer, struct message *message)
@@ -357,10 +363,10 @@ void admin_receive(struct server *server, const struct peer *peer, struct messag
 	if (!method) {
 		server_note_refusal(server, "admin", "unknown method");
 		reply_error(server, peer, message->request.id, "unknown_method", "no such method");
-	} else if (method->answer) {
-		answer_now(server, peer, &message->request, method);
-	} else {
+	} else if (method->question) {
 		ask_store(server, peer, message, method);
+	} else {
+		answer_now(server, peer, &message->request, method);
 	}
 }
 

@@ -24,6 +24,21 @@ struct watched_entry {
 	UT_hash_handle hh;
 };
 
+/* What a method changes. On success its effects are among the server's, and `result` is the packed
+ * answer; refused, nothing is changed. */
+typedef enum err change_function(const struct question *q, struct text *result);
+
+/* Do it, unless it was done before; remember it, and answer when it is stored. `said` is what its
+ * parameters are. */
+void change_answer(const struct question *q, enum record_type said, change_function *apply);
+
+/* Is the disk full? Then that is the answer. */
+bool change_is_stuck(const struct question *q);
+/* The word for an error. */
+const char *change_code(enum err err);
+/* Who asks, on one line; memory of the question. */
+const char *change_who(const struct question *q);
+
 /* It as it is now: times that were left have gone on. */
 struct rec_watched watched_now(const struct server *server, const struct watched_entry *entry);
 
@@ -40,10 +55,7 @@ bool is_too_large(enum record_type type, const void *page, size_t rows, struct t
 
 /* ---- admin_repos.c: the list of repositories ---- */
 void answer_repos(const struct question *q);
-void answer_repo_add(const struct question *q);
-void answer_repo_remove(const struct question *q);
-void answer_repo_pause(const struct question *q);
-void answer_repo_resume(const struct question *q);
-void answer_poke(const struct question *q);
+change_function change_repo_add, change_repo_remove, change_repo_pause, change_repo_resume,
+	change_poke;
 void answer_declare(const struct question *q);
 void answer_watch(const struct question *q);

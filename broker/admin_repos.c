@@ -7,111 +7,93 @@
 
 #include <string.h>
 
-static void refuse(const struct question *q, enum err err)
+static enum err changed_by(enum err err, uint32_t changed, struct text *result)
 {
-	const char *code = err == ERR_NOT_FOUND ? "not_found"
-	                   : err == ERR_IN_USE  ? "name_taken"
-	                                        : "bad_request";
-	reply_error(q->server, q->peer, q->request->id, code, error_text());
+	const struct rec_change_result record = { .changed = changed };
+	if (!err)
+		record_pack(RECORD_change_result, &record, result);
+	return err;
 }
 
-/* On a full disk an answer may take hours, and nobody waits that long. */
-static bool is_stuck(const struct question *q)
-{
-	if (q->server->stuck)
-		reply_error(q->server, q->peer, q->request->id, "store_full",
-		            "the broker's disk is full");
-	return q->server->stuck != NULL;
-}
-
-static void reply_change(const struct question *q, enum err err, uint32_t changed)
-{
-	const struct rec_change_result result = { .changed = changed };
-	scoped(text_finish) struct text body = { 0 };
-	if (err) {
-		refuse(q, err);
-		return;
-	}
-	record_pack(RECORD_change_result, &result, &body);
-	server_take_effects(q->server);
-	reply_when_stored(q, &body);
-}
-
-void answer_repo_add(const struct question *q)
+enum err change_repo_add(const struct question *q, struct text *result)
 {
 	uint32_t changed = 0;
 	const struct rec_watch_entry *entry = q->params;
-	if (is_stuck(q))
-		return;
 	enum err err = entry_check(entry);
 	if (!err)
 		err = watchlist_add(q->server->watchlist, entry, &q->server->effects, &changed);
-	reply_change(q, err, changed);
+	return changed_by(err, changed, result);
 }
 
-void answer_repo_remove(const struct question *q)
+enum err change_repo_remove(const struct question *q, struct text *result)
 {
 	uint32_t changed = 0;
 	const struct rec_repo_params *params = q->params;
-	if (is_stuck(q))
-		return;
 	enum err err = watchlist_remove(q->server->watchlist, params->repository, q->server->now_ms,
 	                                &q->server->effects, &changed);
-	reply_change(q, err, changed);
+	return changed_by(err, changed, result);
 }
 
-static void set_paused(const struct question *q, bool paused)
+static enum err set_paused(const struct question *q, bool paused, struct text *result)
 {
 	uint32_t changed = 0;
 	const struct rec_repo_params *params = q->params;
-	if (is_stuck(q))
-		return;
 	enum err err = watchlist_pause(q->server->watchlist, params->repository, paused,
 	                               &q->server->effects, &changed);
-	reply_change(q, err, changed);
+	return changed_by(err, changed, result);
 }
 
-void answer_repo_pause(const struct question *q)
+enum err change_repo_pause(const struct question *q, struct text *result)
 {
-	set_paused(q, true);
+	return set_paused(q, true, result);
 }
 
-void answer_repo_resume(const struct question *q)
+enum err change_repo_resume(const struct question *q, struct text *result)
 {
-	set_paused(q, false);
+	return set_paused(q, false, result);
 }
 
-void answer_poke(const struct question *q)
+enum err change_poke(const struct question *q, struct text *result)
 {
 	uint32_t changed = 0;
 	const struct rec_poke_params *params = q->params;
-	if (is_stuck(q))
-		return;
 	enum err err = watchlist_poke(q->server->watchlist, params->repository, &q->server->effects,
 	                              &changed);
-	reply_change(q, err, changed);
+	return changed_by(err, changed, result);
 }
 
+static void refuse(const struct question *q, enum err err)
+{
+	reply_error(q->server, q->peer, q->request->id, change_code(err), error_text());
+}
+
+/* The same each time, and no operator's: nothing to be remembered. */
 void answer_declare(const struct question *q)
 {
 	uint32_t changed = 0;
 	const struct rec_declare_params *params = q->params;
+	scoped(text_finish) struct text body = { 0 };
 	enum err err = OK;
-	if (is_stuck(q))
+	if (change_is_stuck(q))
 		return;
 	for (size_t i = 0; i < params->repositories_count && !err; i++)
 		err = entry_check(&params->repositories[i]);
 	if (!err)
 		err = watchlist_declare(q->server->watchlist, params, q->server->now_ms,
 		                        &q->server->effects, &changed);
-	reply_change(q, err, changed);
+	if (changed_by(err, changed, &body)) {
+		refuse(q, err);
+		return;
+	}
+	server_take_effects(q->server);
+	reply_when_stored(q, &body);
 }
 
 void answer_watch(const struct question *q)
 {
 	struct rec_watch_result result;
 	scoped(text_finish) struct text body = { 0 };
-	if (is_stuck(q))
+	if (change_is_stuck(q))
 		return;
 	enum err err = watchlist_watch(q->server->watchlist, q->params, q->server->now_ms, q->arena,
 	                               &result);
@@ -147,7 +129,7 @@ void answer_repos(const struct question *q)
 {
 	struct rec_repos_result result;
 	scoped(text_finish) struct text body = { 0 };
-	if (is_stuck(q))
+	if (change_is_stuck(q))
 		return;
 	watchlist_rows(q->server->watchlist, q->params, q->server->now_ms, q->arena, &result);
 	/* These rows are ours: the question's arena holds them. */

@@ -85,6 +85,13 @@ static struct bytes copy_watch(struct arena *arena, struct effect *effect)
 	return (struct bytes){ arena_copy(arena, packed.data, packed.size), packed.size };
 }
 
+static void copy_change(struct arena *arena, struct effect *effect)
+{
+	struct admin_change *change = arena_new(arena, sizeof *change);
+	*change = admin_change_copy(effect->change, arena);
+	effect->change = change;
+}
+
 void batch_add(struct batch *batch, const struct effect *effect)
 {
 	struct arena *arena = &batch->arena;
@@ -100,6 +107,7 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_SAVE_JOB: item->body = copy_spec(arena, &item->effect); break;
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: item->body = copy_watch(arena, &item->effect); break;
+	case EFFECT_SAVE_CHANGE: copy_change(arena, &item->effect); break;
 	case EFFECT_SAVE_LEASE:
 		item->effect.lease.worker = arena_copy_text(arena, effect->lease.worker);
 		item->effect.lease.session = arena_copy_text(arena, effect->lease.session);

@@ -128,9 +128,11 @@ static enum err run(struct broker_settings *settings)
 	server.signals = signals;
 	server.core = core_new(&core_settings);
 	server.watchlist = server_new_watchlist();
+	server.ledger = ledger_new();
 	if (!(err = store_open(settings->state, boot, &server.store)) &&
 	    !(err = store_load(server.store, server.core, clock_mono_ms())) &&
-	    !(err = store_load_watchlist(server.store, server.watchlist))) {
+	    !(err = store_load_watchlist(server.store, server.watchlist)) &&
+	    !(err = store_load_ledger(server.store, server.ledger))) {
 		store_limit_artifacts(server.store, (uint64_t)settings->artifacts_max);
 		err = serve(&server, &ipc, tcp.host ? &tcp : NULL);
 	}

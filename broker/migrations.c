@@ -72,15 +72,21 @@ static const char version_4[] =
 	"  name TEXT NOT NULL, declared_by TEXT NOT NULL, url TEXT NOT NULL, entry BLOB NOT NULL,"
 	"  PRIMARY KEY(name, declared_by)) STRICT, WITHOUT ROWID;";
 
+static const char version_5[] =
+	/* Who changed what on the admin socket, and what was answered; the newest rows. Apart from
+         * `audit`, so that no worker's nonsense pushes out what operators did. */
+	"CREATE TABLE changes("
+	"  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
+	"  client TEXT, request INTEGER NOT NULL, said TEXT NOT NULL, code TEXT, reason TEXT,"
+	"  result BLOB, UNIQUE(client, request)) STRICT;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
 	enum err (*after)(struct store *store);
 } steps[STORE_VERSION] = {
-	{ version_1, NULL },
-	{ version_2, log_move_all },
-	{ version_3, NULL },
-	{ version_4, NULL },
+	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL },
+	{ version_4, NULL }, { version_5, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

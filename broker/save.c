@@ -106,6 +106,19 @@ static enum err save_watch(struct store *store, const struct batch_item *item)
 		1);
 }
 
+static enum err save_change(struct store *store, const struct admin_change *change, int64_t wall_ms)
+{
+	enum err err =
+		sql_run(store,
+	                sql_bind(store, SQL_save_change, "isssisssb", wall_ms, change->who,
+	                         change->method, change->client, (int64_t)change->id, change->said,
+	                         change->code, change->reason, &change->result),
+	                1);
+	if (err)
+		return err;
+	return sql_run(store, sql_bind(store, SQL_trim_changes, "i", (int64_t)CHANGE_ROWS_MAX), -1);
+}
+
 static enum err save_item(struct store *store, struct batch *batch, struct batch_item *item)
 {
 	const struct effect *e = &item->effect;
@@ -136,6 +149,7 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 		               1);
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: return save_watch(store, item);
+	case EFFECT_SAVE_CHANGE: return save_change(store, e->change, wall_ms);
 	case EFFECT_LATE: return audit_late(store, batch, item);
 	default: return OK;
 	}

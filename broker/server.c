@@ -49,6 +49,8 @@ enum err server_open(struct server *server, const struct address *ipc, const str
 	server->filling = batch_new();
 	if (!server->watchlist)
 		server->watchlist = server_new_watchlist();
+	if (!server->ledger)
+		server->ledger = ledger_new();
 	server->started_ms = server->now_ms = clock_mono_ms();
 	server->refusal_logged_ms = server->now_ms - REFUSAL_LOG_MS;
 	if ((err = bind_door(&server->workers, ZMQ_ROUTER, DOOR_WORKERS, ipc, tcp)) ||
@@ -434,5 +436,6 @@ void server_close(struct server *server)
 	store_task_destroy(&server->stuck);
 	effects_finish(&server->effects);
 	watchlist_destroy(&server->watchlist);
+	ledger_destroy(&server->ledger);
 	admin_finish(server);
 }

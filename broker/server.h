@@ -15,6 +15,7 @@ struct server {
 	const struct broker_settings *settings;
 	struct core *core;
 	struct watchlist *watchlist; /* server_open() makes an empty one when there is none */
+	struct ledger *ledger;       /* likewise */
 	struct store *store;
 	zsock_t *workers, *updates, *admin, *events;
 	int signals;

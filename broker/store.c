@@ -258,6 +258,30 @@ enum err store_load_watchlist(struct store *store, struct watchlist *list)
 	return err;
 }
 
+enum err store_load_ledger(struct store *store, struct ledger *ledger)
+{
+	bool row;
+	enum err err;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_changes, "i", (int64_t)LEDGER_MAX);
+	scoped(arena_finish) struct arena arena = { 0 };
+	while (!(err = sql_step(store, found, &row)) && row) {
+		arena_reset(&arena);
+		struct admin_change change = {
+			.client = sql_text(found, 0, &arena),
+			.id = sql_number(found, 1),
+			.who = sql_text(found, 2, &arena),
+			.method = sql_text(found, 3, &arena),
+			.said = sql_text(found, 4, &arena),
+			.code = sql_text(found, 5, &arena),
+			.reason = sql_text(found, 6, &arena),
+			.result = { sqlite3_column_blob(found, 7),
+			            (size_t)sqlite3_column_bytes(found, 7) },
+		};
+		ledger_restore(ledger, &change);
+	}
+	return err;
+}
+
 void store_limit_artifacts(struct store *store, uint64_t bytes)
 {
 	store->parcels_max = bytes;

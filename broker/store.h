@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "broker/batch.h"
 #include "broker/core/core.h"
+#include "broker/core/ledger.h"
 #include "broker/core/watchlist.h"
 
 #include <czmq.h>
@@ -25,6 +26,9 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms);
 
 /* Put the list of repositories into an empty one. Before store_start(). */
 enum err store_load_watchlist(struct store *store, struct watchlist *list);
+
+/* Put the newest changes into an empty ledger. Before store_start(). */
+enum err store_load_ledger(struct store *store, struct ledger *ledger);
 
 /* How many bytes of artifacts are kept; the oldest go first. Before store_start(). */
 void store_limit_artifacts(struct store *store, uint64_t bytes);

@@ -6,13 +6,14 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 4,           /* of the tables: see migrations.c */
+	STORE_VERSION = 5,           /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
 	RESULTS_UNSYNCED_MAX = 1000, /* files that may wait for a time when nothing else is to do */
 	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
 	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
+	CHANGE_ROWS_MAX = 10000,     /* the oldest go */
 };
 
 struct store {

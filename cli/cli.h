@@ -31,6 +31,10 @@ struct session {
 enum err session_ask(struct session *session, const char *method, enum record_type params_type,
                      const void *params, enum record_type result_type, void *result);
 
+/* client_change() likewise. */
+enum err session_change(struct session *session, const char *method, enum record_type params_type,
+                        const void *params, enum record_type result_type, void *result);
+
 /* Wait until something may have changed: an event, or `wait_ms` without one. */
 enum err session_wait(struct session *session, int64_t wait_ms);
 

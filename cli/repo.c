@@ -26,7 +26,7 @@ static enum err change(struct session *session, const char *method, enum record_
                        const void *params, const char *done, const char *not_needed)
 {
 	struct rec_change_result result;
-	enum err err = session_ask(session, method, type, params, RECORD_change_result, &result);
+	enum err err = session_change(session, method, type, params, RECORD_change_result, &result);
 	if (err)
 		return err;
 	if (session->options->json) {

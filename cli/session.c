@@ -11,6 +11,13 @@ enum err session_ask(struct session *session, const char *method, enum record_ty
 	                   &session->arena, result);
 }
 
+enum err session_change(struct session *session, const char *method, enum record_type params_type,
+                        const void *params, enum record_type result_type, void *result)
+{
+	return client_change(session->client, method, params_type, params, result_type,
+	                     &session->arena, result);
+}
+
 /* A burst of events is one reason to look again, not many. */
 enum { BURST_MAX = 1000 };
 

@@ -4,15 +4,20 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/scoped.h"
+#include "base/token.h"
 #include "proto/wire.h"
 
+#include <pwd.h>
 #include <sys/signalfd.h>
+
+enum { ASK_AGAIN_MS = 1000 }; /* a change that nobody answered */
 
 struct client {
 	struct address address;
 	int signals;
 	int64_t timeout_ms;
 	uint64_t next_id;
+	char token[TOKEN_SIZE + 1]; /* of this client, once it changed something */
 	zsock_t *admin;
 	zsock_t *events;
 };
@@ -92,28 +97,23 @@ static enum err read_reply(const struct msg_reply *reply, enum record_type type,
 	return record_unpack(type, reply->result.data, reply->result.size, arena, result);
 }
 
-enum err client_call(struct client *client, const char *method, enum record_type params_type,
-                     const void *params, enum record_type result_type, struct arena *arena,
-                     void *result)
+static enum err send_request(struct client *client, const struct message *request, int64_t deadline)
 {
-	static const struct rec_no_params nothing;
-	scoped(text_finish) struct text packed = { 0 };
-	record_pack(params_type, params ? params : &nothing, &packed);
-	struct message request = { .type = MESSAGE_request,
-		                   .request = { .id = client->next_id++,
-		                                .method = method,
-		                                .params = { packed.data, packed.size } } };
-	int64_t deadline = clock_mono_ms() + client->timeout_ms;
 	enum err err = open_socket(client, ZMQ_DEALER, DOOR_ADMIN, &client->admin);
 	if (!err)
 		err = poll_until(client, client->admin, ZMQ_POLLOUT, deadline);
-	if (!err)
-		err = wire_send(client->admin, NULL, &request);
-	while (!err) {
+	return err ? err : wire_send(client->admin, NULL, request);
+}
+
+/* The answer to this request; others pass by. ERR_TIMED_OUT: none came. */
+static enum err await_reply(struct client *client, const struct message *request, int64_t deadline,
+                            struct message *ret_reply)
+{
+	for (;;) {
 		scoped(message_finish) struct message message = { 0 };
-		enum err refusal;
-		if ((err = poll_until(client, client->admin, ZMQ_POLLIN, deadline)))
-			break;
+		enum err refusal, err = poll_until(client, client->admin, ZMQ_POLLIN, deadline);
+		if (err)
+			return err;
 		enum wire_result got = wire_receive(client->admin, NULL, &message, &refusal);
 		if (got == WIRE_REFUSED)
 			return fail(ERR_MALFORMED, "the broker's answer: %s", error_text());
@@ -121,11 +121,82 @@ enum err client_call(struct client *client, const char *method, enum record_type
 			return fail(ERR_SYSTEM, "the broker refused: %s",
 			            message.error.reason ? message.error.reason
 			                                 : message.error.code);
-		if (got == WIRE_MESSAGE && message.type == MESSAGE_reply &&
-		    message.reply.id == request.request.id)
-			return read_reply(&message.reply, result_type, arena, result);
+		if (got != WIRE_MESSAGE || message.type != MESSAGE_reply ||
+		    message.reply.id != request->request.id)
+			continue;
+		*ret_reply = message;
+		message = (struct message){ 0 };
+		return OK;
 	}
-	return err == ERR_TIMED_OUT || err == ERR_UNREACHABLE ? fail_unreachable(client) : err;
+}
+
+/* What is lost on its way, with the connection or with the broker, is sent again by those who may:
+ * `again_ms` is how long an answer is waited for then. */
+static enum err ask(struct client *client, const struct message *request, int64_t again_ms,
+                    struct message *ret_reply)
+{
+	int64_t deadline = clock_mono_ms() + client->timeout_ms;
+	for (;;) {
+		enum err err = send_request(client, request, deadline);
+		bool sent = !err;
+		int64_t until = clock_mono_ms() + again_ms;
+		if (!err)
+			err = await_reply(client, request, until < deadline ? until : deadline,
+			                  ret_reply);
+		if (err != ERR_TIMED_OUT && err != ERR_UNREACHABLE)
+			return err;
+		if (clock_mono_ms() >= deadline || !sent)
+			return fail_unreachable(client);
+	}
+}
+
+static enum err call(struct client *client, struct msg_request asked, enum record_type params_type,
+                     const void *params, int64_t again_ms, enum record_type result_type,
+                     struct arena *arena, void *result)
+{
+	static const struct rec_no_params nothing;
+	scoped(text_finish) struct text packed = { 0 };
+	scoped(message_finish) struct message reply = { 0 };
+	record_pack(params_type, params ? params : &nothing, &packed);
+	asked.id = client->next_id++;
+	asked.params = (struct bytes){ packed.data, packed.size };
+	struct message request = { .type = MESSAGE_request, .request = asked };
+	enum err err = ask(client, &request, again_ms, &reply);
+	return err ? err : read_reply(&reply.reply, result_type, arena, result);
+}
+
+enum err client_call(struct client *client, const char *method, enum record_type params_type,
+                     const void *params, enum record_type result_type, struct arena *arena,
+                     void *result)
+{
+	return call(client, (struct msg_request){ .method = method }, params_type, params,
+	            client->timeout_ms, result_type, arena, result);
+}
+
+/* "ada@laptop" */
+static void name_user(char *who, size_t size)
+{
+	char machine[128] = "";
+	const struct passwd *user = getpwuid(geteuid());
+	gethostname(machine, sizeof machine - 1);
+	if (user)
+		snprintf(who, size, "%.100s@%s", user->pw_name, machine);
+	else
+		snprintf(who, size, "user %u@%s", (unsigned)geteuid(), machine);
+}
+
+enum err client_change(struct client *client, const char *method, enum record_type params_type,
+                       const void *params, enum record_type result_type, struct arena *arena,
+                       void *result)
+{
+	char who[256];
+	enum err err = *client->token ? OK : token_make(client->token);
+	if (err)
+		return err;
+	name_user(who, sizeof who);
+	return call(client,
+	            (struct msg_request){ .method = method, .client = client->token, .who = who },
+	            params_type, params, ASK_AGAIN_MS, result_type, arena, result);
 }
 
 enum err client_wait_event(struct client *client, int64_t wait_ms, struct message *ret_event)

@@ -20,6 +20,12 @@ enum err client_call(struct client *client, const char *method, enum record_type
                      const void *params, enum record_type result_type, struct arena *arena,
                      void *result);
 
+/* The same for a change. It is asked again until it is answered or the timeout is over, and done
+ * once. */
+enum err client_change(struct client *client, const char *method, enum record_type params_type,
+                       const void *params, enum record_type result_type, struct arena *arena,
+                       void *result);
+
 /* Wait until an event was published, `wait_ms` passed (both OK) or a signal came (ERR_STOPPED).
  * The first call subscribes; events are hints, the truth is asked with client_call(). `ret_event`
  * may be NULL; its type is NONE when the time passed, else the caller finishes it. */

@@ -145,6 +145,9 @@ enum record_type {
 
 void record_pack(enum record_type type, const void *record, struct text *body);
 
+/* One line, as above, without the name. */
+void record_print(enum record_type type, const void *record, struct text *line);
+
 /* Memory comes from `arena`; `record` is filled only on success. An empty body reads as an empty
  * map. */
 enum err record_unpack(enum record_type type, const void *body, size_t size, struct arena *arena,

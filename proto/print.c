@@ -93,6 +93,11 @@ static void print_record(const struct schema *schema, const void *record, struct
 	}
 }
 
+void record_print(enum record_type type, const void *record, struct text *line)
+{
+	print_record(schema_of_record(type), record, line);
+}
+
 void message_print(const struct message *message, struct text *line)
 {
 	const struct schema *schema = schema_of_message(message->type);

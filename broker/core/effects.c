@@ -38,6 +38,7 @@ static const char *const words[] = {
 	[EFFECT_SAVE_FINAL] = "save final",
 	[EFFECT_SAVE_WATCH] = "save watch",
 	[EFFECT_SAVE_UNWATCH] = "save unwatch",
+	[EFFECT_SAVE_CHANGE] = "save change",
 	[EFFECT_SAVE_VERDICT] = "save verdict",
 	[EFFECT_SEND] = "send",
 	[EFFECT_OFFER] = "offer",
@@ -85,6 +86,10 @@ void effect_print(const struct effect *effect, struct text *line)
 	case EFFECT_SAVE_UNWATCH:
 		text_addf(line, " repository=%s url=%s", effect->watch.entry->name,
 		          effect->watch.entry->url);
+		break;
+	case EFFECT_SAVE_CHANGE:
+		text_addf(line, " %s %s: %s", effect->change->method, effect->change->said,
+		          effect->change->code ? effect->change->code : "done");
 		break;
 	case EFFECT_SEND:
 	case EFFECT_SEND_NOW:

@@ -16,6 +16,7 @@ enum effect_kind {
 	EFFECT_SAVE_FINAL,     /* queued or leased -> final */
 	EFFECT_SAVE_WATCH,     /* a row of the list of repositories, new or changed */
 	EFFECT_SAVE_UNWATCH,   /* such a row goes */
+	EFFECT_SAVE_CHANGE,    /* a change that was asked for, and its answer */
 	EFFECT_SAVE_VERDICT,   /* a build has its verdict */
 
 	/* What leaves only when every row above and before it is durable. */
@@ -28,6 +29,20 @@ enum effect_kind {
 	EFFECT_SEND_NOW,
 	EFFECT_REFUSED, /* a message had no effect; `reason` is for the log, and for its peer */
 };
+
+/* A change that somebody asked for on the admin socket, and how it was answered. */
+struct admin_change {
+	const char *client; /* random text of who asks; NULL: it cannot ask again */
+	uint64_t id;        /* its request */
+	const char *who;    /* as they say themselves */
+	const char *method;
+	const char *said;   /* its parameters, as one line */
+	const char *code;   /* why it was refused; NULL: it was done */
+	const char *reason; /* with that, for people */
+	struct bytes result;
+};
+
+struct admin_change admin_change_copy(const struct admin_change *change, struct arena *arena);
 
 /* One effect. Pointers are good until the core's next step. */
 struct effect {
@@ -72,6 +87,7 @@ struct effect {
 		struct {
 			const struct rec_watch_entry *entry;
 		} watch;
+		const struct admin_change *change;
 		struct message message; /* never owns memory */
 	};
 	const char *reason; /* of ends, finals, verdicts and refusals; may be NULL */

@@ -52,22 +52,30 @@ static void wait_for(zsock_t *socket, short events)
 }
 
 /* Ask, and let the broker take the question. */
-static void ask(const char *method, enum record_type type, const void *params)
+static void ask_as(const char *who, uint64_t id, const char *method, enum record_type type,
+                   const void *params)
 {
 	struct peer peer;
 	enum err refusal;
 	scoped(text_finish) struct text packed = { 0 };
 	scoped(message_finish) struct message question = { 0 };
 	record_pack(type, params, &packed);
-	struct message request = {
-		.type = MESSAGE_request,
-		.request = { .id = 1, .method = method, .params = { packed.data, packed.size } }
-	};
+	struct message request = { .type = MESSAGE_request,
+		                   .request = { .id = id,
+		                                .method = method,
+		                                .params = { packed.data, packed.size },
+		                                .client = who,
+		                                .who = who } };
 	wait_for(client, ZMQ_POLLOUT);
 	cr_assert_eq(wire_send(client, NULL, &request), OK, "%s", error_text());
 	wait_for(server.admin, ZMQ_POLLIN);
 	cr_assert_eq(wire_receive(server.admin, &peer, &question, &refusal), WIRE_MESSAGE);
 	admin_receive(&server, &peer, &question);
+}
+
+static void ask(const char *method, enum record_type type, const void *params)
+{
+	ask_as(NULL, 1, method, type, params);
 }
 
 static void read_answer(enum record_type type, struct arena *arena, void *result)
@@ -201,10 +209,10 @@ static void read_stored_answer(enum record_type type, struct arena *arena, void 
 
 static void expect_refusal(const char *code, const char *reason)
 {
-	enum err refusal;
 	scoped(message_finish) struct message reply = { 0 };
-	wait_for(client, ZMQ_POLLIN);
-	cr_assert_eq(wire_receive(client, NULL, &reply, &refusal), WIRE_MESSAGE);
+	const struct batch_item *sent = &server.filling->items[server.filling->count - 1];
+	cr_assert(sent->to_admin);
+	cr_assert_eq(message_unpack(sent->body.data, sent->body.size, &reply), OK);
 	cr_assert_str_eq(reply.reply.code, code);
 	cr_assert_str_eq(reply.reply.reason, reason);
 }
@@ -258,4 +266,45 @@ Test(admin, a_list_of_long_entries_comes_in_pages_that_fit)
 	} while (page.next);
 	cr_assert_eq(seen, COUNT);
 	cr_assert_gt(pages, 1);
+}
+
+static size_t count(enum effect_kind kind)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < server.filling->count; i++)
+		found += server.filling->items[i].effect.kind == kind;
+	return found;
+}
+
+Test(admin, a_change_that_is_asked_for_again_is_done_once)
+{
+	scoped(arena_finish) struct arena arena = { 0 };
+	struct rec_change_result change;
+	const struct rec_watch_entry app = { .name = "app", .url = "/r" };
+	for (int i = 0; i < 3; i++) {
+		ask_as("ada", 7, "repo_add", RECORD_watch_entry, &app);
+		read_stored_answer(RECORD_change_result, &arena, &change);
+		cr_assert_eq(change.changed, 1);
+	}
+	cr_assert_eq(count(EFFECT_SAVE_WATCH), 1);
+	cr_assert_eq(count(EFFECT_SAVE_CHANGE), 1);
+	ask_as("ada", 8, "repo_add", RECORD_watch_entry, &app);
+	read_stored_answer(RECORD_change_result, &arena, &change);
+	cr_assert_eq(change.changed, 0);
+	ask_as("bob", 7, "repo_add", RECORD_watch_entry, &app);
+	read_stored_answer(RECORD_change_result, &arena, &change);
+	cr_assert_eq(change.changed, 0);
+}
+
+/* What was refused stays refused for who asks again: the answer was on its way. */
+Test(admin, a_refusal_is_repeated_too)
+{
+	const struct rec_repo_params lib = { .repository = "lib" };
+	ask_as("ada", 7, "repo_pause", RECORD_repo_params, &lib);
+	expect_refusal("not_found", "no repository 'lib' in the list");
+	ask_as("ada", 8, "repo_add", RECORD_watch_entry,
+	       &(struct rec_watch_entry){ .name = "lib", .url = "/r" });
+	ask_as("ada", 7, "repo_pause", RECORD_repo_params, &lib);
+	expect_refusal("not_found", "no repository 'lib' in the list");
+	cr_assert_eq(count(EFFECT_SAVE_CHANGE), 2);
 }

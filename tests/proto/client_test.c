@@ -102,6 +102,48 @@ Test(client, an_error_without_a_reason_is_no_crash)
 	cr_assert(strstr(error_text(), "busy"), "%s", error_text());
 }
 
+/* Lets the first request of a change pass, and answers when it comes again. */
+static void *serve_second(void *ret_same)
+{
+	struct message messages[2] = { 0 };
+	struct peer from;
+	enum err refusal;
+	zmq_pollitem_t item = { .socket = wire_handle(admin), .events = ZMQ_POLLIN };
+	for (int i = 0; i < 2; i++)
+		if (zmq_poll(&item, 1, 5000) != 1 ||
+		    wire_receive(admin, &from, &messages[i], &refusal) != WIRE_MESSAGE)
+			return NULL;
+	const struct msg_request *first = &messages[0].request, *second = &messages[1].request;
+	*(bool *)ret_same = first->id == second->id && strlen(first->client) == 32 &&
+	                    strcmp(first->client, second->client) == 0 && strchr(first->who, '@');
+	scoped(text_finish) struct text body = { 0 };
+	record_pack(RECORD_change_result, &(struct rec_change_result){ .changed = 1 }, &body);
+	struct message reply = { .type = MESSAGE_reply,
+		                 .reply = { .id = second->id,
+		                            .result = { body.data, body.size } } };
+	wire_send(admin, &from, &reply);
+	message_finish(&messages[0]);
+	message_finish(&messages[1]);
+	return NULL;
+}
+
+Test(client, a_change_is_asked_for_again_as_the_same)
+{
+	bool same = false;
+	struct rec_change_result change;
+	scoped(arena_finish) struct arena arena = { 0 };
+	scoped(free_text) char *endpoint = address_endpoint(&address, DOOR_ADMIN);
+	admin = wire_socket(ZMQ_ROUTER);
+	cr_assert_eq(wire_bind(admin, endpoint), OK);
+	cr_assert_eq(pthread_create(&server, NULL, serve_second, &same), 0);
+	scoped(client_destroy) struct client *client = client_new(&address, signals, 5000);
+	cr_assert_eq(client_change(client, "poke", RECORD_no_params, NULL, RECORD_change_result,
+	                           &arena, &change),
+	             OK, "%s", error_text());
+	cr_assert_eq(change.changed, 1);
+	cr_assert(same);
+}
+
 Test(client, nobody_answers)
 {
 	struct rec_queue_result queue = { 0 };

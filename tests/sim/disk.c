@@ -345,6 +345,7 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_VERDICT: save_verdict(sim, e); break;
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH:
+	case EFFECT_SAVE_CHANGE:
 	case EFFECT_SEND:
 	case EFFECT_OFFER:
 	case EFFECT_PUBLISH:
