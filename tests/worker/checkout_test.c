@@ -8,10 +8,12 @@
 #include "tests/worker/bench.h"
 #include "worker/checkout/mounts.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <grp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
@@ -409,6 +411,61 @@ Test(checkout, newer_commits_that_are_too_large_hold_up_nobody)
 	expect_as_cloned("before the large one");
 	choose("HEAD");
 	expect_error("repository too large: a fetch brings over 1000000 bytes");
+}
+
+/* An HTTP server that sends whoever comes elsewhere, and tells `requests` what was asked for; ends
+ * with its parent. */
+static pid_t redirect_all(int listener, int requests)
+{
+	static const char answer[] =
+		"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\n"
+		"Location: /inside/info/refs?service=git-upload-pack\r\n\r\n";
+	pid_t pid = fork();
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int peer; (peer = accept(listener, NULL, NULL)) >= 0; close(peer)) {
+		char request[4096];
+		ssize_t size = read(peer, request, sizeof request);
+		if (size <= 0 || file_write_all(requests, request, (size_t)size) ||
+		    file_write_all(peer, answer, strlen(answer)))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+static int listen_here(uint16_t *ret_port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof address;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(listener, (struct sockaddr *)&address, size), 0);
+	cr_assert_eq(listen(listener, 8), 0);
+	cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+	*ret_port = ntohs(address.sin_port);
+	return listener;
+}
+
+Test(checkout, a_redirect_is_not_followed)
+{
+	const char *steps[] = { "true" };
+	uint16_t port;
+	char requests[65536] = "";
+	scoped(close_fd) int listener = listen_here(&port);
+	scoped(close_fd) int seen = memfd_create("requests", MFD_CLOEXEC);
+	pid_t server = redirect_all(listener, seen);
+	scoped(free_text) char *url = text_format("http://127.0.0.1:%d/repo", port);
+	struct msg_offer offer = bench_offer(&bench, steps, 1, &spec);
+	offer.url = url;
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	kill(server, SIGKILL);
+	process_wait(server);
+	cr_assert_gt(pread(seen, requests, sizeof requests - 1, 0), 0);
+	cr_expect(strstr(requests, "GET /repo/info/refs"), "%s", requests);
+	cr_expect_null(strstr(requests, "/inside/"), "%s", requests);
+	cr_expect_eq(result.result.outcome, OUTCOME_error);
+	cr_expect(strstr(result.result.reason, "cannot fetch"), "%s", result.result.reason);
 }
 
 /* ---- caps ---------------------------------------------------------------------------------- */

@@ -75,8 +75,9 @@ enum err git_make_folders(const char *folder, const char *const *names, size_t c
 	return OK;
 }
 
-/* One protocol only; a repository of another user may be read; nothing runs on the side. A mirror
- * and a tree are caches, made anew when a power cut damaged them: nothing is synced. */
+/* One protocol only, and no host but the one of the url; a repository of another user may be read;
+ * nothing runs on the side. A mirror and a tree are caches, made anew when a power cut damaged
+ * them: nothing is synced. */
 static enum err write_config(const char *folder, const char *protocol)
 {
 	scoped(free_text) char *config =
@@ -86,7 +87,8 @@ static enum err write_config(const char *folder, const char *protocol)
 	                    "[checkout]\n\tworkers = 0\n"
 	                    "[fetch]\n\trecurseSubmodules = false\n\tunpackLimit = 1\n"
 	                    "[gc]\n\tauto = 0\n"
-	                    "[http]\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60\n"
+	                    "[http]\n\tfollowRedirects = false\n"
+	                    "\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60\n"
 	                    "[maintenance]\n\tauto = false\n"
 	                    "[protocol]\n\tallow = never\n"
 	                    "[protocol \"%s\"]\n\tallow = always\n"
