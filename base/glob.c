@@ -151,3 +151,8 @@ bool glob_covers(const char *pattern, const char *name)
 {
 	return matches(pattern, name, true);
 }
+
+bool glob_matches_part(const char *part, const char *name)
+{
+	return part_matches(part, strlen(part), name, strlen(name));
+}

@@ -14,5 +14,8 @@ size_t glob_parts(const char *pattern);
 /* Does a pattern mean this name? `*`, `?` and `[...]` within one part, `**` any parts or none. */
 bool glob_matches(const char *pattern, const char *name);
 
-/* The same, or a folder that the name is in. */
+/* One part of a pattern, and one name without slashes; `**` is no more than `*` here. */
+bool glob_matches_part(const char *part, const char *name);
+
+/* The same as glob_matches(), or a folder that the name is in. */
 bool glob_covers(const char *pattern, const char *name);

@@ -3,12 +3,12 @@
 #include "worker/walk.h"
 
 #include "base/file.h"
+#include "base/glob.h"
 #include "base/scoped.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,6 +49,13 @@ static places with_nothing(const struct pattern *pattern, places at)
 	return at;
 }
 
+/* A dot in front of a name is matched by a dot only. */
+static bool means(const char *part, const char *name)
+{
+	bool dotted = part[0] == '.' || (part[0] == '\\' && part[1] == '.');
+	return (name[0] != '.' || dotted) && glob_matches_part(part, name);
+}
+
 static places step(const struct pattern *pattern, places at, const char *name)
 {
 	places next = 0;
@@ -58,7 +65,7 @@ static places step(const struct pattern *pattern, places at, const char *name)
 			continue;
 		if (is_any_folders(part))
 			next |= name[0] != '.' ? (places)1 << i : 0;
-		else if (fnmatch(part, name, FNM_PERIOD) == 0)
+		else if (means(part, name))
 			next |= (places)1 << (i + 1);
 	}
 	return with_nothing(pattern, next);
@@ -69,7 +76,7 @@ static bool is_named(const struct pattern *pattern, places at, const char *name)
 {
 	for (size_t i = 0; i < pattern->parts.count; i++)
 		if ((at >> i & 1) && !is_any_folders(pattern->parts.items[i]) &&
-		    fnmatch(pattern->parts.items[i], name, FNM_PERIOD) == 0)
+		    means(pattern->parts.items[i], name))
 			return true;
 	return false;
 }

@@ -27,7 +27,7 @@ struct walk {
 	size_t entries;
 };
 
-/* Find what matches one of these patterns. A part of a pattern is matched as fnmatch(3) does, a dot
- * in front only by a dot; `**` stands for any folders, or none. An error is a limit that was
+/* Find what matches one of these patterns. A part of a pattern is matched as base/glob.h does, a
+ * dot in front only by a dot; `**` stands for any folders, or none. An error is a limit that was
  * reached, or a pattern with too many parts. */
 enum err walk_find(struct walk *walk, const char *const *patterns, size_t count);

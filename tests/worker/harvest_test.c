@@ -177,7 +177,11 @@ Test(harvest, patterns_find_what_people_expect)
 	expect_found("out/**", false, "out/b.xml out/deep/c.xml out/deep/d.txt");
 	expect_found("**", false, "a.xml out/b.xml out/deep/c.xml out/deep/d.txt x/out/f.xml");
 	expect_found("out/.*", false, "out/.hidden.xml");
+	expect_found("out/\\.*", false, "out/.hidden.xml");
+	expect_found("out/[.]*", false, "");
+	expect_found("out/?hidden.xml", false, "");
 	expect_found("out/[bc].xml", false, "out/b.xml");
+	expect_found("out/[!c].xml", false, "out/b.xml");
 	expect_found("out", false, "");
 	expect_found("out/deep/", true, "out/deep/c.xml out/deep/d.txt");
 	expect_found("out", true, "out/.hidden.xml out/b.xml out/deep/c.xml out/deep/d.txt");
@@ -198,6 +202,19 @@ Test(harvest, many_stars_take_no_time)
 	int64_t begin_ms = clock_mono_ms();
 	expect_found(pattern.data, false, "");
 	cr_expect_lt(clock_mono_ms() - begin_ms, 2000);
+}
+
+/* The pattern is a stranger's: fnmatch(3) needs years for such a one. */
+Test(harvest, stars_within_a_name_take_no_time)
+{
+	scoped(text_finish) struct text name = { 0 }, pattern = { 0 };
+	for (int i = 0; i < 200; i++)
+		text_add(&name, "a");
+	for (int i = 0; i < 100; i++)
+		text_add(&pattern, "*a");
+	text_add(&pattern, "b");
+	make_file(name.data, "x");
+	expect_found(pattern.data, false, "");
 }
 
 Test(harvest, a_tree_without_a_bottom_has_one)
