@@ -228,6 +228,8 @@ static enum err list_remote(const struct repository *repository,
 		return repository_fail("list refs");
 	for (size_t i = 0; i < count; i++) {
 		char id[GIT_OID_HEXSZ + 1];
+		if (git_oid_is_zero(&heads[i]->oid))
+			continue; /* nothing is called so; to us it would be a deletion */
 		git_oid_tostr(id, sizeof id, &heads[i]->oid);
 		struct rec_mark *last = refs->count ? &refs->marks[refs->count - 1] : NULL;
 		if (last && is_peeled(heads[i]->name, last->ref)) {

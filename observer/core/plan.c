@@ -24,7 +24,8 @@ enum plan_kind plan_kind(const char *mark, const char *tip)
 static int compare_refs(const void *a, const void *b)
 {
 	const struct rec_mark *const *left = a, *const *right = b;
-	return strcmp((*left)->ref, (*right)->ref);
+	int order = strcmp((*left)->ref, (*right)->ref);
+	return order ? order : (*left > *right) - (*left < *right);
 }
 
 static const struct rec_mark **sorted(const struct rec_mark *items, size_t count,
@@ -59,7 +60,8 @@ void plan_changes(const struct rec_mark *marks, size_t mark_count, const struct 
 		if (change.kind != PLAN_SAME)
 			changes[count++] = change;
 		m += order <= 0;
-		s += order >= 0;
+		for (bool same = order >= 0; same; s++)
+			same = s + 1 < ref_count && strcmp(seen[s + 1]->ref, seen[s]->ref) == 0;
 	}
 	*ret_changes = changes;
 	*ret_count = count;

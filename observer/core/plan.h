@@ -26,7 +26,8 @@ struct plan_change {
 /* What became of one ref; NULL or zeros are no mark, or no tip. */
 enum plan_kind plan_kind(const char *mark, const char *tip);
 
-/* All refs that are not as their marks say, sorted by name. The texts are borrowed. */
+/* All refs that are not as their marks say, sorted by name; of refs of one name, which only a
+ * server that is out of order has, the first. The texts are borrowed. */
 void plan_changes(const struct rec_mark *marks, size_t mark_count, const struct rec_mark *refs,
                   size_t ref_count, struct arena *arena, struct plan_change **ret_changes,
                   size_t *ret_count);

@@ -105,6 +105,22 @@ Test(plan, marks_and_refs_are_compared_whatever_their_order)
 	cr_assert_null(changes[3].tip);
 }
 
+Test(plan, of_a_ref_that_is_listed_twice_the_first_counts)
+{
+	const struct rec_mark marks[] = { { .ref = "refs/heads/a", .commit = id(1) } };
+	const struct rec_mark refs[] = { { .ref = "refs/heads/b", .commit = id(2) },
+		                         { .ref = "refs/heads/a", .commit = id(1) },
+		                         { .ref = "refs/heads/a", .commit = id(3) },
+		                         { .ref = "refs/heads/b", .commit = id(4) },
+		                         { .ref = "refs/heads/b", .commit = id(5) } };
+	struct plan_change *changes = NULL;
+	size_t count = 0;
+	plan_changes(marks, 1, refs, 5, &arena, &changes, &count);
+	cr_assert_eq(count, 1);
+	cr_assert_str_eq(changes[0].ref, "refs/heads/b");
+	cr_assert_str_eq(changes[0].tip, id(2));
+}
+
 Test(plan, a_new_ref_starts_at_zero)
 {
 	plan((struct plan_walk){ .tip = id(7), .commits = line_of(7, 1), .count = 1 });
