@@ -140,7 +140,7 @@ void poll_kill(struct poll *poll)
 	forget_child(poll);
 }
 
-static enum err read_answer(const struct text *stream, struct poll_answer *answer)
+enum err poll_read_answer(const struct text *stream, struct poll_answer *answer)
 {
 	const void *body = NULL;
 	size_t size = 0, offset = 0;
@@ -155,11 +155,13 @@ static enum err read_answer(const struct text *stream, struct poll_answer *answe
 		                               .more = result.more,
 		                               .gone = result.gone,
 		                               .gone_count = result.gone_count };
-	answer->updates = memory_new(result.updates, sizeof *answer->updates);
-	answer->poll.updates = answer->updates;
+	size_t capacity = 0; /* as they come: how many there are to be is the child's word only */
 	for (uint32_t i = 0; i < result.updates; i++) {
 		if (!frame_next(stream, &offset, &body, &size))
 			return fail(ERR_MALFORMED, "the poll's answer is cut short");
+		memory_reserve((void **)&answer->updates, &capacity, i + 1,
+		               sizeof *answer->updates);
+		answer->poll.updates = answer->updates;
 		if ((err = message_unpack(body, size, &answer->updates[i])))
 			return err;
 		answer->poll.update_count++;
@@ -174,7 +176,7 @@ void poll_finish(struct poll *poll, struct poll_answer *ret_answer)
 	*ret_answer = (struct poll_answer){ 0 };
 	kill(poll->pid, SIGKILL); /* it may have closed its answer and gone on */
 	int status = process_wait(poll->pid);
-	if (read_answer(&poll->received, ret_answer)) {
+	if (poll_read_answer(&poll->received, ret_answer)) {
 		scoped(free_text) char *why = memory_copy_text(error_text());
 		if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
 			fail(ERR_SYSTEM, "%s (signal %d)", why, WTERMSIG(status));

@@ -48,6 +48,10 @@ struct poll_answer {
 /* Read the answer of an ended child and forget the child. A child that died is an error in
  * the answer. Finish the answer in any case. */
 void poll_finish(struct poll *poll, struct poll_answer *ret_answer);
+
+/* The bytes alone: frames of a poll_result and its updates. What was read before an error is in
+ * the answer. */
+enum err poll_read_answer(const struct text *stream, struct poll_answer *answer);
 void poll_answer_finish(struct poll_answer *answer);
 
 /* The child: request on descriptor 0, answer on descriptor 1. Returns its exit code. */
