@@ -1,6 +1,7 @@
 /* The list of repositories: rows, and what changes them. Who watches is in assign.c. */
 #include "broker/core/watchlist.h"
 
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "broker/core/assign.h"
 #include "proto/entry.h"
@@ -86,7 +87,7 @@ static struct listed_row *add_row(struct listed *listed, const struct rec_watch_
 {
 	struct listed_row *row = memory_new(1, sizeof *row);
 	set_row(row, entry);
-	if (row->entry.declared_by)
+	if (row->entry.declared_by || PLANTED(declarer_counts))
 		DL_APPEND(listed->rows, row);
 	else
 		DL_PREPEND(listed->rows, row); /* the operator's counts */
@@ -106,7 +107,7 @@ void watchlist_restore(struct watchlist *list, const struct rec_watch_entry *ent
 	struct listed *listed = find(list, entry->name);
 	if (!listed)
 		listed = add_listed(list, entry->name);
-	listed->paused |= entry->paused;
+	listed->paused |= entry->paused && !PLANTED(restart_resumes);
 	if (entry->pokes > listed->pokes)
 		listed->pokes = entry->pokes;
 	const struct rec_watch_entry copy = bare(entry, entry->declared_by);
@@ -142,7 +143,9 @@ static void tell(const char *kind, const char *name, const char *reason, struct 
 
 static void note_change(struct watchlist *list, struct listed *listed)
 {
-	listed->changed = ++list->version;
+	list->version++;
+	if (!PLANTED(changes_not_told))
+		listed->changed = list->version;
 }
 
 /* ---- changes ------------------------------------------------------------------------------- */
@@ -187,7 +190,8 @@ enum err watchlist_add(struct watchlist *list, const struct rec_watch_entry *ent
 static void drop_row(struct watchlist *list, struct listed *listed, struct listed_row *row,
                      struct effects *out)
 {
-	save_row(listed, row, EFFECT_SAVE_UNWATCH, out);
+	if (!PLANTED(removed_comes_back))
+		save_row(listed, row, EFFECT_SAVE_UNWATCH, out);
 	free_row(listed, row);
 	note_change(list, listed);
 	assign_review(list, listed);
@@ -228,7 +232,8 @@ enum err watchlist_pause(struct watchlist *list, const char *name, bool paused, 
 	if (listed->paused == paused)
 		return OK;
 	listed->paused = paused;
-	save_all(listed, out);
+	if (!PLANTED(pause_not_saved))
+		save_all(listed, out);
 	tell("listed", listed->name, paused ? "paused" : "resumed", out);
 	note_change(list, listed);
 	*ret_changed = 1;
@@ -238,7 +243,8 @@ enum err watchlist_pause(struct watchlist *list, const char *name, bool paused, 
 static void poke(struct watchlist *list, struct listed *listed, struct effects *out)
 {
 	listed->pokes++;
-	save_all(listed, out);
+	if (!PLANTED(poke_not_saved))
+		save_all(listed, out);
 	note_change(list, listed);
 }
 

@@ -420,3 +420,13 @@ Test(watchlist, a_restarted_broker_tells_everything_again)
 	declare("o", "own");
 	cr_assert_eq(effects.count, 0, "it is declared already");
 }
+
+Test(watchlist, the_operators_row_counts_in_whatever_order_rows_are_stored)
+{
+	const struct rec_watch_entry declared = { .name = "app", .url = "/r", .declared_by = "o" };
+	const struct rec_watch_entry own = { .name = "app", .url = "/r" };
+	watchlist_restore(list, &declared);
+	watchlist_restore(list, &own);
+	cr_assert_str_eq(watch("p"), "all: app");
+	cr_assert_null(row("app")->declared_by);
+}

@@ -268,7 +268,9 @@ static void store(struct sim *sim, struct batch *batch)
 		}
 		if (item->effect.kind == EFFECT_LATE)
 			fill_late(sim, batch, item);
-		if (is_sent(item) && item->to_admin)
+		if (is_sent(item) && is_operator(peer))
+			operator_check_told(sim, &item->body);
+		else if (is_sent(item) && item->to_admin)
 			check_marks(sim, observer_at(sim, peer), &item->body);
 		else if (is_sent(item))
 			check_told(sim, peer, &item->body);
@@ -400,6 +402,14 @@ static void reply(struct sim *sim, const struct peer *peer, uint64_t id, enum re
 	text_finish(&body);
 }
 
+void broker_answer_operator(struct sim *sim, const struct peer *peer, uint64_t id)
+{
+	take_effects(sim);
+	reply(sim, peer, id, RECORD_change_result, &(struct rec_change_result){ .changed = 1 },
+	      true);
+	flush(sim);
+}
+
 static void receive_request(struct sim *sim, const struct peer *peer,
                             const struct msg_request *request)
 {
@@ -491,6 +501,7 @@ static void start(struct sim *sim, enum place place)
 	broker->timer_ms = INT64_MAX;
 	sim_print(sim, "broker starts on machine %d", (int)place);
 	disk_restore(sim, broker->core);
+	operator_restore(sim);
 	core_check(broker->core);
 }
 

@@ -344,7 +344,7 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_FINAL: save_final(sim, e); break;
 	case EFFECT_SAVE_VERDICT: save_verdict(sim, e); break;
 	case EFFECT_SAVE_WATCH:
-	case EFFECT_SAVE_UNWATCH:
+	case EFFECT_SAVE_UNWATCH: operator_save(sim, item); break;
 	case EFFECT_SAVE_CHANGE:
 	case EFFECT_SEND:
 	case EFFECT_OFFER:
@@ -476,6 +476,7 @@ void disk_finish(struct sim *sim)
 		free(sim->disk.refs[i].accepted.is_in);
 		free(sim->disk.refs[i].superseded.is_in);
 	}
+	operator_finish(sim);
 	free(sim->disk.jobs);
 	free(sim->disk.builds);
 }

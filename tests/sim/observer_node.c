@@ -98,10 +98,11 @@ static void ask_watch(struct sim *sim, struct observer_node *node,
 	                                .after = effect->text });
 }
 
+/* All but the last: that one the operator adds. */
 static void ask_declare(struct sim *sim, struct observer_node *node)
 {
-	struct rec_watch_entry entries[SIM_REPOSITORIES];
-	for (int i = 0; i < SIM_REPOSITORIES; i++)
+	struct rec_watch_entry entries[SIM_REPOSITORIES - 1];
+	for (int i = 0; i < SIM_REPOSITORIES - 1; i++)
 		entries[i] =
 			(struct rec_watch_entry){ .name = repository_name(i), .url = "/somewhere" };
 	node->asked = ASK_DECLARE;
@@ -109,7 +110,7 @@ static void ask_declare(struct sim *sim, struct observer_node *node)
 	    &(struct rec_declare_params){ .observer = node->core.name,
 	                                  .instance = "0123456789abcdef",
 	                                  .repositories = entries,
-	                                  .repositories_count = SIM_REPOSITORIES });
+	                                  .repositories_count = SIM_REPOSITORIES - 1 });
 }
 
 static void ask_marks(struct sim *sim, struct observer_node *node,

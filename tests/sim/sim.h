@@ -29,7 +29,8 @@ enum {
 	SIM_DRILL_AFTER_MS = 60000,                 /* of calm: everybody is back by then */
 	SIM_SETTLE_MS = 5000,                       /* for the last answers */
 	SIM_CHUNKS_MAX = 64,                        /* updates of one poll */
-	SIM_ORPHAN_MS = 5000,                       /* how long jobs go on without an agent */
+	SIM_LISTED_MAX = SIM_REPOSITORIES * (SIM_OBSERVERS + 1), /* rows of the list */
+	SIM_ORPHAN_MS = 5000, /* how long jobs go on without an agent */
 };
 
 /* Where something runs; places have clocks, pauses, and links to the broker's machines. */
@@ -51,7 +52,8 @@ enum what {
 	DO_JOB,     /* a running job writes, or ends */
 	DO_POLL,    /* the child that looks at repository `index` answers */
 	DO_MISCHIEF,
-	DO_PUSH, /* people change a repository */
+	DO_PUSH,    /* people change a repository */
+	DO_OPERATE, /* and the list of them */
 	DO_FAULT,
 	DO_DRILL,
 	DO_CALM, /* the storm is over */
@@ -125,8 +127,10 @@ struct disk_ref {
 
 struct disk {
 	struct disk_ref refs[SIM_ALL_REFS];
-	struct disk_build *builds; /* by id */
-	struct disk_job *jobs;     /* by id */
+	struct disk_build *builds;           /* by id */
+	struct disk_job *jobs;               /* by id */
+	struct bytes listed[SIM_LISTED_MAX]; /* rows of the list of repositories, packed */
+	size_t listed_count;
 	size_t build_capacity, job_capacity;
 	uint64_t last_build, last_job;
 	uint64_t first_open_build, first_open_job; /* all before are final */
@@ -404,6 +408,8 @@ void broker_handle(struct sim *sim, struct occurrence *next);
 void broker_crash(struct sim *sim);
 /* SIGTERM: what was decided is stored and told first. */
 void broker_stop(struct sim *sim);
+/* The list was changed: take what comes of it, and answer when that is stored. */
+void broker_answer_operator(struct sim *sim, const struct peer *peer, uint64_t id);
 
 /* ---- worker_node.c ---- */
 void worker_handle(struct sim *sim, struct occurrence *next);
@@ -422,6 +428,16 @@ struct sim_process *worker_process(struct worker_node *node, uint64_t job, uint3
 void observer_handle(struct sim *sim, struct occurrence *next);
 void observer_crash(struct sim *sim, int index);
 struct observer_node *observer_at(struct sim *sim, const struct peer *peer);
+
+/* ---- operator.c ---- */
+/* Something, or in the calm what puts the list right. */
+void operator_act(struct sim *sim);
+bool is_operator(const struct peer *peer);
+/* A reply to the operator, where it stands among the rows. */
+void operator_check_told(struct sim *sim, const struct bytes *body);
+void operator_save(struct sim *sim, const struct batch_item *item);
+void operator_restore(struct sim *sim);
+void operator_finish(struct sim *sim);
 
 /* ---- rogue_node.c ---- */
 /* Was this ever the routing id of the rogue? */

@@ -33,6 +33,7 @@ static void handle_world(struct sim *sim, const struct occurrence *next)
 {
 	switch (next->what) {
 	case DO_PUSH: history_change(sim); break;
+	case DO_OPERATE: operator_act(sim); break;
 	case DO_FAULT: storm_fault(sim); break;
 	case DO_DRILL: storm_drill(sim); break;
 	case DO_CALM: storm_end(sim); break;
@@ -183,6 +184,7 @@ static void start_all(struct sim *sim)
 	sim->disk.first_open_build = sim->disk.first_open_job = 1;
 	history_start(sim);
 	sim_add(sim, 0, DO_START, PLACE_BROKER);
+	sim_add(sim, 1, DO_OPERATE, PLACE_NONE);
 	for (int i = 0; i < SIM_OBSERVERS; i++)
 		sim_add(sim, 5 + i, DO_START, PLACE_OBSERVER + (enum place)i);
 	for (int i = 0; i < SIM_TWIN; i++)
