@@ -16,7 +16,19 @@ import statistics
 import sys
 import time
 
-from common import House, Repository, default_folder, goal, head, row, timed, wait_until, write_files
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from common import (  # noqa: E402  pylint: disable=wrong-import-position
+    House,
+    Repository,
+    default_folder,
+    goal,
+    head,
+    row,
+    timed,
+    wait_until,
+    write_files,
+)
 
 
 def arguments():

@@ -15,7 +15,18 @@ import subprocess
 import sys
 import time
 
-from common import House, Repository, default_folder, fettle, goal, head, row, wait_until
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from common import (  # noqa: E402  pylint: disable=wrong-import-position
+    House,
+    Repository,
+    default_folder,
+    fettle,
+    goal,
+    head,
+    row,
+    wait_until,
+)
 
 WARM = 10
 SLOTS = 2

@@ -39,7 +39,11 @@ class Bench(unittest.TestCase):
 
     def test_quiet_repositories(self):
         said = self.run_one("observer/quiet.py", "--repositories", "3", "--looks", "10", "--interval", "200ms")
-        self.assertRegex(said, r"(?m)^CPU per look: \d")
+        self.assertRegex(said, r"(?m)^CPU ms per look: \d")
+
+    def test_push(self):
+        said = self.run_one("observer/push.py", "--rounds", "2")
+        self.assertRegex(said, r"(?m)^median ms from push to first step: \d")
 
 
 if __name__ == "__main__":

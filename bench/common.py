@@ -1,4 +1,4 @@
-"""What the benchmarks of the worker share: the harness of the e2e tests, tables, repositories."""
+"""What the benchmarks share: the harness of the e2e tests, tables, repositories."""
 
 import os
 import random
@@ -9,7 +9,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "../../tests/e2e"))
+sys.path.insert(0, os.path.join(HERE, "../tests/e2e"))
 
 import fettle  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -41,6 +41,11 @@ def row(name, values, unit="ms", scale=1000, digits=1):
 
 def head(title):
     print(f"\n{title}\n{'':44}{'least':>10}{'median':>10}{'most':>10}", flush=True)
+
+
+def load():
+    """How busy the machine is."""
+    return "load " + " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
 def goal(what, value, least=None, most=None):
