@@ -244,6 +244,9 @@ static void pack_answer(struct server *server, struct store_task *task, struct t
 	}
 }
 
+/* A change of jobs that the store has found. */
+static void finish_change(struct server *server, struct store_task *task);
+
 void admin_answer(struct server *server, struct store_task *task)
 {
 	uint64_t id = task->message.request.id;
@@ -253,6 +256,10 @@ void admin_answer(struct server *server, struct store_task *task)
 		                   : task->err == ERR_USAGE   ? "bad_request"
 		                                              : "store";
 		reply_error(server, &task->peer, id, code, task->error);
+		return;
+	}
+	if (task->question == QUESTION_PICK) {
+		finish_change(server, task);
 		return;
 	}
 	pack_answer(server, task, &body);
@@ -266,7 +273,7 @@ static const struct method {
 	enum record_type params;
 	/* One of these says how. */
 	void (*answer)(const struct question *question);
-	enum store_question question; /* the store answers */
+	enum store_question question; /* the store answers; or, before a change, */
 	change_function *change;
 } methods[] = {
 	{ "status", RECORD_no_params, .answer = answer_status },
@@ -279,6 +286,7 @@ static const struct method {
 	{ "repo_pause", RECORD_repo_params, .change = change_repo_pause },
 	{ "repo_resume", RECORD_repo_params, .change = change_repo_resume },
 	{ "poke", RECORD_poke_params, .change = change_poke },
+	{ "cancel", RECORD_cancel_params, .question = QUESTION_PICK, .change = change_cancel },
 	{ "declare", RECORD_declare_params, .answer = answer_declare },
 	{ "watch", RECORD_watch_params, .answer = answer_watch },
 	{ "queue", RECORD_page_params, .question = QUESTION_QUEUE },
@@ -289,6 +297,17 @@ static const struct method {
 	{ "artifacts", RECORD_artifacts_params, .question = QUESTION_ARTIFACTS },
 	{ "artifact", RECORD_artifact_params, .question = QUESTION_ARTIFACT },
 };
+
+static void finish_change(struct server *server, struct store_task *task)
+{
+	const struct question question = { .server = server,
+		                           .peer = &task->peer,
+		                           .request = &task->message.request,
+		                           .params = &task->params,
+		                           .arena = &task->arena,
+		                           .picked = &task->result.show };
+	change_answer(&question, task->method->params, task->method->change);
+}
 
 static const struct method *find_method(const char *name)
 {
@@ -315,6 +334,8 @@ static void ask_store(struct server *server, const struct peer *peer, struct mes
 		return;
 	}
 	task->peer = *peer;
+	task->method = method;
+	task->target = method->question == QUESTION_PICK ? task->params.cancel.target : NULL;
 	task->message = *message;
 	*message = (struct message){ 0 };
 	server->questions++;
@@ -342,7 +363,11 @@ static void answer_now(struct server *server, const struct peer *peer,
 		reply_error(server, peer, request->id, "bad_request", error_text());
 		return;
 	}
-	const struct question question = { server, peer, request, &params, &arena };
+	const struct question question = { .server = server,
+		                           .peer = peer,
+		                           .request = request,
+		                           .params = &params,
+		                           .arena = &arena };
 	if (method->change)
 		change_answer(&question, method->params, method->change);
 	else

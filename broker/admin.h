@@ -14,6 +14,7 @@ struct question {
 	const struct msg_request *request;
 	const void *params;
 	struct arena *arena;
+	const struct rec_show_result *picked; /* what the store found it to be about */
 };
 
 /* A repository as its observer told it last. */
@@ -52,6 +53,9 @@ void reply_when_stored(const struct question *q, const struct text *body);
 
 /* Pack a page into `body`. Is it more than a frame should carry, and can it be cut? */
 bool is_too_large(enum record_type type, const void *page, size_t rows, struct text *body);
+
+/* ---- admin_jobs.c: jobs and builds ---- */
+change_function change_cancel;
 
 /* ---- admin_repos.c: the list of repositories ---- */
 void answer_repos(const struct question *q);

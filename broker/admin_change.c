@@ -22,6 +22,7 @@ const char *change_code(enum err err)
 	switch (err) {
 	case ERR_NOT_FOUND: return "not_found";
 	case ERR_IN_USE: return "name_taken";
+	case ERR_ENDED: return "ended";
 	default: return "bad_request";
 	}
 }

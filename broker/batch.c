@@ -124,6 +124,7 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_PUBLISH: copy_event(arena, &item->effect.message.event); break;
 	case EFFECT_SAVE_ADOPTED:
 	case EFFECT_SAVE_LEASE_END:
+	case EFFECT_SAVE_CANCEL:
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_VERDICT:
 	case EFFECT_OFFER:

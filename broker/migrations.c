@@ -80,13 +80,17 @@ static const char version_5[] =
 	"  client TEXT, request INTEGER NOT NULL, said TEXT NOT NULL, code TEXT, reason TEXT,"
 	"  result BLOB, UNIQUE(client, request)) STRICT;";
 
+static const char version_6[] =
+	/* Why the worker of a leased job was told to end it. */
+	"ALTER TABLE jobs ADD COLUMN cancel TEXT;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
 	enum err (*after)(struct store *store);
 } steps[STORE_VERSION] = {
 	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL },
-	{ version_4, NULL }, { version_5, NULL },
+	{ version_4, NULL }, { version_5, NULL },         { version_6, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

@@ -108,8 +108,8 @@ enum err read_queue(struct store *store, struct store_task *task)
 	return err;
 }
 
-/* Columns of the statements `builds` and `builds_of_commit`. */
-static void build_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
+/* Columns of the statements `builds`, `builds_of_commit` and `build_of_job`. */
+void read_build_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
 {
 	*(struct rec_build_row *)ret_row = (struct rec_build_row){
 		.build = sql_number(row, 0),
@@ -136,7 +136,7 @@ enum err read_builds(struct store *store, struct store_task *task)
 	sqlite3_stmt *found =
 		sql_bind(store, SQL_builds, "iis", page->after ? (int64_t)page->after : INT64_MAX,
 	                 (int64_t)limit + 1, or_null(page->repository));
-	enum err err = read_rows(store, found, limit, sizeof(struct rec_build_row), build_from_row,
+	enum err err = read_rows(store, found, limit, sizeof(struct rec_build_row), read_build_row,
 	                         &task->arena, &rows);
 	const struct rec_build_row *builds = rows.items;
 	task->result.builds = (struct rec_builds_result){
@@ -172,8 +172,8 @@ static enum err read_attempts(struct store *store, struct rec_job_row *job, stru
 	return err;
 }
 
-static enum err read_detail(struct store *store, const struct rec_build_row *build,
-                            struct arena *arena, struct rec_build_detail *ret_detail)
+enum err read_detail(struct store *store, const struct rec_build_row *build, struct arena *arena,
+                     struct rec_build_detail *ret_detail)
 {
 	struct rows rows;
 	sqlite3_stmt *found = sql_bind(store, SQL_jobs_of_build, "i", (int64_t)build->build);
@@ -187,8 +187,7 @@ static enum err read_detail(struct store *store, const struct rec_build_row *bui
 	return err;
 }
 
-/* A prefix is compared as text, so it must be what ids are made of. */
-static enum err check_prefix(const char *prefix)
+enum err read_check_prefix(const char *prefix)
 {
 	size_t size = strlen(prefix);
 	if (size < 4 || size > COMMIT_SIZE || strspn(prefix, "0123456789abcdef") != size)
@@ -197,31 +196,40 @@ static enum err check_prefix(const char *prefix)
 	return OK;
 }
 
-static enum err fail_no_commit(const char *prefix)
+enum err read_no_commit(const char *prefix)
 {
 	return fail(ERR_NOT_FOUND, "no commit %s was accepted", prefix);
 }
 
-enum err read_show(struct store *store, struct store_task *task)
+enum err read_builds_of(struct store *store, const char *prefix, struct arena *arena,
+                        const struct rec_build_row **ret_builds, size_t *ret_count)
 {
-	const char *prefix = task->params.show.commit;
 	struct rows rows;
-	enum err err = check_prefix(prefix);
+	enum err err = read_check_prefix(prefix);
 	if (err)
 		return err;
 	sqlite3_stmt *found =
 		sql_bind(store, SQL_builds_of_commit, "si", prefix, (int64_t)BUILDS_MAX);
-	if ((err = read_rows(store, found, BUILDS_MAX, sizeof(struct rec_build_row), build_from_row,
-	                     &task->arena, &rows)))
+	if ((err = read_rows(store, found, BUILDS_MAX, sizeof(struct rec_build_row), read_build_row,
+	                     arena, &rows)))
 		return err;
-	if (rows.count == 0)
-		return fail_no_commit(prefix);
-	const struct rec_build_row *builds = rows.items;
-	struct rec_build_detail *details = arena_new(&task->arena, rows.count * sizeof *details);
-	for (size_t i = 0; !err && i < rows.count; i++)
+	*ret_builds = rows.items;
+	*ret_count = rows.count;
+	return rows.count ? OK : read_no_commit(prefix);
+}
+
+enum err read_show(struct store *store, struct store_task *task)
+{
+	size_t count;
+	const struct rec_build_row *builds;
+	enum err err =
+		read_builds_of(store, task->params.show.commit, &task->arena, &builds, &count);
+	if (err)
+		return err;
+	struct rec_build_detail *details = arena_new(&task->arena, count * sizeof *details);
+	for (size_t i = 0; !err && i < count; i++)
 		err = read_detail(store, &builds[i], &task->arena, &details[i]);
-	task->result.show =
-		(struct rec_show_result){ .builds = details, .builds_count = rows.count };
+	task->result.show = (struct rec_show_result){ .builds = details, .builds_count = count };
 	return err;
 }
 
@@ -230,7 +238,7 @@ enum err read_job(struct store *store, const struct rec_log_params *params,
 {
 	bool row;
 	const char *prefix = or_null(params->commit);
-	enum err err = prefix ? check_prefix(prefix) : OK;
+	enum err err = prefix ? read_check_prefix(prefix) : OK;
 	if (!err && !prefix && !params->job)
 		err = fail(ERR_USAGE, "a commit or a job is needed");
 	if (err)
@@ -244,7 +252,7 @@ enum err read_job(struct store *store, const struct rec_log_params *params,
 		return fail(ERR_NOT_FOUND, "no commit %s with a job '%s' was accepted", prefix,
 		            params->name);
 	if (!row)
-		return prefix ? fail_no_commit(prefix)
+		return prefix ? read_no_commit(prefix)
 		              : fail(ERR_NOT_FOUND, "no job %llu", (unsigned long long)params->job);
 	result->job = sql_number(found, 0);
 	result->attempt = (uint32_t)sql_number(found, 1);

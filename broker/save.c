@@ -135,6 +135,11 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 	case EFFECT_SAVE_LEASE: return save_lease(store, e, wall_ms);
 	case EFFECT_SAVE_ADOPTED: return save_adopted(store, e);
 	case EFFECT_SAVE_LEASE_END: return save_lease_end(store, e, wall_ms);
+	case EFFECT_SAVE_CANCEL:
+		return sql_run(store,
+		               sql_bind(store, SQL_save_cancel, "iis", (int64_t)e->job,
+		                        (int64_t)e->attempt, e->reason),
+		               1);
 	case EFFECT_SAVE_LOG:
 		return e->log.parcel
 		               ? parcel_append(store, e->job, e->attempt,

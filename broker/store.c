@@ -160,6 +160,7 @@ static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms
 			.session = sql_text(found, 8, &arena),
 			.allow_failure = sql_number(found, 9) != 0,
 			.priority = (uint32_t)sql_number(found, 10),
+			.cancel = sql_text(found, 11, &arena),
 		};
 		if (job.attempt)
 			job.log_size = (uint32_t)(log_size(store, job.job, job.attempt) +
@@ -299,6 +300,7 @@ static enum err answer(struct store *store, struct store_task *task)
 	case QUESTION_TESTS: return read_tests(store, task);
 	case QUESTION_ARTIFACTS: return read_artifacts(store, task);
 	case QUESTION_ARTIFACT: return read_artifact(store, task);
+	case QUESTION_PICK: return read_picked(store, task);
 	case QUESTION_NONE: break;
 	}
 	return OK;

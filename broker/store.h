@@ -14,6 +14,7 @@
 #include <czmq.h>
 
 struct store;
+struct method;
 
 /* Open or create the store in a folder that this process has locked. Refuses a store that is
  * damaged, of a newer version, or gone although it was there: never a silent new one. `boot` names
@@ -53,16 +54,18 @@ enum store_question {
 	QUESTION_TESTS,
 	QUESTION_ARTIFACTS,
 	QUESTION_ARTIFACT,
+	QUESTION_PICK, /* the jobs that a change, or a question to the core, is about */
 };
 
 /* One thing for the store to do. Its owner is whoever holds the pointer: the loop makes it, hands
  * it in, gets it back answered, and destroys it. */
 struct store_task {
 	enum store_question question;
-	struct batch *batch;    /* QUESTION_BATCH */
-	struct message message; /* the update or request that asks; owned */
-	struct peer peer;       /* who asked */
-	struct arena arena;     /* of parameters and results */
+	struct batch *batch;         /* QUESTION_BATCH */
+	const struct method *method; /* of the loop: what asked */
+	struct message message;      /* the update or request that asks; owned */
+	struct peer peer;            /* who asked */
+	struct arena arena;          /* of parameters and results */
 	union {
 		struct rec_page_params page;
 		struct rec_show_params show;
@@ -70,7 +73,9 @@ struct store_task {
 		struct rec_tests_params tests;
 		struct rec_artifacts_params artifacts;
 		struct rec_artifact_params artifact;
+		struct rec_cancel_params cancel;
 	} params;
+	const struct rec_target *target; /* of QUESTION_PICK, among the parameters */
 
 	/* The answer. ERR_FULL: nothing of the batch was kept, try again later. ERR_NOT_FOUND and
 	 * ERR_USAGE are answers to people; anything else ends the broker. */
@@ -90,6 +95,9 @@ struct store_task {
 
 struct store_task *store_task_new(enum store_question question);
 void store_task_destroy(struct store_task **task);
+
+/* Is this job one of those that are meant? */
+bool target_has(const struct rec_target *target, const struct rec_job_row *job);
 
 /* Hand a task in, take an answered one out (NULL: none waits). */
 void store_ask(struct store *store, struct store_task **task);

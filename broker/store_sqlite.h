@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 5,           /* of the tables: see migrations.c */
+	STORE_VERSION = 6,           /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
@@ -109,12 +109,26 @@ enum err fill_event(struct store *store, struct batch *batch, struct msg_event *
 /* Answer a result that did not pass the core's fence, and keep a row of one that contradicts. */
 enum err audit_late(struct store *store, struct batch *batch, struct batch_item *item);
 
+/* ---- pick.c ---- */
+enum err read_picked(struct store *store, struct store_task *task);
+
 /* ---- read.c ---- */
 enum err read_known(struct store *store, struct store_task *task);
 enum err read_queue(struct store *store, struct store_task *task);
 enum err read_builds(struct store *store, struct store_task *task);
 enum err read_show(struct store *store, struct store_task *task);
 enum err read_log(struct store *store, struct store_task *task);
+/* A prefix is compared as text, so it must be what ids are made of. */
+enum err read_check_prefix(const char *prefix);
+enum err read_no_commit(const char *prefix);
+/* A row of the statements that name builds. */
+void read_build_row(sqlite3_stmt *row, struct arena *arena, void *ret_row);
+/* A build with its jobs. */
+enum err read_detail(struct store *store, const struct rec_build_row *build, struct arena *arena,
+                     struct rec_build_detail *ret_detail);
+/* The builds of a commit, newest first; none is ERR_NOT_FOUND. */
+enum err read_builds_of(struct store *store, const char *prefix, struct arena *arena,
+                        const struct rec_build_row **ret_builds, size_t *ret_count);
 /* The job of a commit's first digits and a name, or of an id: the fields of `found` that say which
  * it is, and its verdict. */
 enum err read_job(struct store *store, const struct rec_log_params *params,

@@ -74,8 +74,8 @@ static void print_commands(void)
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		printf("  %-12s %s\n", commands[i].name, commands[i].line);
 	printf("\n`fettle COMMAND --help` says more. Exit codes: 0 good, 1 the build is red, 2 "
-	       "usage or\nsettings, 3 no broker answers, 4 not found, 5 the system failed, 124 "
-	       "timed out,\n130 interrupted.\n");
+	       "usage or\nsettings, 3 no broker answers, 4 not found, 5 the system failed, 6 it "
+	       "has ended\nalready, 124 timed out, 130 interrupted.\n");
 }
 
 /* "repo" alone is none, but some begin with it. */

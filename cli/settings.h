@@ -36,6 +36,8 @@
 
 #define SETTINGS_install SETTING(flag, install, 0, NULL, NULL, "Write it, do not print it.")
 
+#define SETTINGS_reason SETTING(text, reason, 0, NULL, "TEXT", "Why; it stands in the verdict.")
+
 #define SETTINGS_running                                                                           \
 	SETTING(text, state, 0, NULL, "DIR", "Folder for everything that is kept.")                \
 	SETTING(text, listen, 0, "127.0.0.1:5570", "ADDRESS",                                      \
@@ -60,6 +62,7 @@
 #define SETTINGS_wait                                                                              \
 	SETTINGS_place SETTINGS_json SETTING(duration, timeout, 0, NULL, "DURATION",               \
 	                                     "How long to wait for the verdict; 0: for ever.")
+#define SETTINGS_cancel      SETTINGS_status SETTINGS_reason
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_version     SETTINGS_json
 #define SETTINGS_repo_add    SETTINGS_status SETTINGS_watching
@@ -76,7 +79,7 @@ struct options {
 #define SETTING(kind, name, letter, fallback, value_name, help)                                    \
 	SETTING_FIELD(kind, name, letter, fallback, value_name, help)
 	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL) SETTINGS_repository
-		SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_install
+		SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_install SETTINGS_reason
 		SETTING(duration, every, 0, NULL, NULL, NULL)
 	SETTING(text, since, 0, NULL, NULL, NULL)
 	SETTING(text, observer, 0, NULL, NULL, NULL)

@@ -91,6 +91,7 @@ static enum err read_reply(const struct msg_reply *reply, enum record_type type,
 	if (reply->code && *reply->code) {
 		enum err code = strcmp(reply->code, "not_found") == 0     ? ERR_NOT_FOUND
 		                : strcmp(reply->code, "bad_request") == 0 ? ERR_USAGE
+		                : strcmp(reply->code, "ended") == 0       ? ERR_ENDED
 		                                                          : ERR_SYSTEM;
 		return fail(code, "%s", reply->reason ? reply->reason : reply->code);
 	}

@@ -15,7 +15,8 @@ void client_destroy(struct client **client);
 
 /* Ask and wait. `params` may be NULL with RECORD_no_params; `result` is filled with memory from
  * `arena`. Errors: ERR_UNREACHABLE after the timeout, ERR_STOPPED on SIGINT or SIGTERM,
- * ERR_NOT_FOUND and ERR_USAGE as the broker answers them, ERR_SYSTEM for its other refusals. */
+ * ERR_NOT_FOUND, ERR_USAGE and ERR_ENDED as the broker answers them, ERR_SYSTEM for its other
+ * refusals. */
 enum err client_call(struct client *client, const char *method, enum record_type params_type,
                      const void *params, enum record_type result_type, struct arena *arena,
                      void *result);

@@ -79,6 +79,7 @@ static void free_job(struct core *core, struct job *job)
 	}
 	lane_release(core, job->lane);
 	free(job->losses);
+	free(job->cancel);
 	free(job->name);
 	free(job);
 }

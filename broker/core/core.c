@@ -41,7 +41,7 @@ void publish(struct effects *out, const struct msg_event *event)
 /* We were stopped, or the turn before took long: that silence was ours, so every deadline moves.
  * Whoever heard nothing from us for its liveness has hung up, and comes back when its back-off is
  * over: the same grace as after a restart. */
-static void advance_clock(struct core *core, int64_t now_ms)
+void core_enter(struct core *core, int64_t now_ms)
 {
 	assert(now_ms >= core->now_ms);
 	core->now_ms = now_ms;
@@ -74,9 +74,15 @@ static int64_t next_wakeup(const struct core *core)
 	return fleet < lease ? fleet : lease;
 }
 
+void core_leave(struct core *core, struct effects *out)
+{
+	queue_dispatch(core, out);
+	core->wakeup_ms = next_wakeup(core);
+}
+
 void core_step(struct core *core, const struct event *event, struct effects *out)
 {
-	advance_clock(core, event->now_ms);
+	core_enter(core, event->now_ms);
 	switch (event->kind) {
 	case EVENT_RECEIVED: fleet_receive(core, event, out); break;
 	case EVENT_UPDATE: update_receive(core, event, out); break;
@@ -87,8 +93,7 @@ void core_step(struct core *core, const struct event *event, struct effects *out
 	case EVENT_STORE_FULL: core->store_full = true; break;
 	case EVENT_STORE_OK: go_on(core); break;
 	}
-	queue_dispatch(core, out);
-	core->wakeup_ms = next_wakeup(core);
+	core_leave(core, out);
 }
 
 int64_t core_wakeup_ms(const struct core *core)
@@ -151,6 +156,8 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 		return;
 	}
 	lease_restore(core, job, stored->session);
+	if (!PLANTED(cancel_forgotten))
+		job->cancel = memory_copy_text(stored->cancel);
 	core->grace_end_ms = PLANTED(no_grace) ? fleet_now(core) + 1 : grace_ends_ms(core);
 	core->wakeup_ms = next_wakeup(core);
 }

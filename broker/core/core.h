@@ -1,8 +1,9 @@
 /* The broker's core: which commits are accepted, which worker gets which job, what is lost and what
- * is final. Pure: no socket, file, clock, log or random number. `core_step` is the only way in for
- * what changes anything; the shell stores and sends what comes out, in order.
+ * is final. Pure: no socket, file, clock, log or random number. `core_step`, and what operators ask
+ * for (operator.h), are the only ways in for what changes anything; the shell stores and sends what
+ * comes out, in order.
  *
- *  commit -> queued -- lease stored --> leased -- result --> final
+ *  commit -> queued -- lease stored --> leased -- result --> final   (or cancelled, at any time)
  *     |        ^  ^                       |  third loss ---> final (lost)
  *     |        |  +---- lease ended ------+
  *     +-> blocked until the jobs before it are green; one is not ---> final (skipped)
@@ -74,6 +75,7 @@ struct stored_job {
 	int64_t age_ms;      /* since it was accepted */
 	bool allow_failure;
 	uint32_t priority;
+	const char *cancel; /* why its worker was told to end it; NULL: it was not */
 };
 
 void core_restore_ids(struct core *core, uint64_t last_build, uint64_t last_job);

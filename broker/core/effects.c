@@ -34,6 +34,7 @@ static const char *const words[] = {
 	[EFFECT_SAVE_LEASE] = "save lease",
 	[EFFECT_SAVE_ADOPTED] = "save adopted",
 	[EFFECT_SAVE_LEASE_END] = "save lease end",
+	[EFFECT_SAVE_CANCEL] = "save cancel",
 	[EFFECT_SAVE_LOG] = "save log",
 	[EFFECT_SAVE_FINAL] = "save final",
 	[EFFECT_SAVE_WATCH] = "save watch",
@@ -99,6 +100,7 @@ void effect_print(const struct effect *effect, struct text *line)
 		break;
 	case EFFECT_SAVE_ADOPTED:
 	case EFFECT_SAVE_LEASE_END:
+	case EFFECT_SAVE_CANCEL:
 	case EFFECT_OFFER:
 	case EFFECT_REFUSED: break;
 	}

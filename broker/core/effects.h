@@ -12,6 +12,7 @@ enum effect_kind {
 	EFFECT_SAVE_LEASE,     /* queued -> leased, with a new attempt number */
 	EFFECT_SAVE_ADOPTED,   /* queued -> leased: the newest attempt turned up again */
 	EFFECT_SAVE_LEASE_END, /* leased -> queued */
+	EFFECT_SAVE_CANCEL,    /* leased, and to end as cancelled because of `reason` */
 	EFFECT_SAVE_LOG,       /* bytes of a log file */
 	EFFECT_SAVE_FINAL,     /* queued or leased -> final */
 	EFFECT_SAVE_WATCH,     /* a row of the list of repositories, new or changed */

@@ -171,9 +171,12 @@ static void settle_forgotten(struct core *core, struct worker *worker,
 {
 	for (struct lease *lease = worker->leases, *next; lease; lease = next) {
 		next = lease->next;
-		if (is_holding(hello, lease->job))
+		if (is_holding(hello, lease->job)) {
+			lease->cancelled_ms = 0; /* whoever was told may be gone */
+			lease_tell_cancel(core, lease, out);
 			continue;
-		if (lease_is_unheard(lease, hello->session))
+		}
+		if (lease_is_unheard(lease, hello->session) && !lease->job->cancel)
 			lease_repeat(core, lease, out);
 		else
 			lease_end(core, lease, "the worker came back without it", out);
@@ -276,6 +279,14 @@ static void set_credit(struct core *core, struct worker *worker, uint32_t slots)
 	worker_update_idle(core, worker);
 }
 
+static void settle_unheard(struct core *core, struct lease *lease, struct effects *out)
+{
+	if (lease->job->cancel)
+		lease_end(core, lease, "the worker never took the offer", out);
+	else
+		lease_repeat(core, lease, out);
+}
+
 /* An offer that found no room on its way is lost, and the worker has no way to know: what no
  * heartbeat names for two of them is sent again, until the offer's time is over. What it named
  * before and does not name any more, it will not finish. */
@@ -288,7 +299,7 @@ static void settle_unnamed(struct core *core, struct worker *worker, struct effe
 			lease_end(core, lease, "the worker stopped naming it", out);
 		else if (lease->state == LEASE_OFFERED &&
 		         lease->offered_ms + patience_ms <= fleet_now(core))
-			lease_repeat(core, lease, out);
+			settle_unheard(core, lease, out);
 	}
 }
 
@@ -303,7 +314,10 @@ static void receive_heartbeat(struct core *core, struct worker *worker,
 	int left = core->store_full ? 0 : CANCELS_MAX;
 	for (size_t i = 0; i < heartbeat->holding_count; i++) {
 		const struct rec_lease *held = &heartbeat->holding[i];
-		if (claim(core, worker, held->job, held->attempt, out) || left-- <= 0)
+		struct job *job = claim(core, worker, held->job, held->attempt, out);
+		if (job)
+			lease_tell_cancel(core, job->lease, out);
+		if (job || left-- <= 0)
 			continue;
 		struct message cancel = { .type = MESSAGE_cancel,
 			                  .cancel = { .job = held->job,

@@ -130,6 +130,43 @@ static void add_loss(struct job *job)
 	job->losses = losses;
 }
 
+enum { CANCEL_AGAIN_MS = 5000 }; /* a worker may need longer to end a job */
+
+void lease_tell_cancel(struct core *core, struct lease *lease, struct effects *out)
+{
+	struct job *job = lease->job;
+	int64_t now = fleet_now(core);
+	if (!job->cancel || core->store_full ||
+	    (lease->cancelled_ms && lease->cancelled_ms + CANCEL_AGAIN_MS > now))
+		return;
+	lease->cancelled_ms = now;
+	struct message message = { .type = MESSAGE_cancel,
+		                   .cancel = {
+					   .job = job->id,
+					   .attempt = job->attempt,
+					   .reason = arena_copy_text(&out->arena, job->cancel) } };
+	worker_send(core, job->holder, EFFECT_SEND, &message, out);
+}
+
+void lease_cancel(struct core *core, struct lease *lease, const char *reason, struct effects *out)
+{
+	struct job *job = lease->job;
+	if (job->cancel)
+		return;
+	job->cancel = memory_copy_text(reason);
+	struct effect *save = effects_add(out, EFFECT_SAVE_CANCEL);
+	save->job = job->id;
+	save->attempt = job->attempt;
+	save->reason = reason;
+	publish(out, &(struct msg_event){ .kind = "cancelling",
+	                                  .build = job->build->id,
+	                                  .job = job->id,
+	                                  .attempt = job->attempt,
+	                                  .worker = job->holder->name,
+	                                  .reason = reason });
+	lease_tell_cancel(core, lease, out);
+}
+
 void lease_end(struct core *core, struct lease *lease, const char *reason, struct effects *out)
 {
 	struct job *job = lease->job;
@@ -142,6 +179,13 @@ void lease_end(struct core *core, struct lease *lease, const char *reason, struc
 	job->attempt -= PLANTED(attempt_reused);
 	lease_drop(core, lease);
 	queue_add(core, job);
+	if (job->cancel && !PLANTED(cancel_needs_worker)) {
+		job_finish(
+			core, job,
+			&(struct msg_result){ .outcome = OUTCOME_cancelled, .reason = job->cancel },
+			out);
+		return;
+	}
 	if (job->attempt >= ATTEMPTS_MAX && !PLANTED(no_limit)) {
 		char text[REASON_SIZE_MAX];
 		snprintf(text, sizeof text, "%u workers lost: %s", job->attempt, job->losses);
@@ -217,6 +261,18 @@ static void send_log_ok(struct core *core, struct worker *worker, const struct j
 	worker_send(core, worker, EFFECT_SEND, &message, out);
 }
 
+/* Who was told that a job is cancelled finds it so, whatever its worker says of it later. */
+static void finish_as_wished(struct core *core, struct job *job, const struct msg_result *result,
+                             struct effects *out)
+{
+	struct msg_result counts = *result;
+	if (job->cancel && !PLANTED(result_beats_cancel)) {
+		counts.outcome = OUTCOME_cancelled;
+		counts.reason = job->cancel;
+	}
+	job_finish(core, job, &counts, out);
+}
+
 /* A result counts while its attempt is the newest, even when the lease ended: nothing else was
  * granted since. One that does not is the store's to answer: it knows jobs that are final. With a
  * full disk it is not answered, and the worker keeps it. */
@@ -248,7 +304,7 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 	struct message ok = { .type = MESSAGE_result_ok,
 		              .result_ok = { .job = job->id, .attempt = job->attempt } };
 	if (!PLANTED(early_forget) || job->attempt < 2)
-		job_finish(core, job, result, out);
+		finish_as_wished(core, job, result, out);
 	worker_send(core, worker, PLANTED(told_at_once) ? EFFECT_SEND_NOW : EFFECT_SEND, &ok, out);
 }
 

@@ -47,6 +47,7 @@ struct job {
 	char *name;             /* NULL: nobody ever waited for it */
 	struct worker *holder;  /* of the newest attempt; NULL: never leased */
 	char *losses;           /* workers that lost it, comma separated */
+	char *cancel;           /* why whoever has it is to end it; NULL: it goes on */
 	int64_t queued_ms;
 	uint32_t attempt;
 	bool allow_failure;
@@ -118,6 +119,7 @@ struct lease {
 	char *session;                         /* of the worker it was granted to */
 	int64_t offered_ms;                    /* fleet time */
 	int64_t named_ms;                      /* fleet time its worker named it last */
+	int64_t cancelled_ms;                  /* fleet time its worker was told to end it last */
 	struct lease *prev, *next;             /* in its worker */
 	struct lease *offer_prev, *offer_next; /* in core->offers, while LEASE_OFFERED */
 };
@@ -263,6 +265,10 @@ void lease_end(struct core *core, struct lease *lease, const char *reason, struc
 void lease_drop(struct core *core, struct lease *lease);
 /* Queued -> leased: the worker of the newest attempt still has it. */
 void lease_adopt(struct core *core, struct job *job, struct effects *out);
+/* Its job is to end as cancelled: its worker is told, and needs not help. */
+void lease_cancel(struct core *core, struct lease *lease, const char *reason, struct effects *out);
+/* Its worker holds it: if it is to end, say so again, in case that was lost. */
+void lease_tell_cancel(struct core *core, struct lease *lease, struct effects *out);
 /* Its worker named it. */
 void lease_confirm(struct core *core, struct lease *lease);
 /* It is here, beats, and has not named what it was leased for too long. */
@@ -298,5 +304,8 @@ int64_t fleet_wakeup_ms(const struct core *core);
 void fleet_finish(struct core *core);
 
 /* ---- core.c ---- */
+/* The beginning and the end of whatever changes the core. */
+void core_enter(struct core *core, int64_t now_ms);
+void core_leave(struct core *core, struct effects *out);
 /* Say what was recorded; names are filled in by the store. */
 void publish(struct effects *out, const struct msg_event *event);

@@ -285,6 +285,7 @@ static void check_jobs(const struct core *core)
 	for (const struct job *job = core->jobs; job; job = job->hh.next) {
 		assert(job->attempt <= ATTEMPTS_MAX);
 		assert((job->attempt == 0) == (job->holder == NULL));
+		assert(!job->cancel || job->lease);
 		assert((job->lease != NULL) + (job->place != 0) + (job->waits != NULL) == 1);
 		for (const struct wait *wait = job->waits; wait; wait = wait->next)
 			assert(wait->job == job && wait->predecessor->build == job->build &&

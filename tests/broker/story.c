@@ -69,6 +69,19 @@ void story_store(struct story *story, enum event_kind kind)
 	step(story, &(struct event){ .kind = kind });
 }
 
+size_t story_cancel(struct story *story, const uint64_t *jobs)
+{
+	const struct wish wish = { .who = "ada", .why = "not wanted" };
+	enum cancelled fates[8];
+	size_t count = 0;
+	while (jobs[count])
+		count++;
+	size_t ended =
+		core_cancel(story->core, story->now_ms, &wish, jobs, count, &story->effects, fates);
+	collect(story);
+	return ended;
+}
+
 void story_update(struct story *story, const struct msg_update *update)
 {
 	struct message message = { .type = MESSAGE_update, .update = *update };

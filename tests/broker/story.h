@@ -2,7 +2,7 @@
  * order, without those named in `ignored`. */
 #pragma once
 
-#include "broker/core/core.h"
+#include "broker/core/operator.h"
 
 struct story {
 	struct core *core;
@@ -28,6 +28,9 @@ void story_result(struct story *story, const char *peer, uint64_t job, uint32_t 
 
 /* The disk is full, or has space again. */
 void story_store(struct story *story, enum event_kind kind);
+
+/* Ada changes her mind about these jobs (0 ends them); how many were not final. */
+size_t story_cancel(struct story *story, const uint64_t *jobs);
 
 void story_update(struct story *story, const struct msg_update *update);
 

@@ -67,5 +67,114 @@ class Changes(Admin):
         self.assertRegex(rows[0][0], r"^.+@.+$")
 
 
+class Cancel(Admin):
+    """What operators take back."""
+
+    def setUp(self):
+        super().setUp()
+        self.gate = self.house.gate()
+        self.house.broker()
+        self.repository = fettle.Repository(self.house, "app")
+        self.house.observer(self.repository)
+
+    def waiting_steps(self):
+        return self.repository.steps(
+            "echo working", f"until [ -e {self.gate} ]; do sleep 0.1; done", "echo done"
+        )
+
+    def known(self, commit):
+        return fettle.wait_until(lambda: self.house.only_job(commit), f"{commit} is known")
+
+    def assert_cancelled(self, commit, reason):
+        self.assertEqual(self.house.verdict(commit), "cancelled")
+        job = self.house.only_job(commit)
+        self.assertRegex(job["reason"], reason)
+        self.assertTrue(self.house.result(commit).startswith("cancelled: cancelled by "))
+        return job
+
+    def test_a_job_that_waits(self):
+        commit = self.repository.steps("true")
+        job = self.known(commit)["job"]
+        said = self.fettle("cancel", commit[:8], "--reason", "not wanted")
+        self.assertEqual(said, f"main of {commit[:10]}: cancelled\n")
+        self.assert_cancelled(commit, r"^cancelled by .+@.+: not wanted$")
+        line = rf"^fettle: job {job} \(main of {commit[:10]}\) has ended already: cancelled$"
+        self.assertRegex(self.fettle("cancel", str(job), code=6), line)
+        self.assertEqual(self.house.cli("wait", commit).returncode, 1)
+        self.assertIn("cancelled", self.fettle("show", commit))
+
+    def test_a_job_that_runs_is_stopped_and_keeps_its_log(self):
+        self.house.worker()
+        commit = self.waiting_steps()
+        self.house.wait_running(commit)
+        answer = self.house.json("cancel", commit)["jobs"]
+        self.assertEqual(
+            [(row["name"], row["state"], row["worker"]) for row in answer],
+            [("main", "stopping", "one")],
+        )
+        job = self.assert_cancelled(commit, r"^cancelled by .+@")
+        self.assertEqual(job["attempt"], 1)
+        log = self.fettle("log", commit).splitlines()
+        self.assertIn("working", log)
+        self.assertNotIn("done", log)
+        # The slot is free again.
+        self.assertEqual(self.house.verdict(self.repository.steps("true")), "passed")
+
+    def test_a_job_of_a_silent_worker_ends_without_its_help(self):
+        worker = self.house.worker()
+        commit = self.waiting_steps()
+        self.house.wait_running(commit)
+        worker.send_signal(signal.SIGSTOP)
+        self.assertIn("is told to stop it", self.fettle("cancel", commit))
+        self.assert_cancelled(commit, "^cancelled by ")
+        worker.send_signal(signal.SIGCONT)
+        # It comes back, is told, and goes on with others.
+        self.assertEqual(self.house.verdict(self.repository.steps("true")), "passed")
+        self.assert_cancelled(commit, "^cancelled by ")
+
+    def test_a_broker_that_is_killed_still_knows(self):
+        worker = self.house.worker()
+        commit = self.waiting_steps()
+        self.house.wait_running(commit)
+        worker.send_signal(signal.SIGSTOP)
+        self.fettle("cancel", commit, "--reason", "too slow")
+        self.restart_broker()
+        worker.send_signal(signal.SIGCONT)
+        self.assert_cancelled(commit, "too slow$")
+
+    def test_jobs_after_it(self):
+        commit = self.repository.commit({".fettle.yaml": (
+            "jobs:\n  unit: {steps: [make]}\n  lint: {after: [unit], steps: [make]}\n"
+            "  docs: {steps: [make]}\n"
+        )})  # fmt: skip
+        show = lambda: self.house.json("show", commit)["builds"][0]["jobs"]
+        fettle.wait_until(lambda: self.house.cli("show", commit).returncode == 0, "it is known")
+        self.fettle("cancel", f"{commit}/unit")
+        rows = {row["name"]: (row["outcome"], row["reason"]) for row in show()}
+        self.assertEqual(rows["unit"][0], "cancelled")
+        self.assertEqual(rows["lint"], ("skipped", "after unit"))
+        self.assertIsNone(rows["docs"][0])
+        self.fettle("cancel", commit)
+        self.assertEqual(self.house.verdict(commit), "cancelled")
+        self.assertIn("has no job 'lnt', did you mean 'lint'?",
+                      self.fettle("cancel", f"{commit}/lnt", code=4))  # fmt: skip
+
+    def test_bad_input_gets_one_line(self):
+        commit = self.repository.steps("true")
+        self.known(commit)
+        lines = {
+            ("cancel",): (2, "needs COMMIT"),
+            ("cancel", "123456789"): (4, "no job 123456789"),
+            ("cancel", "0"): (4, "no job 0"),
+            ("cancel", "xyz"): (2, "'xyz' is not a commit"),
+            ("cancel", "ffffffffff"): (4, "no commit ffffffffff was accepted"),
+            ("cancel", commit + "/"): (2, "no name of a job"),
+            ("cancel", commit, "--reason", "x" * 501): (2, "at most 500 bytes"),
+            ("cancl", commit): (2, "did you mean 'cancel'?"),
+        }
+        for words, (code, line) in lines.items():
+            self.assertIn(line, self.fettle(*words, code=code))
+
+
 if __name__ == "__main__":
     tap.main()

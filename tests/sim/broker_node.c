@@ -132,7 +132,7 @@ static void fill_late(struct sim *sim, struct batch *batch, struct batch_item *i
 	const struct disk_job *job =
 		late->job <= sim->disk.last_job ? disk_job(sim, late->job) : NULL;
 	bool again = job && job->state == DISK_FINAL && job->attempt == late->attempt &&
-	             job->outcome == late->late.outcome &&
+	             (job->outcome == late->late.outcome || job->outcome == OUTCOME_cancelled) &&
 	             strcmp(job->worker[job->attempt], late->late.worker) == 0;
 	struct message stale = { .type = MESSAGE_stale,
 		                 .stale = { .job = late->job, .attempt = late->attempt } };
@@ -204,7 +204,9 @@ static void check_told(struct sim *sim, const struct peer *peer, const struct by
 	} else if (message.type == MESSAGE_welcome && !is_rogue(peer)) {
 		check_welcome(sim, &message.welcome);
 	} else if (message.type == MESSAGE_cancel) {
+		bool is_wish = !is_rogue(peer) && disk_job(sim, message.cancel.job)->cancel;
 		sometimes(sim, is_rogue(peer) ? SOMETIMES_rogue_cancelled
+		               : is_wish      ? SOMETIMES_worker_told_to_cancel
 		                              : SOMETIMES_cancelled_old_attempt);
 	}
 	message_finish(&message);
@@ -410,12 +412,30 @@ void broker_answer_operator(struct sim *sim, const struct peer *peer, uint64_t i
 	flush(sim);
 }
 
+static void receive_change(struct sim *sim, const struct peer *peer,
+                           const struct msg_request *request, struct arena *arena)
+{
+	struct admin_change change;
+	if (sim->broker.stuck)
+		return; /* it asks again */
+	admin_answer(sim, request, arena, &change);
+	take_effects(sim);
+	core_check(sim->broker.core);
+	struct message message = {
+		.type = MESSAGE_reply,
+		.reply = { .id = change.id, .code = change.code, .result = change.result }
+	};
+	batch_add_reply(sim->broker.filling, peer, &message);
+}
+
 static void receive_request(struct sim *sim, const struct peer *peer,
                             const struct msg_request *request)
 {
 	struct core *core = sim->broker.core;
 	struct arena arena = { 0 };
-	if (strcmp(request->method, "marks") == 0) {
+	if (admin_asks(request)) {
+		receive_change(sim, peer, request, &arena);
+	} else if (strcmp(request->method, "marks") == 0) {
 		struct rec_marks_params params;
 		struct rec_marks_result marks;
 		SIM_CHECK(record_unpack(RECORD_marks_params, request->params.data,
@@ -497,11 +517,13 @@ static void start(struct sim *sim, enum place place)
 	broker->starts++;
 	broker->core = core_new(&sim->settings);
 	broker->watchlist = watchlist_new((uint64_t)sim->now_ms + 1);
+	broker->ledger = ledger_new();
 	broker->filling = batch_new();
 	broker->timer_ms = INT64_MAX;
 	sim_print(sim, "broker starts on machine %d", (int)place);
 	disk_restore(sim, broker->core);
 	operator_restore(sim);
+	disk_restore_ledger(sim, broker->ledger);
 	core_check(broker->core);
 }
 
@@ -510,6 +532,7 @@ static void end(struct sim *sim)
 	struct broker_node *broker = &sim->broker;
 	core_destroy(&broker->core);
 	watchlist_destroy(&broker->watchlist);
+	ledger_destroy(&broker->ledger);
 	batch_destroy(&broker->filling);
 	while (broker->work) {
 		struct store_work *next = broker->work->next;

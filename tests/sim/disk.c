@@ -257,6 +257,22 @@ static void check_file(const struct effect *e, const char *what, const struct di
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
 
+/* An operator's word counts more than a worker's, and needs none. */
+static void note_cancelled(struct sim *sim, const struct disk_job *job, const struct effect *e)
+{
+	enum outcome truth = job->truth[e->attempt];
+	SIM_CHECK(job->cancel || job->state == DISK_QUEUED,
+	          "job %llu: cancelled, and nobody wanted it", (unsigned long long)e->job);
+	if (e->attempt == 0 || !job->cancel)
+		sometimes(sim, SOMETIMES_cancelled_waiting);
+	else if (job->state == DISK_QUEUED)
+		sometimes(sim, SOMETIMES_cancelled_without_worker);
+	else if (truth != OUTCOME_cancelled)
+		sometimes(sim, SOMETIMES_cancel_met_result);
+	else
+		sometimes(sim, SOMETIMES_cancelled_by_worker);
+}
+
 /* P4, P5, P6: one verdict, from the newest attempt, as that attempt gave it, with its whole log and
  * its whole parcel. */
 static void save_final(struct sim *sim, const struct effect *e)
@@ -267,7 +283,12 @@ static void save_final(struct sim *sim, const struct effect *e)
 	SIM_CHECK(job->attempt == e->attempt, "job %llu: verdict of attempt %u, newest is %u",
 	          (unsigned long long)e->job, e->attempt, job->attempt);
 	enum outcome outcome = e->final.outcome;
-	if (outcome == OUTCOME_lost) {
+	SIM_CHECK(!job->cancel || outcome == OUTCOME_cancelled,
+	          "job %llu: %s, but was cancelled before", (unsigned long long)e->job,
+	          outcome_text(outcome));
+	if (e->reason && strncmp(e->reason, "cancelled by ", 13) == 0) {
+		note_cancelled(sim, job, e);
+	} else if (outcome == OUTCOME_lost) {
 		SIM_CHECK(e->attempt == ATTEMPTS_MAX, "job %llu: lost too early",
 		          (unsigned long long)e->job);
 		sometimes(sim, SOMETIMES_third_loss);
@@ -300,6 +321,26 @@ static void save_final(struct sim *sim, const struct effect *e)
 	while (sim->disk.first_open_job <= sim->disk.last_job &&
 	       sim->disk.jobs[sim->disk.first_open_job].state == DISK_FINAL)
 		sim->disk.first_open_job++;
+}
+
+static void save_cancel(struct sim *sim, const struct effect *e)
+{
+	struct disk_job *job = disk_job(sim, e->job);
+	SIM_CHECK(job->state == DISK_LEASED && job->attempt == e->attempt && !job->cancel,
+	          "job %llu: to be cancelled out of place", (unsigned long long)e->job);
+	job->cancel = true;
+}
+
+/* As the store has it: no client's request is there twice. */
+static void save_change(struct sim *sim, const struct admin_change *change)
+{
+	struct disk *disk = &sim->disk;
+	for (size_t i = 0; i < disk->change_count; i++)
+		SIM_CHECK(disk->changes[i].id != change->id, "request %llu was done twice",
+		          (unsigned long long)change->id);
+	memory_reserve((void **)&disk->changes, &disk->change_capacity, disk->change_count + 1,
+	               sizeof *disk->changes);
+	disk->changes[disk->change_count++] = admin_change_copy(change, &disk->arena);
 }
 
 static void save_verdict(struct sim *sim, const struct effect *e)
@@ -340,12 +381,13 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_LEASE: save_lease(sim, e); break;
 	case EFFECT_SAVE_ADOPTED: save_adopted(sim, e); break;
 	case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
+	case EFFECT_SAVE_CANCEL: save_cancel(sim, e); break;
+	case EFFECT_SAVE_CHANGE: save_change(sim, e->change); break;
 	case EFFECT_SAVE_LOG: append_part(sim, e, e->log.bytes.size); break;
 	case EFFECT_SAVE_FINAL: save_final(sim, e); break;
 	case EFFECT_SAVE_VERDICT: save_verdict(sim, e); break;
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: operator_save(sim, item); break;
-	case EFFECT_SAVE_CHANGE:
 	case EFFECT_SEND:
 	case EFFECT_OFFER:
 	case EFFECT_PUBLISH:
@@ -430,7 +472,9 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		                     .log_size = log->size + parcel->size,
 		                     .age_ms = sim->now_ms - job->queued_ms,
 		                     .allow_failure = job->allow_failure,
-		                     .priority = job->priority };
+		                     .priority = job->priority,
+		                     .cancel = job->cancel ? "cancelled by operator: not wanted"
+		                                           : NULL };
 	core_restore_job(core, &stored, place_now(sim, sim->broker.place));
 	text_finish(&losses);
 }
@@ -465,8 +509,17 @@ void disk_restore(struct sim *sim, struct core *core)
 	disk->power_was_cut = false;
 }
 
+void disk_restore_ledger(const struct sim *sim, struct ledger *ledger)
+{
+	size_t count = sim->disk.change_count;
+	for (size_t i = count > LEDGER_MAX ? count - LEDGER_MAX : 0; i < count; i++)
+		ledger_restore(ledger, &sim->disk.changes[i]);
+}
+
 void disk_finish(struct sim *sim)
 {
+	arena_finish(&sim->disk.arena);
+	free(sim->disk.changes);
 	for (uint64_t i = 1; i <= sim->disk.last_job; i++) {
 		free(sim->disk.jobs[i].labels);
 		free((void *)(uintptr_t)sim->disk.jobs[i].spec.data);

@@ -18,6 +18,7 @@ enum fault_kind {
 	FAULT_DISK_SLOW,
 	FAULT_NETWORK, /* frames lost, doubled, overtaken: no fault of its own */
 	FAULT_ROGUE,   /* nor this */
+	FAULT_ADMIN,   /* nor this */
 	FAULT_KINDS,
 };
 
@@ -148,6 +149,7 @@ static void carry_out(struct sim *sim, enum fault_kind kind)
 		break;
 	case FAULT_NETWORK:
 	case FAULT_ROGUE:
+	case FAULT_ADMIN:
 	case FAULT_KINDS: break;
 	}
 }
@@ -181,6 +183,8 @@ void storm_start(struct sim *sim)
 	sim_add(sim, 0, DO_FAULT, PLACE_NONE);
 	if (blows(sim, FAULT_ROGUE))
 		sim_add(sim, 100, DO_MISCHIEF, PLACE_ROGUE);
+	if (blows(sim, FAULT_ADMIN))
+		admin_start(sim);
 	if (!sim->workers[SIM_TWIN].up)
 		sim_add(sim, 1000, DO_START, PLACE_WORKER + SIM_TWIN);
 }

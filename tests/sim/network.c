@@ -59,6 +59,8 @@ void net_from_broker(struct sim *sim, enum door door, const struct peer *to,
 		const struct observer_node *observer = observer_at(sim, to);
 		if (observer)
 			place = PLACE_OBSERVER + (enum place)(observer - sim->observers);
+		else if (peer_equal(to, &sim->admin.peer))
+			place = PLACE_ADMIN;
 	} else if (peer_equal(to, &sim->rogue.peer)) {
 		place = PLACE_ROGUE;
 	} else {

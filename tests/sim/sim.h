@@ -9,6 +9,7 @@
 
 #include "broker/batch.h"
 #include "broker/core/core.h"
+#include "broker/core/ledger.h"
 #include "broker/core/watchlist.h"
 #include "observer/core/plan.h"
 #include "observer/core/watch.h"
@@ -39,6 +40,7 @@ enum place {
 	PLACE_OBSERVER = PLACE_BROKER + SIM_BROKERS,
 	PLACE_WORKER = PLACE_OBSERVER + SIM_OBSERVERS,
 	PLACE_ROGUE = PLACE_WORKER + SIM_WORKERS,
+	PLACE_ADMIN, /* an operator of jobs */
 	PLACES,
 	PLACE_NONE = PLACES, /* the world itself */
 };
@@ -54,6 +56,7 @@ enum what {
 	DO_MISCHIEF,
 	DO_PUSH,    /* people change a repository */
 	DO_OPERATE, /* and the list of them */
+	DO_ADMIN,   /* and what runs */
 	DO_FAULT,
 	DO_DRILL,
 	DO_CALM, /* the storm is over */
@@ -96,6 +99,7 @@ struct disk_job {
 	uint32_t truth_log[ATTEMPTS_MAX + 1]; /* and wrote */
 	uint32_t truth_parcel[ATTEMPTS_MAX + 1];
 	enum outcome outcome;
+	bool cancel;              /* its worker is to end it */
 	bool superseded;          /* that is why it was skipped */
 	bool skip, allow_failure; /* its spec says */
 	uint32_t priority, after; /* likewise: who comes before it, as bits by job of its build */
@@ -132,6 +136,9 @@ struct disk {
 	struct bytes listed[SIM_LISTED_MAX]; /* rows of the list of repositories, packed */
 	size_t listed_count;
 	size_t build_capacity, job_capacity;
+	struct admin_change *changes; /* copies in `arena` */
+	size_t change_count, change_capacity;
+	struct arena arena;
 	uint64_t last_build, last_job;
 	uint64_t first_open_build, first_open_job; /* all before are final */
 	int64_t full_until_ms, slow_until_ms;
@@ -162,6 +169,7 @@ struct store_work {
 struct broker_node {
 	struct core *core; /* NULL: down */
 	struct watchlist *watchlist;
+	struct ledger *ledger;
 	enum place place;
 	uint32_t starts;
 	int64_t timer_ms;
@@ -221,6 +229,16 @@ struct rogue_node {
 	bool up;
 	struct peer peer;
 	char session[40];
+};
+
+struct admin_node {
+	struct peer peer;
+	uint64_t id;          /* of the newest request */
+	struct bytes request; /* packed; none before the first */
+	struct bytes answer;  /* its result */
+	bool is_answered;
+	bool is_at_work; /* it acts again */
+	int64_t asked_ms;
 };
 
 struct place_state {
@@ -287,6 +305,7 @@ struct sim {
 	struct worker_node workers[SIM_WORKERS];
 	struct observer_node observers[SIM_OBSERVERS];
 	struct rogue_node rogue;
+	struct admin_node admin;
 	struct totals totals;
 };
 
@@ -340,6 +359,7 @@ void disk_apply(struct sim *sim, const struct batch_item *item);
 void disk_interrupt(struct sim *sim, const struct batch *batch);
 void disk_cut_power(struct sim *sim);
 void disk_restore(struct sim *sim, struct core *core);
+void disk_restore_ledger(const struct sim *sim, struct ledger *ledger);
 /* Does the ref have a build of it? */
 bool disk_has(const struct sim *sim, int ref, int commit);
 /* One that was run, or still may be? */
@@ -443,6 +463,17 @@ void operator_finish(struct sim *sim);
 /* Was this ever the routing id of the rogue? */
 bool is_rogue(const struct peer *peer);
 void rogue_handle(struct sim *sim, struct occurrence *next);
+
+/* ---- admin_node.c ---- */
+void admin_handle(struct sim *sim, struct occurrence *next);
+/* A storm begins, and it acts. */
+void admin_start(struct sim *sim);
+void admin_finish(struct sim *sim);
+/* Does it ask this? */
+bool admin_asks(const struct msg_request *request);
+/* For the broker's shell: do what it wants, and what the answer is. */
+void admin_answer(struct sim *sim, const struct msg_request *request, struct arena *arena,
+                  struct admin_change *ret_change);
 
 /* ---- faults.c ---- */
 void storm_start(struct sim *sim);

@@ -52,8 +52,10 @@ static void handle(struct sim *sim, struct occurrence *next)
 		observer_handle(sim, next);
 	else if (next->place < PLACE_ROGUE)
 		worker_handle(sim, next);
-	else
+	else if (next->place == PLACE_ROGUE)
 		rogue_handle(sim, next);
+	else
+		admin_handle(sim, next);
 }
 
 /* A core that asks to be called at once, again and again, would stop the world. */
@@ -220,6 +222,7 @@ static void finish(struct sim *sim)
 		worker_finish(&sim->workers[i].core);
 		worker_effects_finish(&sim->workers[i].effects);
 	}
+	admin_finish(sim);
 	disk_finish(sim);
 	history_finish(sim);
 }

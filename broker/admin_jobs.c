@@ -1,0 +1,70 @@
+/* Changes of jobs and builds. The store says which are meant; the core, what becomes of them. */
+#include "broker/admin.h"
+
+#include "base/memory.h"
+#include "broker/core/operator.h"
+
+enum { JOBS_MAX = 1000 };
+
+/* The jobs that are meant, at most `most`; memory of the question. */
+static size_t list_jobs(const struct question *q, const struct rec_target *target,
+                        const struct rec_job_row **ret_jobs, size_t most)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < q->picked->builds_count; i++) {
+		const struct rec_build_detail *build = &q->picked->builds[i];
+		for (size_t j = 0; j < build->jobs_count && count < most; j++)
+			if (target_has(target, &build->jobs[j]))
+				ret_jobs[count++] = &build->jobs[j];
+	}
+	return count;
+}
+
+static enum err fail_ended(const struct rec_target *target, const struct rec_job_row *job,
+                           size_t count)
+{
+	const char *outcome = job->outcome ? outcome_text(job->outcome) : "just now";
+	if (count == 1)
+		return fail(ERR_ENDED, "job %llu (%s of %.10s) has ended already: %s",
+		            (unsigned long long)job->job, job->name, job->commit, outcome);
+	return fail(ERR_ENDED, "all jobs%s%s of %.10s have ended already",
+	            target->name && *target->name ? " " : "", target->name ? target->name : "",
+	            job->commit);
+}
+
+static struct rec_cancelled describe(const struct rec_job_row *job, enum cancelled fate)
+{
+	static const char *const states[] = { [CANCELLED_NOT] = "final",
+		                              [CANCELLED_NOW] = "cancelled",
+		                              [CANCELLED_BY_END] = "stopping" };
+	return (struct rec_cancelled){
+		.job = job->job,
+		.name = job->name,
+		.build = job->build,
+		.commit = job->commit,
+		.state = states[fate],
+		.worker = fate == CANCELLED_BY_END ? job->worker : NULL,
+		.outcome = fate == CANCELLED_NOT ? job->outcome : OUTCOME_NONE,
+	};
+}
+
+enum err change_cancel(const struct question *q, struct text *result)
+{
+	const struct rec_cancel_params *params = q->params;
+	const struct wish wish = { .who = change_who(q), .why = params->reason };
+	const struct rec_job_row **jobs = arena_new(q->arena, JOBS_MAX * sizeof(void *));
+	size_t count = list_jobs(q, params->target, jobs, JOBS_MAX);
+	uint64_t *ids = arena_new(q->arena, count * sizeof *ids);
+	enum cancelled *fates = arena_new(q->arena, count * sizeof *fates);
+	struct rec_cancelled *rows = arena_new(q->arena, count * sizeof *rows);
+	for (size_t i = 0; i < count; i++)
+		ids[i] = jobs[i]->job;
+	if (core_cancel(q->server->core, q->server->now_ms, &wish, ids, count, &q->server->effects,
+	                fates) == 0)
+		return fail_ended(params->target, jobs[0], count);
+	for (size_t i = 0; i < count; i++)
+		rows[i] = describe(jobs[i], fates[i]);
+	record_pack(RECORD_cancel_result,
+	            &(struct rec_cancel_result){ .jobs = rows, .jobs_count = count }, result);
+	return OK;
+}

@@ -1,0 +1,256 @@
+/* An operator of jobs, somewhere else: changes things while there is a storm, asks again until
+ * there is an answer, and puts all to rights when the storm is over. And what the broker's shell
+ * does for it: broker/admin_change.c and its neighbours, with the simulated disk in place of the
+ * store. */
+#include "tests/sim/sim.h"
+
+#include "base/memory.h"
+#include "broker/core/operator.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ASK_AGAIN_MS = 1000, JOBS_MAX = 256 };
+
+static const char client[] = "one operator, for ever";
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+static void send(struct sim *sim)
+{
+	const struct admin_node *node = &sim->admin;
+	struct message request;
+	SIM_CHECK(message_unpack(node->request.data, node->request.size, &request) == OK,
+	          "own request: %s", error_text());
+	sim_print_message(sim, "  admin: send", &request);
+	net_to_broker(sim, PLACE_ADMIN, DOOR_ADMIN, &node->peer, &request);
+	message_finish(&request);
+	sim->admin.asked_ms = sim->now_ms;
+}
+
+static void forget(struct bytes *bytes)
+{
+	free((void *)(uintptr_t)bytes->data);
+	*bytes = (struct bytes){ 0 };
+}
+
+static void ask(struct sim *sim, const char *method, enum record_type type, const void *params)
+{
+	struct admin_node *node = &sim->admin;
+	struct text packed = { 0 }, body = { 0 };
+	record_pack(type, params, &packed);
+	struct message request = { .type = MESSAGE_request,
+		                   .request = { .id = ++node->id,
+		                                .method = method,
+		                                .params = { packed.data, packed.size },
+		                                .client = client,
+		                                .who = "operator" } };
+	message_pack(&request, &body);
+	forget(&node->request);
+	forget(&node->answer);
+	node->request = (struct bytes){ memory_copy(body.data, body.size), body.size };
+	node->is_answered = false;
+	text_finish(&packed);
+	text_finish(&body);
+	send(sim);
+}
+
+/* A job that is not final, most of the time. */
+static uint64_t draw_job(struct sim *sim)
+{
+	int64_t first = (int64_t)sim->disk.first_open_job, last = (int64_t)sim->disk.last_job;
+	return (uint64_t)sim_between(sim, first > last ? last : first, last);
+}
+
+static struct rec_target draw_target(struct sim *sim, char *commit)
+{
+	uint64_t job = draw_job(sim);
+	if (sim_chance(sim, 60))
+		return (struct rec_target){ .job = job };
+	const struct disk_build *build = disk_build(sim, disk_job(sim, job)->build);
+	commit_print(build->commit, commit);
+	return (struct rec_target){ .commit = commit,
+		                    .name = sim_chance(sim, 40) ? disk_job(sim, job)->name : NULL };
+}
+
+static void ask_something(struct sim *sim)
+{
+	char commit[COMMIT_SIZE + 1];
+	if (sim->disk.last_job == 0)
+		return;
+	const struct rec_target target = draw_target(sim, commit);
+	ask(sim, "cancel", RECORD_cancel_params,
+	    &(struct rec_cancel_params){ .target = &target, .reason = "not wanted" });
+}
+
+static void act(struct sim *sim)
+{
+	struct admin_node *node = &sim->admin;
+	if (!node->peer.size)
+		node->peer = (struct peer){ .size = 11, .id = { 'a' } };
+	bool waits = node->request.size && !node->is_answered;
+	bool again = node->request.size && node->is_answered && sim_chance(sim, 10);
+	if (waits && sim->now_ms - node->asked_ms < ASK_AGAIN_MS)
+		return;
+	if (waits || again) {
+		sometimes(sim, SOMETIMES_change_repeated);
+		send(sim);
+	} else if (sim->storm) {
+		ask_something(sim);
+	}
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+/* What was told is so: whoever was told that a job is cancelled never finds it otherwise. */
+static void check_cancelled(struct sim *sim, const struct bytes *result)
+{
+	struct arena arena = { 0 };
+	struct rec_cancel_result cancel;
+	SIM_CHECK(record_unpack(RECORD_cancel_result, result->data, result->size, &arena,
+	                        &cancel) == OK,
+	          "own answer: %s", error_text());
+	for (size_t i = 0; i < cancel.jobs_count; i++) {
+		const struct disk_job *job = disk_job(sim, cancel.jobs[i].job);
+		bool is_final = job->state == DISK_FINAL;
+		if (strcmp(cancel.jobs[i].state, "final") != 0)
+			SIM_CHECK(is_final ? job->outcome == OUTCOME_cancelled : job->cancel,
+			          "job %llu: told that it is cancelled, and it is not",
+			          (unsigned long long)cancel.jobs[i].job);
+	}
+	arena_finish(&arena);
+}
+
+static void receive(struct sim *sim, const struct occurrence *next)
+{
+	struct admin_node *node = &sim->admin;
+	struct message message;
+	SIM_CHECK(message_unpack(next->body.data, next->body.size, &message) == OK, "answer: %s",
+	          error_text());
+	const struct msg_reply *reply = &message.reply;
+	if (reply->id == node->id && node->is_answered)
+		SIM_CHECK(reply->result.size == node->answer.size &&
+		                  memcmp(reply->result.data, node->answer.data,
+		                         node->answer.size) == 0,
+		          "request %llu was answered in two ways", (unsigned long long)node->id);
+	if (reply->id == node->id && !node->is_answered) {
+		node->is_answered = true;
+		node->answer = (struct bytes){ memory_copy(reply->result.data, reply->result.size),
+			                       reply->result.size };
+		if (!reply->code)
+			check_cancelled(sim, &reply->result);
+	}
+	message_finish(&message);
+}
+
+void admin_handle(struct sim *sim, struct occurrence *next)
+{
+	if (next->what == DO_RECEIVE) {
+		receive(sim, next);
+		return;
+	}
+	act(sim);
+	sim->admin.is_at_work = sim->storm || !sim->admin.is_answered;
+	if (sim->admin.is_at_work)
+		sim_add(sim, sim_between(sim, 100, 3000), DO_ADMIN, PLACE_ADMIN);
+}
+
+void admin_start(struct sim *sim)
+{
+	if (!sim->admin.is_at_work)
+		sim_add(sim, 500, DO_ADMIN, PLACE_ADMIN);
+	sim->admin.is_at_work = true;
+}
+
+void admin_finish(struct sim *sim)
+{
+	forget(&sim->admin.request);
+	forget(&sim->admin.answer);
+}
+
+/* ---- the broker ---------------------------------------------------------------------------- */
+
+static bool is_replaced(const struct sim *sim, uint64_t id)
+{
+	const struct disk_build *build = &sim->disk.builds[id];
+	for (uint64_t later = id + 1; later <= sim->disk.last_build; later++)
+		if (sim->disk.builds[later].commit == build->commit &&
+		    sim->disk.builds[later].ref == build->ref)
+			return true;
+	return false;
+}
+
+/* As broker/pick.c does. */
+static size_t pick(struct sim *sim, const struct rec_target *target, uint64_t *ret_jobs)
+{
+	size_t count = 0;
+	int commit = target->commit ? commit_index(target->commit) : -1;
+	if (target->job)
+		ret_jobs[count++] = target->job;
+	for (uint64_t id = 1; commit >= 0 && id <= sim->disk.last_build; id++) {
+		const struct disk_build *build = &sim->disk.builds[id];
+		if (build->commit != commit || is_replaced(sim, id))
+			continue;
+		for (uint64_t job = build->first_job; job < build->first_job + build->jobs; job++)
+			if (count < JOBS_MAX &&
+			    (!target->name || strcmp(disk_job(sim, job)->name, target->name) == 0))
+				ret_jobs[count++] = job;
+	}
+	return count;
+}
+
+static const char *cancel(struct sim *sim, const struct msg_request *request, struct arena *arena,
+                          struct text *result)
+{
+	struct rec_cancel_params params;
+	uint64_t jobs[JOBS_MAX];
+	enum cancelled fates[JOBS_MAX];
+	SIM_CHECK(record_unpack(RECORD_cancel_params, request->params.data, request->params.size,
+	                        arena, &params) == OK,
+	          "cancel: %s", error_text());
+	size_t count = pick(sim, params.target, jobs);
+	struct rec_cancelled *rows = arena_new(arena, count * sizeof *rows);
+	const struct wish wish = { .who = request->who, .why = params.reason };
+	if (core_cancel(sim->broker.core, place_now(sim, sim->broker.place), &wish, jobs, count,
+	                &sim->broker.effects, fates) == 0)
+		return "ended";
+	for (size_t i = 0; i < count; i++)
+		rows[i] = (struct rec_cancelled){
+			.job = jobs[i],
+			.name = disk_job(sim, jobs[i])->name,
+			.state = fates[i] == CANCELLED_NOT ? "final" : "cancelled",
+		};
+	record_pack(RECORD_cancel_result,
+	            &(struct rec_cancel_result){ .jobs = rows, .jobs_count = count }, result);
+	return NULL;
+}
+
+bool admin_asks(const struct msg_request *request)
+{
+	return request->client && strcmp(request->client, client) == 0;
+}
+
+void admin_answer(struct sim *sim, const struct msg_request *request, struct arena *arena,
+                  struct admin_change *ret_change)
+{
+	struct text result = { 0 };
+	const struct admin_change *before;
+	struct admin_change change = { .client = request->client,
+		                       .id = request->id,
+		                       .who = request->who,
+		                       .method = request->method,
+		                       .said = "" };
+	SIM_CHECK(ledger_find(sim->broker.ledger, &change, &before) == OK, "ledger: %s",
+	          error_text());
+	if (before) {
+		*ret_change = admin_change_copy(before, arena);
+		return;
+	}
+	change.code = cancel(sim, request, arena, &result);
+	if (result.size)
+		change.result =
+			(struct bytes){ arena_copy(arena, result.data, result.size), result.size };
+	text_finish(&result);
+	ledger_add(sim->broker.ledger, &change, &sim->broker.effects);
+	*ret_change = change;
+}
