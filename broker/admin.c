@@ -226,6 +226,14 @@ static void reply_show(struct server *server, struct store_task *task, struct te
 		show->builds_count /= 2;
 }
 
+/* Its reader goes on after the last one that it got. */
+static void reply_events(struct store_task *task, struct text *body)
+{
+	struct rec_events_result *events = &task->result.events;
+	while (is_too_large(RECORD_events_result, events, events->events_count, body))
+		events->events_count /= 2;
+}
+
 /* Pages of these are cut by the store: their cursors are places in a file. */
 static void pack_answer(struct server *server, struct store_task *task, struct text *body)
 {
@@ -233,6 +241,7 @@ static void pack_answer(struct server *server, struct store_task *task, struct t
 	case QUESTION_QUEUE: reply_queue(server, task, body); return;
 	case QUESTION_BUILDS: reply_builds(task, body); return;
 	case QUESTION_SHOW: reply_show(server, task, body); return;
+	case QUESTION_EVENTS: reply_events(task, body); return;
 	case QUESTION_TESTS: record_pack(RECORD_tests_result, &task->result.tests, body); return;
 	case QUESTION_ARTIFACTS:
 		record_pack(RECORD_artifacts_result, &task->result.artifacts, body);
@@ -296,6 +305,7 @@ static const struct method {
 	{ "tests", RECORD_tests_params, .question = QUESTION_TESTS },
 	{ "artifacts", RECORD_artifacts_params, .question = QUESTION_ARTIFACTS },
 	{ "artifact", RECORD_artifact_params, .question = QUESTION_ARTIFACT },
+	{ "events", RECORD_events_params, .question = QUESTION_EVENTS },
 };
 
 static void finish_change(struct server *server, struct store_task *task)

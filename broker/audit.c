@@ -141,5 +141,9 @@ enum err audit_late(struct store *store, struct batch *batch, struct batch_item 
 	const char *what = judge(&item->effect, &recorded);
 	if (!item->body.size && (err = answer(store, batch, item, what, &recorded)))
 		return err;
-	return item->event ? keep_row(store, batch, item, what, describe(&recorded, &arena)) : OK;
+	if (!item->event)
+		return OK;
+	if ((err = event_keep(store, item->event, &item->event_body)))
+		return err;
+	return keep_row(store, batch, item, what, describe(&recorded, &arena));
 }

@@ -59,14 +59,17 @@ enum err fill_event(struct store *store, struct batch *batch, struct msg_event *
 	return OK;
 }
 
-/* A batch that is tried again was filled before, from the same rows. */
+/* A batch that is tried again was filled before, from the same rows; only its events are kept
+ * again. */
 enum err fill_item(struct store *store, struct batch *batch, struct batch_item *item)
 {
-	if (item->body.size)
-		return OK;
-	if (item->effect.kind == EFFECT_OFFER)
+	struct msg_event *event = &item->effect.message.event;
+	enum err err = OK;
+	if (item->effect.kind == EFFECT_OFFER && !item->body.size)
 		return fill_offer(store, batch, item);
-	if (item->effect.kind == EFFECT_PUBLISH) /* the loop logs it too */
-		return fill_event(store, batch, &item->effect.message.event, &item->body);
-	return OK;
+	if (item->effect.kind != EFFECT_PUBLISH)
+		return OK;
+	if (!item->body.size) /* the loop logs it too */
+		err = fill_event(store, batch, event, &item->body);
+	return err ? err : event_keep(store, event, &item->body);
 }

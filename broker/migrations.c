@@ -84,13 +84,17 @@ static const char version_6[] =
 	/* Why the worker of a leased job was told to end it. */
 	"ALTER TABLE jobs ADD COLUMN cancel TEXT;";
 
+static const char version_7[] =
+	/* What was told on the events socket, packed; the newest rows. */
+	"CREATE TABLE events(sequence INTEGER PRIMARY KEY, event BLOB NOT NULL) STRICT;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
 	enum err (*after)(struct store *store);
 } steps[STORE_VERSION] = {
-	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL },
-	{ version_4, NULL }, { version_5, NULL },         { version_6, NULL },
+	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL }, { version_4, NULL },
+	{ version_5, NULL }, { version_6, NULL },         { version_7, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

@@ -236,8 +236,9 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 	if ((err = load_refs(store, core)) || (err = load_builds(store, core)) ||
 	    (err = load_jobs(store, core, now_ms)) || (err = load_blocked(store, core)))
 		return err;
-	err = load_unwritten(store);
-	return err ? err : parcel_load(store);
+	if ((err = load_unwritten(store)) || (err = event_load_last(store)))
+		return err;
+	return parcel_load(store);
 }
 
 enum err store_load_watchlist(struct store *store, struct watchlist *list)
@@ -301,6 +302,7 @@ static enum err answer(struct store *store, struct store_task *task)
 	case QUESTION_ARTIFACTS: return read_artifacts(store, task);
 	case QUESTION_ARTIFACT: return read_artifact(store, task);
 	case QUESTION_PICK: return read_picked(store, task);
+	case QUESTION_EVENTS: return read_events(store, task);
 	case QUESTION_NONE: break;
 	}
 	return OK;

@@ -55,6 +55,7 @@ enum store_question {
 	QUESTION_ARTIFACTS,
 	QUESTION_ARTIFACT,
 	QUESTION_PICK, /* the jobs that a change, or a question to the core, is about */
+	QUESTION_EVENTS,
 };
 
 /* One thing for the store to do. Its owner is whoever holds the pointer: the loop makes it, hands
@@ -74,6 +75,7 @@ struct store_task {
 		struct rec_artifacts_params artifacts;
 		struct rec_artifact_params artifact;
 		struct rec_cancel_params cancel;
+		struct rec_events_params events;
 	} params;
 	const struct rec_target *target; /* of QUESTION_PICK, among the parameters */
 
@@ -90,6 +92,7 @@ struct store_task {
 		struct rec_tests_result tests;
 		struct rec_artifacts_result artifacts;
 		struct rec_artifact_result artifact;
+		struct rec_events_result events;
 	} result;
 };
 

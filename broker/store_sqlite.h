@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 6,           /* of the tables: see migrations.c */
+	STORE_VERSION = 7,           /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
@@ -14,6 +14,8 @@ enum {
 	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
 	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
 	CHANGE_ROWS_MAX = 10000,     /* the oldest go */
+	EVENT_ROWS_MAX = 100000,     /* the oldest go, */
+	EVENT_ROWS_TRIM = 1000,      /* so many at once */
 };
 
 struct store {
@@ -39,7 +41,7 @@ struct store {
 	/* Artifacts: how many bytes may be kept, and are. */
 	uint64_t parcels_max, parcels_bytes;
 
-	uint64_t last_event;
+	uint64_t last_event;  /* number of the newest */
 	int64_t audit_second; /* rows were written in */
 	int audit_rows;       /* how many */
 };
@@ -104,6 +106,12 @@ enum err fill_item(struct store *store, struct batch *batch, struct batch_item *
 /* Time, number and names of an event, packed. */
 enum err fill_event(struct store *store, struct batch *batch, struct msg_event *event,
                     struct bytes *ret_body);
+
+/* ---- events.c: what was told, for those who were away ---- */
+/* Keep one that fill_event() made; each time its batch is tried. */
+enum err event_keep(struct store *store, const struct msg_event *event, const struct bytes *body);
+enum err event_load_last(struct store *store);
+enum err read_events(struct store *store, struct store_task *task);
 
 /* ---- audit.c ---- */
 /* Answer a result that did not pass the core's fence, and keep a row of one that contradicts. */

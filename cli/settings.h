@@ -34,6 +34,11 @@
 	        "First look: test what is newer than this; without it, tips only.")                \
 	SETTING(text, observer, 0, NULL, "NAME", "The only observer that may watch it.")
 
+#define SETTINGS_events                                                                            \
+	SETTING(text, since, 0, NULL, "N",                                                         \
+	        "Begin after the event of this number; 0: with the oldest that is kept.")          \
+	SETTING(flag, once, 0, NULL, NULL, "End when all that happened is printed.")
+
 #define SETTINGS_install SETTING(flag, install, 0, NULL, NULL, "Write it, do not print it.")
 
 #define SETTINGS_reason SETTING(text, reason, 0, NULL, "TEXT", "Why; it stands in the verdict.")
@@ -63,6 +68,7 @@
 	SETTINGS_place SETTINGS_json SETTING(duration, timeout, 0, NULL, "DURATION",               \
 	                                     "How long to wait for the verdict; 0: for ever.")
 #define SETTINGS_cancel      SETTINGS_status SETTINGS_reason
+#define SETTINGS_watch       SETTINGS_status SETTINGS_events
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_version     SETTINGS_json
 #define SETTINGS_repo_add    SETTINGS_status SETTINGS_watching
@@ -82,6 +88,7 @@ struct options {
 		SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_install SETTINGS_reason
 		SETTING(duration, every, 0, NULL, NULL, NULL)
 	SETTING(text, since, 0, NULL, NULL, NULL)
+	SETTING(flag, once, 0, NULL, NULL, NULL)
 	SETTING(text, observer, 0, NULL, NULL, NULL)
 	SETTING(text, broker, 0, NULL, NULL, NULL)
 #undef SETTING
