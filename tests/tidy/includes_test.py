@@ -9,7 +9,7 @@ import tree
 OURS = [
     (r"base/", r"base/"),
     (r"proto/(wire|client|address)\.", r"base/|proto/"),
-    (r"proto/", r"base/|proto/(entry|message|messages|outcomes|schema|peer)\."),
+    (r"proto/", r"base/|proto/(entry|message|messages|outcomes|schema|since|peer)\."),
     (r"jobfile/", r"base/|jobfile/|proto/message\.h"),
     (r"report/", r"base/|report/|proto/message\.h"),
     (
