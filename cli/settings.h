@@ -39,6 +39,8 @@
 	        "Begin after the event of this number; 0: with the oldest that is kept.")          \
 	SETTING(flag, once, 0, NULL, NULL, "End when all that happened is printed.")
 
+#define SETTINGS_file SETTING(text, file, 0, NULL, "PATH", "Write to this file, not to stdout.")
+
 #define SETTINGS_install SETTING(flag, install, 0, NULL, NULL, "Write it, do not print it.")
 
 #define SETTINGS_reason SETTING(text, reason, 0, NULL, "TEXT", "Why; it stands in the verdict.")
@@ -69,6 +71,7 @@
 	                                     "How long to wait for the verdict; 0: for ever.")
 #define SETTINGS_cancel      SETTINGS_status SETTINGS_reason
 #define SETTINGS_watch       SETTINGS_status SETTINGS_events
+#define SETTINGS_metrics     SETTINGS_place SETTINGS_answer SETTINGS_file
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_version     SETTINGS_json
 #define SETTINGS_repo_add    SETTINGS_status SETTINGS_watching
@@ -84,9 +87,9 @@
 struct options {
 #define SETTING(kind, name, letter, fallback, value_name, help)                                    \
 	SETTING_FIELD(kind, name, letter, fallback, value_name, help)
-	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL) SETTINGS_repository
-		SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_install SETTINGS_reason
-		SETTING(duration, every, 0, NULL, NULL, NULL)
+	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL)
+		SETTINGS_repository SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_file
+		SETTINGS_install SETTINGS_reason SETTING(duration, every, 0, NULL, NULL, NULL)
 	SETTING(text, since, 0, NULL, NULL, NULL)
 	SETTING(flag, once, 0, NULL, NULL, NULL)
 	SETTING(text, observer, 0, NULL, NULL, NULL)

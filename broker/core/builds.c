@@ -168,7 +168,7 @@ static void finish(struct core *core, struct job *job, const struct msg_result *
 	struct build *build = job->build;
 	save_final(job, result, out);
 	detach(core, job);
-	core->finished++;
+	core->finished[result->outcome]++;
 	build_count(build, result->outcome, job->allow_failure);
 	settle_followers(core, job, stops, out);
 	free_job(core, job);

@@ -159,7 +159,8 @@ struct core {
 	uint64_t last_build, last_job, turn;
 	uint64_t queued, blocked, leased;
 	uint64_t effort; /* steps that the queue made, ever */
-	uint64_t accepted, finished, lost_leases;
+	uint64_t accepted, lost_leases;
+	uint64_t finished[OUTCOME_COUNT]; /* jobs, by outcome */
 
 	struct repository *repositories;
 	struct build *builds;

@@ -129,9 +129,29 @@ static void fill_depth(const struct core *core, int64_t now_ms, struct arena *ar
 	status->depth_count = shown;
 }
 
+static uint64_t all_finished(const struct core *core)
+{
+	uint64_t all = 0;
+	for (size_t i = 0; i < OUTCOME_COUNT; i++)
+		all += core->finished[i];
+	return all;
+}
+
+/* All outcomes, also those that none had. */
+static void fill_outcomes(const struct core *core, struct arena *arena,
+                          struct rec_status_result *status)
+{
+	struct rec_outcome_count *rows = arena_new(arena, OUTCOME_COUNT * sizeof *rows);
+	for (int i = OUTCOME_NONE + 1; i < OUTCOME_COUNT; i++)
+		rows[status->outcomes_count++] =
+			(struct rec_outcome_count){ .outcome = (enum outcome)i,
+			                            .jobs = core->finished[i] };
+	status->outcomes = rows;
+}
+
 struct core_totals core_totals(const struct core *core)
 {
-	return (struct core_totals){ core->queued, core->leased, core->finished };
+	return (struct core_totals){ core->queued, core->leased, all_finished(core) };
 }
 
 void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
@@ -142,7 +162,7 @@ void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
 	status->blocked = core->blocked;
 	status->leased = core->leased;
 	status->accepted = core->accepted;
-	status->finished = core->finished;
+	status->finished = all_finished(core);
 	status->lost_leases = core->lost_leases;
 	for (const struct worker *worker = core->seen; worker; worker = worker->seen_next) {
 		status->workers++;
@@ -150,6 +170,7 @@ void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
 		status->busy += worker->lease_count;
 	}
 	fill_depth(core, now_ms, arena, status);
+	fill_outcomes(core, arena, status);
 }
 
 static int by_worker_name(const void *a, const void *b)
