@@ -19,7 +19,8 @@ queued_at started_at finished_at duration_ms tests tests_failed tests_skipped ar
 allow_failure priority attempts""".split()
 WORKER = "name state host version labels slots busy silent_ms".split()
 STATUS = """version state now uptime_ms store store_size disk_free queued leased oldest_ms accepted
-finished blocked lost_leases refused workers slots busy events depth repositories""".split()
+finished blocked lost_leases refused workers slots busy events outcomes depth
+repositories""".split()
 WATCHED = "repository url observer state error refs polled_at retry_ms next_ms".split()
 DEPTH = "labels repository queued oldest_ms reason priority".split()
 
