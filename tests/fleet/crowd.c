@@ -114,12 +114,15 @@ static void on_started(void *user, struct fleet_worker *worker, const struct msg
 {
 	(void)user;
 	struct crowd_job *job = job_of(offer->job);
-	crowd_expect(offer->attempt == job->attempt + 1 && !job->acknowledged,
+	uint32_t unheard = offer->attempt - job->attempt - 1;
+	crowd_expect(offer->attempt > job->attempt && (!unheard || crowd.killed) &&
+	                     !job->acknowledged,
 	             "job %" PRIu64 " attempt %u started after attempt %u%s", offer->job,
 	             offer->attempt, job->attempt, job->acknowledged ? ", which is final" : "");
 	crowd_expect(fleet_worker_running(worker) == 1, "%s runs %zu jobs in one slot",
 	             worker->name, fleet_worker_running(worker));
-	if (offer->attempt > 1)
+	crowd.unheard += unheard;
+	if (job->attempt > 0)
 		note_next_attempt(job, offer->job);
 	job->attempt = offer->attempt;
 	job->worker = worker->user;

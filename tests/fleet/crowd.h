@@ -45,6 +45,8 @@ struct crowd {
 	uint64_t owed;              /* jobs that are */
 	size_t welcomed;            /* workers that were welcomed, each counted once */
 	uint64_t taken;             /* attempts that the broker stopped */
+	bool killed;                /* the broker was, in the middle of work */
+	uint64_t unheard;  /* attempts that were stored, and whose offer that death kept back */
 	uint64_t robbed;   /* attempts started although their job's worker was not silent */
 	int64_t *found_ms; /* from a last frame to the start elsewhere, for each silent job */
 	size_t found_count, found_capacity;
