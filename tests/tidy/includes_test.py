@@ -32,7 +32,7 @@ LIBRARIES = [
     (r"expat\.h", r"report/junit\.c"),
     (r"yaml\.h", r"jobfile/document\.c"),
     (r"sqlite3\.h", r"broker/store[a-z_]*\.[ch]"),
-    (r"git2\.h", r"(observer/(history|instructions|line|mirror|repository|scan|selection)|worker/checkout)\.[ch]"),
+    (r"git2\.h", r"(observer/(history|instructions|line|mirror|repository|scan|selection|ssh)|worker/checkout)\.[ch]"),
     (r"jansson\.h", r"cli/.*"),
 ]
 
