@@ -74,6 +74,7 @@ static void start_poll(struct feed *feed, const struct observer_effect *effect)
 		.repository = entry->name,
 		.url = entry->url,
 		.mirror = mirror,
+		.credentials = feed->settings->credentials,
 		.rules = entry->rules,
 		.rules_count = entry->rules_count,
 		.since = entry->since,

@@ -128,11 +128,18 @@ static void forget_child(struct poll *poll)
 	*poll = (struct poll){ 0 };
 }
 
+/* With its ssh: it leads a group, but for the first moment of a fork. */
+static void kill_all(const struct poll *poll)
+{
+	kill(-poll->pid, SIGKILL);
+	kill(poll->pid, SIGKILL);
+}
+
 void poll_kill(struct poll *poll)
 {
 	if (!poll->pid)
 		return;
-	kill(poll->pid, SIGKILL);
+	kill_all(poll);
 	memory_reserve((void **)&killed.pids, &killed.capacity, killed.count + 1,
 	               sizeof *killed.pids);
 	killed.pids[killed.count++] = poll->pid;
@@ -174,7 +181,7 @@ enum err poll_read_answer(const struct text *stream, struct poll_answer *answer)
 void poll_finish(struct poll *poll, struct poll_answer *ret_answer)
 {
 	*ret_answer = (struct poll_answer){ 0 };
-	kill(poll->pid, SIGKILL); /* it may have closed its answer and gone on */
+	kill_all(poll); /* it may have closed its answer and gone on */
 	int status = process_wait(poll->pid);
 	if (poll_read_answer(&poll->received, ret_answer)) {
 		scoped(free_text) char *why = memory_copy_text(error_text());

@@ -6,6 +6,7 @@
 #include "base/scoped.h"
 #include "observer/mirror.h"
 #include "observer/sanitizer.h"
+#include "observer/ssh.h"
 #include "proto/entry.h"
 
 #include <errno.h>
@@ -92,35 +93,48 @@ static enum err open_path(const char *path, struct repository *repository)
 	return error ? repository_fail(path) : OK;
 }
 
-/* Keys come from the ssh agent only; each kind is offered once, or a refusal would never end. */
+static int refuse(const char *why)
+{
+	git_error_set_str(GIT_ERROR_HTTP, why);
+	return GIT_EAUTH;
+}
+
+/* libgit2 asks after the server did; for ssh, the ssh program has all it needs. */
 static int get_credential(git_credential **ret_credential, const char *url, const char *user,
                           unsigned allowed, void *payload)
 {
-	int *tried = payload;
-	(void)url;
-	if (allowed & GIT_CREDENTIAL_USERNAME)
-		return git_credential_username_new(ret_credential, user ? user : "git");
-	if (!(allowed & GIT_CREDENTIAL_SSH_KEY) || (*tried)++)
-		return GIT_EAUTH;
-	return git_credential_ssh_key_from_agent(ret_credential, user ? user : "git");
+	struct repository *repository = payload;
+	scoped(free_text) char *name = NULL, *token = NULL;
+	(void)url, (void)user; /* of another host, after a redirect, perhaps */
+	if (!(allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT))
+		return refuse("the server wants what is no token");
+	if (repository->tried_token)
+		return refuse("the server refuses the token");
+	if (credentials_for(&repository->credentials, repository->url, &name, &token))
+		return refuse(error_text());
+	if (!name)
+		return refuse("the server wants a token, and there is none for its host");
+	repository->tried_token = true;
+	return git_credential_userpass_plaintext_new(ret_credential, name, token);
 }
 
-static int tried_keys;
-
-static void set_callbacks(git_remote_callbacks *callbacks)
+static void set_callbacks(git_remote_callbacks *callbacks, struct repository *repository)
 {
 	callbacks->credentials = get_credential;
-	callbacks->payload = &tried_keys;
+	callbacks->payload = repository;
 }
 
 static enum err open_url(const struct rec_poll_request *request, struct repository *repository)
 {
 	git_remote_connect_options options;
-	enum err err = mirror_open(request->mirror, &repository->git);
-	if (err)
+	enum err err;
+	if ((err = credentials_find(request->credentials, request->repository,
+	                            &repository->credentials)) ||
+	    (err = ssh_use(repository->credentials.ssh)) ||
+	    (err = mirror_open(request->mirror, &repository->git)))
 		return err;
 	git_remote_connect_options_init(&options, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
-	set_callbacks(&options.callbacks);
+	set_callbacks(&options.callbacks, repository);
 	options.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* to another host */
 	if (git_remote_create_anonymous(&repository->remote, repository->git, request->url) != 0 ||
 	    git_remote_connect_ext(repository->remote, GIT_DIRECTION_FETCH, &options) != 0)
@@ -139,6 +153,7 @@ void repository_close(struct repository *repository)
 {
 	git_remote_free(repository->remote);
 	git_repository_free(repository->git);
+	credentials_finish(&repository->credentials);
 	*repository = (struct repository){ 0 };
 }
 
@@ -267,7 +282,9 @@ static bool has_object(git_odb *odb, const char *id)
 	return git_oid_fromstr(&oid, id) == 0 && git_odb_exists(odb, &oid);
 }
 
-/* Pins are by commit, not by ref name: a rename from foo to foo/bar must not break the mirror. */
+/* Pins are by object, not by ref name: a rename from foo to foo/bar must not break the mirror. What
+ * is asked for is by name: many servers give no object by its id. The names are those of the
+ * listing, which is of the same connection. */
 static enum err list_wanted(const struct repository *repository, const struct repository_refs *refs,
                             struct text_list *specs)
 {
@@ -278,7 +295,7 @@ static enum err list_wanted(const struct repository *repository, const struct re
 		if (has_object(odb, refs->objects[i]))
 			continue;
 		scoped(free_text) char *spec =
-			text_format("+%s:" MIRROR_PINS "/%s", refs->objects[i], refs->objects[i]);
+			text_format("+%s:" MIRROR_PINS "/%s", refs->marks[i].ref, refs->objects[i]);
 		text_list_add(specs, spec);
 	}
 	return OK;
@@ -319,7 +336,7 @@ static enum err fetch(struct repository *repository, const struct repository_ref
 		return err;
 	git_fetch_options options;
 	git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
-	set_callbacks(&options.callbacks);
+	set_callbacks(&options.callbacks, repository);
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.prune = GIT_FETCH_NO_PRUNE;
 	options.update_fetchhead = 0;

@@ -3,6 +3,7 @@
  * has something new. */
 #pragma once
 
+#include "base/credentials.h"
 #include "observer/core/rules.h"
 
 #include <git2.h>
@@ -11,6 +12,8 @@ struct repository {
 	git_repository *git; /* where the objects are */
 	git_remote *remote;  /* connected; NULL for a path */
 	const char *url;
+	struct credentials credentials;
+	bool tried_token; /* offered once, or a refusal would never end */
 };
 
 /* The refs that are watched. The two arrays go together. */

@@ -1,6 +1,7 @@
 /* The settings table of fettle-observer, and what is checked once at its start. */
 #include "observer/settings.h"
 
+#include "base/credentials.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -194,7 +195,8 @@ enum err observer_settings_load(int argc, char *const *argv,
 		return err;
 	if ((err = check_words(settings)) ||
 	    (err = address_parse(settings->broker, &settings->address)) ||
-	    (err = declare_all(settings, &arguments)) || (err = make_state(settings)))
+	    (err = declare_all(settings, &arguments)) || (err = make_state(settings)) ||
+	    (err = credentials_choose(&settings->credentials)))
 		return fail(err, "%s: %s", table.program, error_text());
 	return OK;
 }

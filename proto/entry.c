@@ -185,18 +185,6 @@ static enum err check_since(const struct rec_watch_entry *entry)
 	return fail(ERR_USAGE, "repository '%s': %s", entry->name, why);
 }
 
-/* The protocol has room for them, but no look uses them yet: better refused than ignored. */
-static enum err check_files(const struct rec_watch_entry *entry)
-{
-	bool has_key = entry->ssh_key && *entry->ssh_key;
-	if (!has_key && !(entry->token_file && *entry->token_file))
-		return OK;
-	return fail(ERR_USAGE,
-	            "repository '%s': this version does not use %s; for ssh, the agent of the "
-	            "observer's user is asked",
-	            entry->name, has_key ? "a key file" : "a token file");
-}
-
 enum err entry_check(const struct rec_watch_entry *entry)
 {
 	enum err err;
@@ -215,7 +203,7 @@ enum err entry_check(const struct rec_watch_entry *entry)
 	if (entry->observer && !text_is_name(entry->observer))
 		return fail(ERR_USAGE, "repository '%s': '%s' is no name of an observer",
 		            entry->name, entry->observer);
-	if ((err = check_since(entry)) || (err = check_files(entry)))
+	if ((err = check_since(entry)))
 		return err;
 	return check_rules(entry);
 }

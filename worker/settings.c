@@ -1,6 +1,7 @@
 /* The settings table of fettle-worker, and the defaults that depend on the machine. */
 #include "worker/settings.h"
 
+#include "base/credentials.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scoped.h"
@@ -85,5 +86,5 @@ enum err worker_settings_complete(struct worker_settings *settings)
 		return fail(ERR_SYSTEM, "state folder '%s': %s", settings->state, strerror(errno));
 	free(settings->state);
 	settings->state = absolute;
-	return OK;
+	return credentials_choose(&settings->credentials);
 }

@@ -58,6 +58,7 @@ enum err starter_start(const struct starter *starter, const char *folder,
 	scoped(free_text) char *trees = text_format("%s/trees", settings->state);
 	struct rec_orders orders = { .worker = settings->name,
 		                     .mirrors = mirrors,
+		                     .credentials = settings->credentials,
 		                     .slot = starter->slot,
 		                     .timeout_ms = settings->job_timeout_ms,
 		                     .silence_ms = settings->silence_timeout_ms,

@@ -249,8 +249,6 @@ static struct rec_repo_row row_of(const struct listed *listed, int64_t now_ms, s
 		.observer = is_watched ? holder->name : NULL,
 		.interval_ms = entry->interval_ms,
 		.since = entry->since,
-		.ssh_key = entry->ssh_key,
-		.token_file = entry->token_file,
 		.pinned = entry->observer,
 		.declared_by = entry->declared_by,
 		.pokes = listed->pokes,

@@ -15,7 +15,7 @@ NEVER = "1h"
 
 ROW_KEYS = {
     "name", "url", "state", "observer", "polled_at", "next_ms", "error", "refs", "rules",
-    "interval_ms", "since", "ssh_key", "token_file", "pinned", "declared_by", "pokes",
+    "interval_ms", "since", "pinned", "declared_by", "pokes",
 }  # fmt: skip
 
 

@@ -100,12 +100,6 @@ Test(entry, what_can_never_be_right_is_refused)
 	           "(file:///path)");
 	expect_bad((struct rec_watch_entry){ .name = "app", .url = "some/where" },
 	           "repository 'app': 'some/where' is no absolute path");
-	expect_bad((struct rec_watch_entry){ .name = "app", .url = "/r", .ssh_key = "/key" },
-	           "repository 'app': this version does not use a key file; for ssh, the agent of "
-	           "the observer's user is asked");
-	expect_bad((struct rec_watch_entry){ .name = "app", .url = "/r", .token_file = "/token" },
-	           "repository 'app': this version does not use a token file; for ssh, the agent "
-	           "of the observer's user is asked");
 	expect_bad((struct rec_watch_entry){ .name = "app", .url = "/r", .interval_ms = 1 },
 	           "repository 'app': an interval is at least 50ms");
 	expect_bad((struct rec_watch_entry){ .name = "app", .url = "/r", .since = "yesterday" },

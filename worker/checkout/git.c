@@ -2,6 +2,7 @@
  * and nothing else is read. */
 #include "worker/checkout/git.h"
 
+#include "base/credentials.h"
 #include "base/file.h"
 #include "base/plant.h"
 #include "base/scoped.h"
@@ -75,30 +76,44 @@ enum err git_make_folders(const char *folder, const char *const *names, size_t c
 	return OK;
 }
 
+/* It may read tokens. git would also have it store those that worked, and erase those that a server
+ * refused, if only once. */
+static void add_helper(struct text *config, const struct credentials *credentials)
+{
+	if (credentials->tokens)
+		text_addf(config,
+		          "[credential]\n\thelper = \"!f() { test \\\"$1\\\" != get || "
+		          "git credential-store --file '%s' get; }; f\"\n",
+		          credentials->tokens);
+}
+
 /* One protocol only, and no host but the one of the url; a repository of another user may be read;
  * nothing runs on the side. A mirror and a tree are caches, made anew when a power cut damaged
  * them: nothing is synced. */
-static enum err write_config(const char *folder, const char *protocol)
+static enum err write_config(const char *folder, const char *protocol,
+                             const struct credentials *credentials)
 {
-	scoped(free_text) char *config =
-		text_format("[core]\n\thooksPath = /dev/null\n\tfsmonitor = false\n"
-	                    "\tfsync = none\n\tattributesFile = /dev/null\n"
-	                    "[advice]\n\tdetachedHead = false\n"
-	                    "[checkout]\n\tworkers = 0\n"
-	                    "[fetch]\n\trecurseSubmodules = false\n\tunpackLimit = 1\n"
-	                    "[gc]\n\tauto = 0\n"
-	                    "[http]\n\tfollowRedirects = false\n"
-	                    "\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60\n"
-	                    "[maintenance]\n\tauto = false\n"
-	                    "[protocol]\n\tallow = never\n"
-	                    "[protocol \"%s\"]\n\tallow = always\n"
-	                    "[safe]\n\tdirectory = *\n"
-	                    "[submodule]\n\trecurse = false\n"
-	                    "[uploadpack]\n\tallowAnySHA1InWant = true\n",
-	                    protocol);
+	scoped(text_finish) struct text config = { 0 };
+	text_addf(&config,
+	          "[core]\n\thooksPath = /dev/null\n\tfsmonitor = false\n"
+	          "\tfsync = none\n\tattributesFile = /dev/null\n"
+	          "[advice]\n\tdetachedHead = false\n"
+	          "[checkout]\n\tworkers = 0\n"
+	          "[fetch]\n\trecurseSubmodules = false\n\tunpackLimit = 1\n"
+	          "[gc]\n\tauto = 0\n"
+	          "[http]\n\tfollowRedirects = false\n"
+	          "\tlowSpeedLimit = 1000\n\tlowSpeedTime = 60\n"
+	          "[maintenance]\n\tauto = false\n"
+	          "[protocol]\n\tallow = never\n"
+	          "[protocol \"%s\"]\n\tallow = always\n"
+	          "[safe]\n\tdirectory = *\n"
+	          "[submodule]\n\trecurse = false\n"
+	          "[uploadpack]\n\tallowAnySHA1InWant = true\n",
+	          protocol);
+	add_helper(&config, credentials);
 	static const char *const folders[] = { "git" };
 	enum err err = git_make_folders(folder, folders, 1);
-	return err ? err : git_write_file(folder, "git/config", config);
+	return err ? err : git_write_file(folder, "git/config", config.data);
 }
 
 static void add_inherited(struct text_list *env, const char *name, const char *fallback)
@@ -111,7 +126,8 @@ static void add_inherited(struct text_list *env, const char *name, const char *f
 		text_list_add(env, row);
 }
 
-static void make_env(struct text_list *env, const char *folder)
+static void make_env(struct text_list *env, const char *folder,
+                     const struct credentials *credentials)
 {
 	static const char *const fixed[] = { "GIT_CONFIG_NOSYSTEM=1",
 		                             "GIT_ATTR_NOSYSTEM=1",
@@ -122,14 +138,15 @@ static void make_env(struct text_list *env, const char *folder)
 		                             "LC_ALL=C" };
 	scoped(free_text) char *config = text_format("GIT_CONFIG_GLOBAL=%s/git/config", folder);
 	scoped(free_text) char *home = text_format("HOME=%s/home", folder);
+	scoped(free_text) char *ssh = text_format("GIT_SSH_COMMAND=%s", credentials->ssh);
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		if (strcmp(fixed[i], ALLOCATION_MAX) != 0 || !PLANTED(git_takes_all))
 			text_list_add(env, fixed[i]);
 	text_list_add(env, config);
 	text_list_add(env, home);
+	text_list_add(env, ssh);
 	add_inherited(env, "PATH", "/usr/local/bin:/usr/bin:/bin");
 	add_inherited(env, "SSH_AUTH_SOCK", NULL);
-	add_inherited(env, "GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
 	text_list_add(env, "");
 	free_text(&env->items[--env->count]); /* NULL ends it */
 }
@@ -138,13 +155,19 @@ enum err git_init(struct git *git, const struct checkout *checkout, struct run *
 {
 	const struct msg_offer *offer = checkout->offer;
 	const char *protocol = protocol_of(offer->url);
+	scoped(credentials_finish) struct credentials credentials = { 0 };
 	*git = (struct git){ .checkout = checkout, .run = run };
 	if (!protocol)
 		return fail(ERR_REPOSITORY, "url refused: '%s'", offer->url);
+	bool is_local = strcmp(protocol, "file") == 0;
+	enum err err = credentials_find(is_local ? NULL : checkout->orders->credentials,
+	                                offer->repository, &credentials);
+	if (err)
+		return err;
 	git->mirror = text_format("%s/%s-%016" PRIx64, checkout->orders->mirrors, offer->repository,
 	                          git_hash(GIT_HASH_START, offer->url, strlen(offer->url)));
-	make_env(&git->env, checkout->folder);
-	return write_config(checkout->folder, protocol);
+	make_env(&git->env, checkout->folder, &credentials);
+	return write_config(checkout->folder, protocol, &credentials);
 }
 
 void git_finish(struct git *git)
