@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { ACCEPTING_MAX_MS = 5000, BACK_MAX_MS = 12000 /* silence and grace */ };
+enum { ACCEPTING_MAX_MS = 30000, BACK_MAX_MS = 30000 /* on a machine with other work */ };
 
 static void restart(int signal)
 {
