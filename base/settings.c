@@ -17,7 +17,7 @@ static void *field_of(const struct setting *setting, void *target)
 }
 
 /* "log_level" as a flag or key: "log-level". */
-static void flag_name(const struct setting *setting, char ret_name[NAME_SIZE_MAX])
+void settings_flag_name(const struct setting *setting, char ret_name[NAME_SIZE_MAX])
 {
 	size_t i = 0;
 	for (; i < NAME_SIZE_MAX - 1 && setting->name[i]; i++) {
@@ -32,7 +32,7 @@ static const struct setting *find(const struct settings_table *table, const char
 {
 	for (size_t i = 0; i < table->count; i++) {
 		char flag[NAME_SIZE_MAX];
-		flag_name(&table->settings[i], flag);
+		settings_flag_name(&table->settings[i], flag);
 		if (strlen(flag) == size && strncmp(flag, name, size) == 0)
 			return &table->settings[i];
 	}
@@ -47,7 +47,7 @@ static enum err fail_unknown(const struct settings_table *table, const char *whe
 	const char *names[64];
 	size_t count = table->count < 64 ? table->count : 64;
 	for (size_t i = 0; i < count; i++) {
-		flag_name(&table->settings[i], flags[i]);
+		settings_flag_name(&table->settings[i], flags[i]);
 		names[i] = flags[i];
 	}
 	const char *near = text_nearest(name, names, count);
@@ -89,7 +89,7 @@ static enum err set_value(const struct setting *setting, void *target, const cha
 {
 	void *field = field_of(setting, target);
 	char flag[NAME_SIZE_MAX];
-	flag_name(setting, flag);
+	settings_flag_name(setting, flag);
 	switch (setting->kind) {
 	case SETTING_text:
 		free(*(char **)field);
@@ -385,7 +385,7 @@ void settings_print_help(const struct settings_table *table)
 	for (size_t i = 0; i < table->count; i++) {
 		const struct setting *setting = &table->settings[i];
 		char flag[NAME_SIZE_MAX], left[NAME_SIZE_MAX + 32], letter[8] = "    ";
-		flag_name(setting, flag);
+		settings_flag_name(setting, flag);
 		if (setting->letter)
 			snprintf(letter, sizeof letter, "-%c, ", setting->letter);
 		snprintf(left, sizeof left, "%s--%s %s", letter, flag,

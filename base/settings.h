@@ -93,5 +93,8 @@ char *settings_state_folder(const char *name);
  * ours, else `fallback`. The caller frees it. */
 char *settings_host_name(const char *fallback);
 
+/* A setting as a flag or key: "log-level" of "log_level". */
+void settings_flag_name(const struct setting *setting, char ret_name[NAME_SIZE_MAX]);
+
 /* The text of --help, written to stdout. */
 void settings_print_help(const struct settings_table *table);

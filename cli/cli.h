@@ -38,5 +38,8 @@ enum err session_change(struct session *session, const char *method, enum record
 /* Wait until something may have changed: an event, or `wait_ms` without one. */
 enum err session_wait(struct session *session, int64_t wait_ms);
 
+/* To --file, whole or not at all, else to stdout. */
+enum err session_put(const struct session *session, const struct text *out);
+
 /* A commit as the user wrote it: 4 to 40 hex digits. */
 enum err session_check_commit(const char *commit);

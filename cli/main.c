@@ -4,6 +4,7 @@
 #include "base/scoped.h"
 #include "cli/child.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/output.h"
 #include "proto/wire.h"
 
@@ -11,67 +12,16 @@
 #include <signal.h>
 #include <string.h>
 
-typedef struct options settings_struct;
-
-#define SETTING SETTING_ROW
-#define COMMAND(verb, arguments, least, most, line, more)                                          \
-	static const struct setting verb##_settings[] = { SETTINGS_##verb };
-#include "cli/commands.def"
-#undef COMMAND
 /* The part that a settings file may say for every verb that asks a broker. */
+typedef struct options settings_struct;
+#define SETTING SETTING_ROW
 static const struct setting client_settings[] = { SETTINGS_place };
 #undef SETTING
-
-struct command {
-	char name[16]; /* "repo add": names of two words */
-	const char *arguments;
-	size_t least, most;
-	const char *line, *more;
-	const struct setting *settings;
-	size_t settings_count;
-	enum err (*run)(struct session *);
-};
-
-static struct command commands[] = {
-#define COMMAND(verb, arguments, least, most, line, more)                                          \
-	{                                                                                          \
-		#verb,                                                                             \
-		arguments,                                                                         \
-		least,                                                                             \
-		most,                                                                              \
-		line,                                                                              \
-		more,                                                                              \
-		verb##_settings,                                                                   \
-		sizeof verb##_settings / sizeof *verb##_settings,                                  \
-		verb_##verb                                                                        \
-	},
-#include "cli/commands.def"
-#undef COMMAND
-};
-
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
-
-/* In the table two words are one. */
-static void part_names(void)
-{
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		for (char *c = commands[i].name; *c; c++)
-			if (*c == '_')
-				*c = ' ';
-}
-
-static const struct command *find_command(const char *name)
-{
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-	return NULL;
-}
 
 static void print_commands(void)
 {
 	printf("fettle: is your commit in fine fettle?\n\nUsage: fettle COMMAND [flags]\n\n");
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
+	for (size_t i = 0; i < command_count; i++)
 		printf("  %-12s %s\n", commands[i].name, commands[i].line);
 	printf("\n`fettle COMMAND --help` says more. Exit codes: 0 good, 1 the build is red, 2 "
 	       "usage or\nsettings, 3 no broker answers, 4 not found, 5 the system failed, 6 it "
@@ -83,7 +33,7 @@ static enum err fail_half(const char *word)
 {
 	scoped(text_finish) struct text rest = { 0 };
 	size_t size = strlen(word);
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
+	for (size_t i = 0; i < command_count; i++)
 		if (strncmp(commands[i].name, word, size) == 0 && commands[i].name[size] == ' ')
 			text_addf(&rest, "%s%s", rest.size ? ", " : "",
 			          commands[i].name + size + 1);
@@ -94,13 +44,13 @@ static enum err fail_half(const char *word)
 
 static enum err fail_unknown(const char *word)
 {
-	const char *names[COMMAND_COUNT];
+	const char *names[COMMANDS_MAX];
 	enum err err = fail_half(word);
 	if (err)
 		return err;
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
+	for (size_t i = 0; i < command_count; i++)
 		names[i] = commands[i].name;
-	const char *near = text_nearest(word, names, COMMAND_COUNT);
+	const char *near = text_nearest(word, names, command_count);
 	if (near)
 		return fail(ERR_USAGE, "unknown command '%s', did you mean '%s'?", word, near);
 	return fail(ERR_USAGE, "unknown command '%s'; see fettle --help", word);
@@ -108,7 +58,7 @@ static enum err fail_unknown(const char *word)
 
 static bool asks_broker(const struct command *command)
 {
-	return command->run != verb_up && command->run != verb_lint && command->run != verb_version;
+	return command_flag(command, "broker") != NULL;
 }
 
 static enum err check_words(const struct command *command, const struct text_list *words)
@@ -195,8 +145,8 @@ static enum err load_and_run(const struct command *command, int argc, char *cons
 static const struct command *find_words(int argc, char *const *argv)
 {
 	scoped(free_text) char *both = text_format("%s %s", argv[0], argc > 1 ? argv[1] : "");
-	const struct command *command = find_command(argv[0]);
-	return command ? command : find_command(both);
+	const struct command *command = command_find(argv[0]);
+	return command ? command : command_find(both);
 }
 
 static enum err run(int argc, char *const *argv, bool *ret_red)
@@ -217,7 +167,7 @@ static enum err run(int argc, char *const *argv, bool *ret_red)
 		print_commands();
 		return OK;
 	}
-	const struct command *command = find_command(word);
+	const struct command *command = command_find(word);
 	if (command)
 		return load_and_run(command, argc - 1, argv + 1, ret_red);
 	command = argc > 2 ? find_words(argc - 1, argv + 1) : NULL;
@@ -235,7 +185,7 @@ int main(int argc, char **argv)
 {
 	bool red = false;
 	log_start("fettle", "warn");
-	part_names();
+	commands_start();
 	enum err err = run(argc, argv, &red);
 	if (err && err != ERR_STOPPED)
 		say_error();

@@ -2,7 +2,6 @@
  * promises to dashboards: a row never changes. */
 #include "cli/metrics.h"
 
-#include "base/file.h"
 #include "base/scoped.h"
 #include "cli/cli.h"
 
@@ -146,16 +145,6 @@ void metrics_add(struct text *out, const struct rec_status_result *status)
 
 /* ---- the verb ------------------------------------------------------------------------------ */
 
-/* A reader of the file finds the old text or the new one, never a part. */
-static enum err put(const struct session *session, const struct text *out)
-{
-	const char *path = session->options->file;
-	if (path)
-		return file_write_durable(path, out->data, out->size);
-	fputs(out->data, stdout);
-	return OK;
-}
-
 /* A broker that is away is told, too: to the file, which would else show what was. */
 enum err verb_metrics(struct session *session)
 {
@@ -169,6 +158,6 @@ enum err verb_metrics(struct session *session)
 	single(&out, "fettle_up", "gauge", "1 when the broker answers.", !err);
 	if (!err)
 		metrics_add(&out, &status);
-	enum err put_err = put(session, &out);
+	enum err put_err = session_put(session, &out);
 	return put_err ? put_err : err ? fail(err, "%s", why) : OK;
 }

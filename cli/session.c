@@ -1,7 +1,9 @@
 /* What the verbs share: asking the broker, and waiting for it. */
+#include "base/file.h"
 #include "base/scoped.h"
 #include "cli/cli.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum err session_ask(struct session *session, const char *method, enum record_type params_type,
@@ -32,6 +34,15 @@ enum err session_wait(struct session *session, int64_t wait_ms)
 		if (!more)
 			return err;
 	}
+	return OK;
+}
+
+enum err session_put(const struct session *session, const struct text *out)
+{
+	const char *path = session->options->file;
+	if (path)
+		return file_write_durable(path, out->data, out->size);
+	fputs(out->data, stdout);
 	return OK;
 }
 

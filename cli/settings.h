@@ -73,6 +73,7 @@
 #define SETTINGS_watch       SETTINGS_status SETTINGS_events
 #define SETTINGS_metrics     SETTINGS_place SETTINGS_answer SETTINGS_file
 #define SETTINGS_lint        SETTINGS_json
+#define SETTINGS_completion  SETTINGS_file
 #define SETTINGS_version     SETTINGS_json
 #define SETTINGS_repo_add    SETTINGS_status SETTINGS_watching
 #define SETTINGS_repo_remove SETTINGS_status

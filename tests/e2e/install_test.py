@@ -52,6 +52,11 @@ class Install(unittest.TestCase):
             self.assertRegex(unit, r"\nWatchdogSec=\d+s\n")
         self.assertIn("[Install]", self.read("lib/systemd/system/fettle.target"))
 
+    def test_shells_find_how_to_complete(self):
+        for name in ("bash-completion/completions/fettle", "zsh/site-functions/_fettle"):
+            self.assertIn("_fettle() {", self.read("share", name))
+        self.assertIn("complete -c fettle", self.read("share/fish/vendor_completions.d/fettle.fish"))
+
     def test_the_users_of_units_are_made(self):
         users = re.findall(r"^u (\S+)", self.read("lib/sysusers.d/fettle.conf"), re.MULTILINE)
         for name in UNITS:
