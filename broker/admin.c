@@ -296,6 +296,7 @@ static const struct method {
 	{ "repo_resume", RECORD_repo_params, .change = change_repo_resume },
 	{ "poke", RECORD_poke_params, .change = change_poke },
 	{ "cancel", RECORD_cancel_params, .question = QUESTION_PICK, .change = change_cancel },
+	{ "rerun", RECORD_rerun_params, .question = QUESTION_PICK, .change = change_rerun },
 	{ "declare", RECORD_declare_params, .answer = answer_declare },
 	{ "watch", RECORD_watch_params, .answer = answer_watch },
 	{ "queue", RECORD_page_params, .question = QUESTION_QUEUE },
@@ -315,7 +316,8 @@ static void finish_change(struct server *server, struct store_task *task)
 		                           .request = &task->message.request,
 		                           .params = &task->params,
 		                           .arena = &task->arena,
-		                           .picked = &task->result.show };
+		                           .picked = &task->result.show,
+		                           .commits = task->commits };
 	change_answer(&question, task->method->params, task->method->change);
 }
 
@@ -325,6 +327,13 @@ static const struct method *find_method(const char *name)
 		if (strcmp(methods[i].name, name) == 0)
 			return &methods[i];
 	return NULL;
+}
+
+static const struct rec_target *target_of(const struct store_task *task, enum record_type params)
+{
+	return params == RECORD_cancel_params  ? task->params.cancel.target
+	       : params == RECORD_rerun_params ? task->params.rerun.target
+	                                       : NULL;
 }
 
 /* Parameters are read into the task's own arena, so that they live as long as it does. */
@@ -345,7 +354,7 @@ static void ask_store(struct server *server, const struct peer *peer, struct mes
 	}
 	task->peer = *peer;
 	task->method = method;
-	task->target = method->question == QUESTION_PICK ? task->params.cancel.target : NULL;
+	task->target = target_of(task, method->params);
 	task->message = *message;
 	*message = (struct message){ 0 };
 	server->questions++;

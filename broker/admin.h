@@ -15,6 +15,7 @@ struct question {
 	const void *params;
 	struct arena *arena;
 	const struct rec_show_result *picked; /* what the store found it to be about */
+	const struct rec_commit *commits;     /* of these builds */
 };
 
 /* A repository as its observer told it last. */
@@ -55,7 +56,7 @@ void reply_when_stored(const struct question *q, const struct text *body);
 bool is_too_large(enum record_type type, const void *page, size_t rows, struct text *body);
 
 /* ---- admin_jobs.c: jobs and builds ---- */
-change_function change_cancel;
+change_function change_cancel, change_rerun;
 
 /* ---- admin_repos.c: the list of repositories ---- */
 void answer_repos(const struct question *q);

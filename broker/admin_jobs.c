@@ -68,3 +68,56 @@ enum err change_cancel(const struct question *q, struct text *result)
 	            &(struct rec_cancel_result){ .jobs = rows, .jobs_count = count }, result);
 	return OK;
 }
+
+static struct rerun make_rerun(const struct question *q, size_t index)
+{
+	const struct rec_build_detail *build = &q->picked->builds[index];
+	struct ran *ran = arena_new(q->arena, build->jobs_count * sizeof *ran);
+	for (size_t i = 0; i < build->jobs_count; i++)
+		ran[i] = (struct ran){ .job = build->jobs[i].job,
+			               .outcome = build->jobs[i].outcome };
+	return (struct rerun){ .repository = build->build->repository,
+		               .ref = build->build->ref,
+		               .commit = &q->commits[index],
+		               .ran = ran };
+}
+
+static void pack_reruns(const struct question *q, const struct rerun_made *made, size_t count,
+                        struct text *result)
+{
+	struct rec_rerun_build *rows = arena_new(q->arena, count * sizeof *rows);
+	size_t shown = 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct rec_build_detail *before = &q->picked->builds[i];
+		if (made[i].build)
+			rows[shown++] = (struct rec_rerun_build){
+				.build = made[i].build,
+				.repository = before->build->repository,
+				.ref = before->build->ref,
+				.commit = before->build->commit,
+				.run = before->build->run + 1,
+				.jobs = made[i].again,
+				.carried = (uint32_t)before->jobs_count - made[i].again,
+			};
+	}
+	record_pack(RECORD_rerun_result,
+	            &(struct rec_rerun_result){ .builds = rows, .builds_count = shown }, result);
+}
+
+enum err change_rerun(const struct question *q, struct text *result)
+{
+	const struct rec_rerun_params *params = q->params;
+	size_t count = q->picked->builds_count;
+	const struct rerun_wish wish = { .name = params->target->name, .failed = params->failed };
+	if (params->target->job)
+		return fail(ERR_USAGE, "of a commit, not of a job's id");
+	struct rerun *reruns = arena_new(q->arena, count * sizeof *reruns);
+	struct rerun_made *made = arena_new(q->arena, count * sizeof *made);
+	for (size_t i = 0; i < count; i++)
+		reruns[i] = make_rerun(q, i);
+	enum err err = core_rerun(q->server->core, q->server->now_ms, &wish, reruns, count,
+	                          &q->server->effects, made);
+	if (!err)
+		pack_reruns(q, made, count, result);
+	return err;
+}

@@ -126,6 +126,7 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_SAVE_LEASE_END:
 	case EFFECT_SAVE_CANCEL:
 	case EFFECT_SAVE_FINAL:
+	case EFFECT_SAVE_CARRIED:
 	case EFFECT_SAVE_VERDICT:
 	case EFFECT_OFFER:
 	case EFFECT_SEND_NOW:

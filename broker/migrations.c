@@ -88,13 +88,19 @@ static const char version_7[] =
 	/* What was told on the events socket, packed; the newest rows. */
 	"CREATE TABLE events(sequence INTEGER PRIMARY KEY, event BLOB NOT NULL) STRICT;";
 
+static const char version_8[] =
+	/* Runs that an operator asked for; their jobs that were not run again, and where they were.
+         */
+	"ALTER TABLE builds ADD COLUMN rerun INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE jobs ADD COLUMN origin INTEGER REFERENCES jobs;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
 	enum err (*after)(struct store *store);
 } steps[STORE_VERSION] = {
 	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL }, { version_4, NULL },
-	{ version_5, NULL }, { version_6, NULL },         { version_7, NULL },
+	{ version_5, NULL }, { version_6, NULL },         { version_7, NULL }, { version_8, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

@@ -168,7 +168,10 @@ enum err read_artifact(struct store *store, struct store_task *task)
 	bool removed = false;
 	scoped(close_parcel) struct parcel parcel = { .fd = -1 };
 	*result = (struct rec_artifact_result){ 0 };
-	enum err err = open_parcel(store, params->job, &task->arena, &parcel, &removed);
+	uint64_t job;
+	enum err err = find_job(store, NULL, params->job, NULL, &task->arena, &job);
+	if (!err)
+		err = open_parcel(store, job, &task->arena, &parcel, &removed);
 	if (err)
 		return err;
 	if (removed)

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { NAMES_MAX = 4096 }; /* 64 builds of 64 jobs */
+enum { NAMES_MAX = 4096, SPECS_MAX = 64 }; /* 64 builds of 64 jobs */
 
 /* Builds come newest first. */
 static bool is_replaced(const struct rec_build_row *builds, size_t index)
@@ -54,6 +54,51 @@ static enum err check_name(const struct rec_show_result *all, const char *name)
 	return fail_no_name(all, name);
 }
 
+static enum err read_specs(struct store *store, struct store_task *task, uint64_t build,
+                           struct rec_commit *commit)
+{
+	bool row;
+	enum err err;
+	struct rec_spec *specs = arena_new(&task->arena, SPECS_MAX * sizeof *specs);
+	sqlite3_stmt *found = sql_bind(store, SQL_specs_of_build, "i", (int64_t)build);
+	while (!(err = sql_step(store, found, &row)) && row)
+		if ((err = sql_spec(store, found, 1, sql_number(found, 0), &task->arena,
+		                    &specs[commit->jobs_count++])))
+			break;
+	sqlite3_reset(found);
+	commit->jobs = specs;
+	return err;
+}
+
+/* A build's commit as its observer told it. */
+static enum err read_commit(struct store *store, struct store_task *task, uint64_t build,
+                            struct rec_commit *ret_commit)
+{
+	bool row;
+	sqlite3_stmt *found = sql_bind(store, SQL_commit_of_build, "i", (int64_t)build);
+	enum err err = sql_step(store, found, &row);
+	if (err)
+		return err;
+	*ret_commit = (struct rec_commit){ .commit = sql_text(found, 0, &task->arena),
+		                           .tree = sql_text(found, 1, &task->arena),
+		                           .author = sql_text(found, 2, &task->arena),
+		                           .subject = sql_text(found, 3, &task->arena),
+		                           .time = (int64_t)sql_number(found, 4) };
+	sqlite3_reset(found);
+	return read_specs(store, task, build, ret_commit);
+}
+
+static enum err read_commits(struct store *store, struct store_task *task)
+{
+	const struct rec_show_result *show = &task->result.show;
+	struct rec_commit *commits = arena_new(&task->arena, show->builds_count * sizeof *commits);
+	enum err err = OK;
+	for (size_t i = 0; !err && i < show->builds_count; i++)
+		err = read_commit(store, task, show->builds[i].build->build, &commits[i]);
+	task->commits = commits;
+	return err;
+}
+
 static enum err pick_commit(struct store *store, struct store_task *task, const char *prefix)
 {
 	size_t count, kept = 0;
@@ -89,11 +134,10 @@ static enum err pick_job(struct store *store, struct store_task *task, uint64_t 
 enum err read_picked(struct store *store, struct store_task *task)
 {
 	const struct rec_target *target = task->target;
-	if (target->commit && *target->commit)
-		return pick_commit(store, task, target->commit);
-	if (target->job)
-		return pick_job(store, task, target->job);
-	return fail(ERR_USAGE, "a commit or a job is needed");
+	enum err err = target->commit && *target->commit ? pick_commit(store, task, target->commit)
+	               : target->job                     ? pick_job(store, task, target->job)
+	                             : fail(ERR_USAGE, "a commit or a job is needed");
+	return err ? err : read_commits(store, task);
 }
 
 bool target_has(const struct rec_target *target, const struct rec_job_row *job)

@@ -86,6 +86,7 @@ static void job_from_row(sqlite3_stmt *row, struct arena *arena, void *ret_row)
 		.artifacts = (uint32_t)sql_number(row, 20),
 		.allow_failure = sql_number(row, 21) != 0,
 		.priority = (uint32_t)sql_number(row, 22),
+		.origin = sql_number(row, 23),
 	};
 }
 

@@ -24,9 +24,10 @@ static enum err save_build(struct store *store, const struct effect *e, int64_t 
 {
 	const struct rec_commit *c = e->accepted.commit;
 	return sql_run(store,
-	               sql_bind(store, SQL_save_build, "issssssni", (int64_t)e->build,
+	               sql_bind(store, SQL_save_build, "issssssnii", (int64_t)e->build,
 	                        e->accepted.repository, e->accepted.ref, c->commit, c->tree,
-	                        c->author, c->subject, c->time, wall_ms),
+	                        c->author, c->subject, c->time, wall_ms,
+	                        (int64_t)e->accepted.rerun),
 	               1);
 }
 
@@ -147,6 +148,11 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 		               : log_append(store, e->job, e->attempt, e->log.offset,
 		                            &e->log.bytes);
 	case EFFECT_SAVE_FINAL: return save_final(store, e, wall_ms);
+	case EFFECT_SAVE_CARRIED:
+		return sql_run(store,
+		               sql_bind(store, SQL_save_carried, "ii", (int64_t)e->job,
+		                        (int64_t)e->carried.from),
+		               1);
 	case EFFECT_SAVE_VERDICT:
 		return sql_run(store,
 		               sql_bind(store, SQL_save_verdict, "isi", (int64_t)e->build,

@@ -130,8 +130,12 @@ static enum err load_builds(struct store *store, struct core *core)
 	while (!(err = sql_step(store, found, &row)) && row) {
 		uint64_t build = sql_number(found, 0);
 		arena_reset(&arena);
-		core_restore_build(core, build, sql_text(found, 1, &arena),
-		                   sql_text(found, 2, &arena));
+		core_restore_build(core,
+		                   &(struct stored_build){ .build = build,
+		                                           .repository = sql_text(found, 1, &arena),
+		                                           .ref = sql_text(found, 2, &arena),
+		                                           .commit = sql_text(found, 3, &arena),
+		                                           .rerun = sql_number(found, 4) != 0 });
 		if ((err = load_finals(store, core, build)))
 			return err;
 	}

@@ -76,8 +76,10 @@ struct store_task {
 		struct rec_artifact_params artifact;
 		struct rec_cancel_params cancel;
 		struct rec_events_params events;
+		struct rec_rerun_params rerun;
 	} params;
-	const struct rec_target *target; /* of QUESTION_PICK, among the parameters */
+	const struct rec_target *target;  /* of QUESTION_PICK, among the parameters */
+	const struct rec_commit *commits; /* and its answer: as fed, by place of the build */
 
 	/* The answer. ERR_FULL: nothing of the batch was kept, try again later. ERR_NOT_FOUND and
 	 * ERR_USAGE are answers to people; anything else ends the broker. */

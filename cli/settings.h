@@ -24,6 +24,8 @@
 
 #define SETTINGS_failed SETTING(flag, failed, 0, NULL, NULL, "Only tests that failed.")
 
+#define SETTINGS_red SETTING(flag, failed, 0, NULL, NULL, "Only jobs that are not green.")
+
 #define SETTINGS_output SETTING(text, output, 'o', NULL, "DIR", "Fetch the files into this folder.")
 
 #define SETTINGS_watching                                                                          \
@@ -72,6 +74,7 @@
 #define SETTINGS_cancel      SETTINGS_status SETTINGS_reason
 #define SETTINGS_watch       SETTINGS_status SETTINGS_events
 #define SETTINGS_metrics     SETTINGS_place SETTINGS_answer SETTINGS_file
+#define SETTINGS_rerun       SETTINGS_status SETTINGS_red
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_completion  SETTINGS_file
 #define SETTINGS_version     SETTINGS_json

@@ -91,6 +91,18 @@ static void add_state(struct columns *table, const struct rec_job_row *job)
 		columns_add(table, TINT_NONE, output_job_state(job->state));
 }
 
+/* Some are verdicts of an earlier run. */
+static void add_reason(struct columns *table, const struct rec_job_row *job)
+{
+	scoped(text_finish) struct text reason = { 0 };
+	if (job->reason)
+		text_add(&reason, job->reason);
+	if (job->origin)
+		text_addf(&reason, "%sas in an earlier run (job %llu)", reason.size ? "; " : "",
+		          (unsigned long long)job->origin);
+	columns_add(table, TINT_NONE, reason.data);
+}
+
 static void add_job(struct columns *table, const struct rec_job_row *job)
 {
 	char took[CLOCK_TEXT_SIZE];
@@ -98,7 +110,7 @@ static void add_job(struct columns *table, const struct rec_job_row *job)
 	add_state(table, job);
 	columns_add(table, TINT_NONE,
 	            job->duration_ms ? clock_duration_text(job->duration_ms, took) : NULL);
-	columns_add(table, TINT_NONE, job->reason);
+	add_reason(table, job);
 	add_attempts(table, job);
 }
 

@@ -1,4 +1,5 @@
 /* Repositories, refs and their marks, builds and jobs: what they are, and how they end. */
+#include "broker/core/operator.h"
 #include "broker/core/state.h"
 
 #include "base/plant.h"
@@ -37,11 +38,12 @@ struct ref *ref_get(struct repository *repository, const char *name)
 	return ref;
 }
 
-struct build *build_add(struct core *core, uint64_t id, struct ref *ref)
+struct build *build_add(struct core *core, uint64_t id, struct ref *ref, const char *commit)
 {
 	struct build *build = memory_new(1, sizeof *build);
 	build->id = id;
 	build->ref = ref;
+	memcpy(build->commit, commit, COMMIT_SIZE);
 	DL_APPEND(ref->builds, build);
 	HASH_ADD(hh, core->builds, id, sizeof build->id, build);
 	return build;
@@ -181,6 +183,22 @@ void job_finish(struct core *core, struct job *job, const struct msg_result *res
 {
 	bool stops = !outcome_is_green(result->outcome) && !job->allow_failure;
 	finish(core, job, result, stops, out);
+}
+
+void job_carry(struct core *core, struct job *job, const struct ran *ran, bool stops,
+               struct effects *out)
+{
+	struct build *build = job->build;
+	struct effect *save = effects_add(out, EFFECT_SAVE_CARRIED);
+	save->job = job->id;
+	save->carried.from = ran->job;
+	save->carried.outcome = ran->outcome;
+	if (!PLANTED(carried_not_counted))
+		build_count(build, ran->outcome, job->allow_failure);
+	settle_followers(core, job, stops, out);
+	free_job(core, job);
+	if (!build->jobs)
+		finish_build(core, build, out);
 }
 
 static void free_build(struct core *core, struct build *build)

@@ -118,9 +118,10 @@ void core_restore_ref(struct core *core, const char *repository, const char *url
 	restored->rewound = rewound;
 }
 
-void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref)
+void core_restore_build(struct core *core, const struct stored_build *stored)
 {
-	build_add(core, build, ref_get(repository_get(core, repository), ref));
+	struct ref *ref = ref_get(repository_get(core, stored->repository), stored->ref);
+	build_add(core, stored->build, ref, stored->commit)->rerun = stored->rerun;
 }
 
 static struct build *find_build(const struct core *core, uint64_t id)

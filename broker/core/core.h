@@ -81,7 +81,12 @@ struct stored_job {
 void core_restore_ids(struct core *core, uint64_t last_build, uint64_t last_job);
 void core_restore_ref(struct core *core, const char *repository, const char *url, const char *ref,
                       const char *mark, bool rewound);
-void core_restore_build(struct core *core, uint64_t build, const char *repository, const char *ref);
+struct stored_build {
+	uint64_t build;
+	const char *repository, *ref, *commit;
+	bool rerun; /* an operator asked for it */
+};
+void core_restore_build(struct core *core, const struct stored_build *build);
 /* A job of that build that is final. */
 void core_restore_final(struct core *core, uint64_t build, enum outcome outcome,
                         bool allow_failure);

@@ -40,6 +40,7 @@ static const char *const words[] = {
 	[EFFECT_SAVE_WATCH] = "save watch",
 	[EFFECT_SAVE_UNWATCH] = "save unwatch",
 	[EFFECT_SAVE_CHANGE] = "save change",
+	[EFFECT_SAVE_CARRIED] = "save carried",
 	[EFFECT_SAVE_VERDICT] = "save verdict",
 	[EFFECT_SEND] = "send",
 	[EFFECT_OFFER] = "offer",
@@ -64,7 +65,8 @@ void effect_print(const struct effect *effect, struct text *line)
 		          effect->ref.name, effect->ref.mark);
 		break;
 	case EFFECT_SAVE_BUILD:
-		text_addf(line, " commit=%.12s", effect->accepted.commit->commit);
+		text_addf(line, " commit=%.12s%s", effect->accepted.commit->commit,
+		          effect->accepted.rerun ? " rerun" : "");
 		break;
 	case EFFECT_SAVE_JOB: text_addf(line, " name=%s", effect->queued.spec->name); break;
 	case EFFECT_SAVE_LEASE: text_addf(line, " worker=%s", effect->lease.worker); break;
@@ -78,6 +80,10 @@ void effect_print(const struct effect *effect, struct text *line)
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_VERDICT:
 		text_addf(line, " outcome=%s", outcome_text(effect->final.outcome));
+		break;
+	case EFFECT_SAVE_CARRIED:
+		text_addf(line, " from=%llu outcome=%s", (unsigned long long)effect->carried.from,
+		          outcome_text(effect->carried.outcome));
 		break;
 	case EFFECT_LATE:
 		text_addf(line, " worker=%s outcome=%s", effect->late.worker,

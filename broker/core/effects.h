@@ -18,6 +18,7 @@ enum effect_kind {
 	EFFECT_SAVE_WATCH,     /* a row of the list of repositories, new or changed */
 	EFFECT_SAVE_UNWATCH,   /* such a row goes */
 	EFFECT_SAVE_CHANGE,    /* a change that was asked for, and its answer */
+	EFFECT_SAVE_CARRIED,   /* queued -> final, as a job of an earlier run */
 	EFFECT_SAVE_VERDICT,   /* a build has its verdict */
 
 	/* What leaves only when every row above and before it is durable. */
@@ -60,11 +61,16 @@ struct effect {
 		struct {
 			const char *repository, *ref;
 			const struct rec_commit *commit;
+			bool rerun;
 		} accepted;
 		struct {
 			const struct rec_spec *spec;
 			const char *labels;
 		} queued;
+		struct {
+			uint64_t from; /* job */
+			enum outcome outcome;
+		} carried;
 		struct {
 			const char *worker, *session;
 		} lease;

@@ -18,3 +18,32 @@ enum cancelled {
  * many were not final. */
 size_t core_cancel(struct core *core, int64_t now_ms, const struct wish *wish, const uint64_t *jobs,
                    size_t count, struct effects *out, enum cancelled *ret_fates);
+
+/* A job of the run before. */
+struct ran {
+	uint64_t job;
+	enum outcome outcome;
+};
+
+/* A commit whose newest run on a ref is finished, with its jobs as they were. */
+struct rerun {
+	const char *repository, *ref;
+	const struct rec_commit *commit;
+	const struct ran *ran; /* by place among the commit's jobs */
+};
+
+struct rerun_wish {
+	const char *name; /* only this job, and those after it; NULL: all */
+	bool failed;      /* only what is not green, and what comes after it */
+};
+
+struct rerun_made {
+	uint64_t build; /* 0: nothing was to be run again */
+	uint32_t again; /* jobs */
+};
+
+/* Run them again, as new builds. ERR_USAGE: one still runs, or there is no room. ERR_ENDED: there
+ * is nothing to run. */
+enum err core_rerun(struct core *core, int64_t now_ms, const struct rerun_wish *wish,
+                    const struct rerun *reruns, size_t count, struct effects *out,
+                    struct rerun_made *ret_made);

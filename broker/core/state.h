@@ -32,6 +32,8 @@ struct build {
 	struct job *jobs;   /* unfinished */
 	enum outcome worst; /* of its final jobs, as they count */
 	bool begun;         /* one of them was run */
+	bool rerun;         /* an operator asked for it */
+	char commit[COMMIT_SIZE + 1];
 	struct build *prev, *next;
 	UT_hash_handle hh;
 };
@@ -236,7 +238,7 @@ void queue_dispatch(struct core *core, struct effects *out);
 /* ---- builds.c ---- */
 struct repository *repository_get(struct core *core, const char *name);
 struct ref *ref_get(struct repository *repository, const char *name);
-struct build *build_add(struct core *core, uint64_t id, struct ref *ref);
+struct build *build_add(struct core *core, uint64_t id, struct ref *ref, const char *commit);
 /* Neither queued nor blocked yet. */
 struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels,
                     uint32_t priority);
@@ -248,10 +250,24 @@ void build_count(struct build *build, enum outcome outcome, bool allow_failure);
  * job. Frees the job. */
 void job_finish(struct core *core, struct job *job, const struct msg_result *result,
                 struct effects *out);
+/* Final at once, with the verdict that this job had in an earlier run. `stops`: jobs after it will
+ * not be run. */
+struct ran;
+void job_carry(struct core *core, struct job *job, const struct ran *ran, bool stops,
+               struct effects *out);
 void builds_finish(struct core *core);
 
 /* ---- update.c ---- */
 void update_receive(struct core *core, const struct event *event, struct effects *out);
+/* A new build, which has no jobs yet; a new job, neither queued nor blocked. */
+struct build *build_accept(struct core *core, struct ref *ref, const struct rec_commit *commit,
+                           bool rerun, struct effects *out);
+struct job *job_accept(struct core *core, struct build *build, const struct rec_spec *spec,
+                       struct effects *out);
+/* Each of the jobs that are in `chosen`, as bits, waits in the queue, or for others of its commit;
+ * one that its file leaves out, for nobody. */
+void jobs_queue(struct core *core, const struct rec_commit *commit, struct job **jobs,
+                uint64_t chosen);
 
 /* ---- lease.c ---- */
 void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out);

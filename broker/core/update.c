@@ -10,8 +10,8 @@
 #include <string.h>
 #include <utlist.h>
 
-static struct job *add_job(struct core *core, struct build *build, const struct rec_spec *spec,
-                           struct effects *out)
+struct job *job_accept(struct core *core, struct build *build, const struct rec_spec *spec,
+                       struct effects *out)
 {
 	struct label_set *labels = label_set_get(core, spec->labels, spec->labels_count);
 	struct job *job = job_add(core, ++core->last_job, build, labels, spec->priority);
@@ -29,7 +29,7 @@ static void add_final(struct core *core, struct build *build, enum outcome outco
                       const char *reason, struct effects *out)
 {
 	static const struct rec_spec nothing = { .name = "fettle" };
-	struct job *job = add_job(core, build, &nothing, out);
+	struct job *job = job_accept(core, build, &nothing, out);
 	job_finish(core, job, &(struct msg_result){ .outcome = outcome, .reason = reason }, out);
 }
 
@@ -38,13 +38,13 @@ static bool is_left_out(const struct rec_spec *spec)
 	return spec->skip && *spec->skip;
 }
 
-/* Each job waits in the queue, or for others of its commit; one that is left out for nobody. */
-static void queue_jobs(struct core *core, const struct rec_commit *commit, struct job **jobs)
+void jobs_queue(struct core *core, const struct rec_commit *commit, struct job **jobs,
+                uint64_t chosen)
 {
 	struct graph graph;
 	graph_make(commit->jobs, commit->jobs_count, &graph); /* it was found to be well */
 	for (size_t i = 0; i < commit->jobs_count; i++) {
-		if (is_left_out(&commit->jobs[i]))
+		if (is_left_out(&commit->jobs[i]) || !(chosen & UINT64_C(1) << i))
 			continue;
 		for (size_t j = 0; j < commit->jobs_count; j++)
 			if ((graph.after[i] & UINT64_C(1) << j) && !PLANTED(early_offer))
@@ -61,9 +61,9 @@ static void add_jobs(struct core *core, struct build *build, const struct rec_co
 {
 	struct job **jobs = arena_new(&out->arena, commit->jobs_count * sizeof *jobs);
 	for (size_t i = 0; i < commit->jobs_count; i++)
-		jobs[i] = add_job(core, build, &commit->jobs[i], out);
+		jobs[i] = job_accept(core, build, &commit->jobs[i], out);
 	if (!superseded)
-		queue_jobs(core, commit, jobs);
+		jobs_queue(core, commit, jobs, UINT64_MAX);
 	for (size_t i = 0; i < commit->jobs_count; i++) {
 		const char *reason = superseded ? superseded : commit->jobs[i].skip;
 		struct msg_result result = { .outcome = OUTCOME_skipped, .reason = reason };
@@ -72,18 +72,27 @@ static void add_jobs(struct core *core, struct build *build, const struct rec_co
 	}
 }
 
-/* `superseded`: only a newer commit of the ref is to be run. */
-static void add_commit(struct core *core, struct ref *ref, const struct rec_commit *commit,
-                       const char *superseded, struct effects *out)
+struct build *build_accept(struct core *core, struct ref *ref, const struct rec_commit *commit,
+                           bool rerun, struct effects *out)
 {
-	struct build *build = build_add(core, ++core->last_build, ref);
+	struct build *build = build_add(core, ++core->last_build, ref, commit->commit);
 	struct effect *save = effects_add(out, EFFECT_SAVE_BUILD);
+	build->rerun = rerun;
 	save->build = build->id;
 	save->accepted.repository = ref->repository->name;
 	save->accepted.ref = ref->name;
 	save->accepted.commit = commit;
+	save->accepted.rerun = rerun;
 	publish(out, &(struct msg_event){ .kind = "accepted", .build = build->id });
 	core->accepted++;
+	return build;
+}
+
+/* `superseded`: only a newer commit of the ref is to be run. */
+static void add_commit(struct core *core, struct ref *ref, const struct rec_commit *commit,
+                       const char *superseded, struct effects *out)
+{
+	struct build *build = build_accept(core, ref, commit, false, out);
 	if (commit->error && *commit->error) {
 		/* Reasons of jobs are shorter than texts. */
 		char *reason =
@@ -118,7 +127,7 @@ static void supersede_queued(struct core *core, struct ref *ref, const char *rea
 	struct msg_result result = { .outcome = OUTCOME_skipped, .reason = reason };
 	struct build *build, *next_build;
 	DL_FOREACH_SAFE (ref->builds, build, next_build) {
-		if (has_begun(build))
+		if (has_begun(build) || build->rerun) /* somebody wants just this one */
 			continue;
 		/* Nobody ends for another's end: all have the same reason. */
 		for (struct job *job = build->jobs; job; job = job->build_next)

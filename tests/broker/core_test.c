@@ -505,7 +505,10 @@ static void restore_leased(void)
 {
 	core_restore_ids(story.core, 1, 1);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	core_restore_build(story.core, 1, "r", "refs/heads/main");
+	core_restore_build(story.core, &(struct stored_build){ .build = 1,
+	                                                       .repository = "r",
+	                                                       .ref = "refs/heads/main",
+	                                                       .commit = ZERO_COMMIT });
 	struct stored_job job = { .job = 1,
 		                  .build = 1,
 		                  .labels = "",

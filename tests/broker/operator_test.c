@@ -168,7 +168,10 @@ Test(operator, a_cancelled_job_is_one_after_a_restart)
 		                  .session = "0123456789abcdef",
 		                  .cancel = BY_ADA };
 	core_restore_ids(story.core, 1, 1);
-	core_restore_build(story.core, 1, "r", "refs/heads/main");
+	core_restore_build(story.core, &(struct stored_build){ .build = 1,
+	                                                       .repository = "r",
+	                                                       .ref = "refs/heads/main",
+	                                                       .commit = ZERO_COMMIT });
 	core_restore_job(story.core, &job, story.now_ms);
 	struct rec_holding held = { .job = 1, .attempt = 1 };
 	struct message hello = { .type = MESSAGE_hello,
@@ -188,4 +191,145 @@ Test(operator, a_cancelled_job_is_one_after_a_restart)
 	             "save lease end job=1 attempt=1 reason=the worker was silent for 3.5s\n"
 	             "save final job=1 attempt=1 " CANCELLED
 	             "save verdict build=1 outcome=cancelled\n");
+}
+
+/* ---- reruns -------------------------------------------------------------------------------- */
+
+static const char *const after_unit[] = { "unit" };
+static const struct rec_spec pair[] = {
+	{ .name = "unit", .steps = story_steps, .steps_count = 1 },
+	{ .name = "lint", .steps = story_steps, .steps_count = 1 },
+	{ .name = "ship",
+	  .steps = story_steps,
+	  .steps_count = 1,
+	  .after = after_unit,
+	  .after_count = 1 },
+};
+
+/* Build 1 of these three jobs ended like this. */
+static enum err rerun(const char *name, bool failed, enum outcome unit, enum outcome lint,
+                      enum outcome ship, uint32_t *ret_again)
+{
+	const struct ran ran[] = { { 1, unit }, { 2, lint }, { 3, ship } };
+	const struct rec_commit commit = { .commit = story_commit_text(1),
+		                           .jobs = pair,
+		                           .jobs_count = 3 };
+	const struct rerun one = {
+		.repository = "r", .ref = "refs/heads/main", .commit = &commit, .ran = ran
+	};
+	return story_rerun(&story, &(struct rerun_wish){ .name = name, .failed = failed }, &one,
+	                   ret_again);
+}
+
+/* All of it ran, with these outcomes. */
+static void run_once(enum outcome unit, enum outcome lint, enum outcome ship)
+{
+	story_hello(&story, "a", "w1", 3, NULL);
+	story_jobs(&story, "r", 0, 1, pair, 3);
+	story_result(&story, "a", 1, 1, unit);
+	story_result(&story, "a", 2, 1, lint);
+	if (unit == OUTCOME_passed)
+		story_result(&story, "a", 3, 1, ship);
+	text_clear(&story.lines);
+}
+
+#define SECOND_RUN                                                                                 \
+	"save build build=2 commit=000000000000 rerun\nsave job build=2 job=4 name=unit\n"         \
+	"save job build=2 job=5 name=lint\nsave job build=2 job=6 name=ship\n"
+
+Test(operator, a_rerun_is_a_new_build_of_all_jobs)
+{
+	uint32_t again;
+	run_once(OUTCOME_passed, OUTCOME_passed, OUTCOME_failed);
+	cr_assert_eq(rerun(NULL, false, OUTCOME_passed, OUTCOME_passed, OUTCOME_failed, &again), OK,
+	             "%s", error_text());
+	cr_assert_eq(again, 3);
+	story_expect(&story, SECOND_RUN
+	             "save lease build=2 job=4 attempt=1 worker=w1\noffer job=4 attempt=1 to a\n"
+	             "save lease build=2 job=5 attempt=1 worker=w1\noffer job=5 attempt=1 to a\n");
+}
+
+Test(operator, what_is_not_run_again_keeps_its_verdict_and_counts)
+{
+	uint32_t again;
+	run_once(OUTCOME_passed, OUTCOME_failed, OUTCOME_failed);
+	cr_assert_eq(rerun("ship", false, OUTCOME_passed, OUTCOME_failed, OUTCOME_failed, &again),
+	             OK);
+	cr_assert_eq(again, 1);
+	story_expect(&story, SECOND_RUN
+	             "save carried job=4 from=1 outcome=passed\n"
+	             "save carried job=5 from=2 outcome=failed\n"
+	             "save lease build=2 job=6 attempt=1 worker=w1\noffer job=6 attempt=1 to a\n");
+	story_result(&story, "a", 6, 1, OUTCOME_passed);
+	story_expect(&story, "save final job=6 attempt=1 outcome=passed\n"
+	                     "save verdict build=2 outcome=failed\n"
+	                     "send result_ok job=6 attempt=1 to a\n");
+}
+
+Test(operator, jobs_after_one_that_is_run_again_are_run_again_too)
+{
+	uint32_t again;
+	run_once(OUTCOME_failed, OUTCOME_passed, OUTCOME_skipped);
+	cr_assert_eq(rerun("unit", false, OUTCOME_failed, OUTCOME_passed, OUTCOME_skipped, &again),
+	             OK);
+	cr_assert_eq(again, 2);
+	story_expect(&story, SECOND_RUN
+	             "save carried job=5 from=2 outcome=passed\n"
+	             "save lease build=2 job=4 attempt=1 worker=w1\noffer job=4 attempt=1 to a\n");
+}
+
+Test(operator, only_what_is_red_is_run_again)
+{
+	uint32_t again;
+	run_once(OUTCOME_passed, OUTCOME_failed, OUTCOME_passed);
+	cr_assert_eq(rerun(NULL, true, OUTCOME_passed, OUTCOME_failed, OUTCOME_passed, &again), OK);
+	cr_assert_eq(again, 1);
+	story_expect(&story, SECOND_RUN
+	             "save carried job=4 from=1 outcome=passed\n"
+	             "save carried job=6 from=3 outcome=passed\n"
+	             "save lease build=2 job=5 attempt=1 worker=w1\noffer job=5 attempt=1 to a\n");
+}
+
+Test(operator, a_rerun_of_nothing_or_of_what_still_runs_is_refused)
+{
+	uint32_t again;
+	run_once(OUTCOME_passed, OUTCOME_passed, OUTCOME_passed);
+	cr_assert_eq(rerun(NULL, true, OUTCOME_passed, OUTCOME_passed, OUTCOME_passed, &again),
+	             ERR_ENDED);
+	cr_assert_str_eq(error_text(), "nothing of commit 0000000000 is to be run again: no job "
+	                               "that runs is red");
+	cr_assert_eq(rerun(NULL, false, OUTCOME_passed, OUTCOME_passed, OUTCOME_passed, &again),
+	             OK);
+	text_clear(&story.lines);
+	cr_assert_eq(rerun(NULL, false, OUTCOME_passed, OUTCOME_passed, OUTCOME_passed, &again),
+	             ERR_USAGE);
+	cr_assert_str_eq(error_text(), "commit 0000000000 still runs on refs/heads/main; wait, or "
+	                               "cancel it first");
+	story_expect(&story, "");
+}
+
+/* Somebody wants just this one, whatever is newer. */
+Test(operator, a_rerun_is_not_superseded)
+{
+	uint32_t again;
+	run_once(OUTCOME_passed, OUTCOME_failed, OUTCOME_passed);
+	story_receive(&story, "a", &(struct message){ .type = MESSAGE_ready });
+	cr_assert_eq(rerun(NULL, false, OUTCOME_passed, OUTCOME_failed, OUTCOME_passed, &again),
+	             OK);
+	text_clear(&story.lines);
+	const struct rec_commit commit = { .commit = story_commit_text(2),
+		                           .jobs = pair,
+		                           .jobs_count = 1 };
+	story_update(&story, &(struct msg_update){ .repository = "r",
+	                                           .url = "/r",
+	                                           .ref = "refs/heads/main",
+	                                           .from = story_commit_text(1),
+	                                           .to = commit.commit,
+	                                           .tip = commit.commit,
+	                                           .latest = true,
+	                                           .commits = &commit,
+	                                           .commits_count = 1 });
+	story_expect(&story, "save ref repository=r ref=refs/heads/main mark=000000000000\n"
+	                     "save build build=3 commit=000000000000\n"
+	                     "save job build=3 job=7 name=unit\n");
 }

@@ -119,7 +119,10 @@ Test(spec, an_allowed_failure_before_a_restart_does_not_count_after_it)
 {
 	core_restore_ids(story.core, 1, 2);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	core_restore_build(story.core, 1, "r", "refs/heads/main");
+	core_restore_build(story.core, &(struct stored_build){ .build = 1,
+	                                                       .repository = "r",
+	                                                       .ref = "refs/heads/main",
+	                                                       .commit = ZERO_COMMIT });
 	core_restore_final(story.core, 1, OUTCOME_error, true);
 	core_restore_job(story.core, &(struct stored_job){ .job = 2, .build = 1, .labels = "" },
 	                 story.now_ms);
@@ -302,7 +305,10 @@ Test(spec, after_a_restart_a_job_still_waits_and_then_runs)
 {
 	core_restore_ids(story.core, 1, 2);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	core_restore_build(story.core, 1, "r", "refs/heads/main");
+	core_restore_build(story.core, &(struct stored_build){ .build = 1,
+	                                                       .repository = "r",
+	                                                       .ref = "refs/heads/main",
+	                                                       .commit = ZERO_COMMIT });
 	for (uint64_t id = 1; id <= 2; id++)
 		core_restore_job(story.core,
 		                 &(struct stored_job){ .job = id, .build = 1, .labels = "" },

@@ -82,6 +82,17 @@ size_t story_cancel(struct story *story, const uint64_t *jobs)
 	return ended;
 }
 
+enum err story_rerun(struct story *story, const struct rerun_wish *wish, const struct rerun *rerun,
+                     uint32_t *ret_again)
+{
+	struct rerun_made made = { 0 };
+	enum err err =
+		core_rerun(story->core, story->now_ms, wish, rerun, 1, &story->effects, &made);
+	collect(story);
+	*ret_again = made.again;
+	return err;
+}
+
 void story_update(struct story *story, const struct msg_update *update)
 {
 	struct message message = { .type = MESSAGE_update, .update = *update };

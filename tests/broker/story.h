@@ -32,6 +32,10 @@ void story_store(struct story *story, enum event_kind kind);
 /* Ada changes her mind about these jobs (0 ends them); how many were not final. */
 size_t story_cancel(struct story *story, const uint64_t *jobs);
 
+/* Somebody has one commit run again; how many of its jobs. */
+enum err story_rerun(struct story *story, const struct rerun_wish *wish, const struct rerun *rerun,
+                     uint32_t *ret_again);
+
 void story_update(struct story *story, const struct msg_update *update);
 
 /* One commit with one job that needs `label` (NULL: none) arrives on a ref of a repository. */

@@ -176,5 +176,94 @@ class Cancel(Admin):
             self.assertIn(line, self.fettle(*words, code=code))
 
 
+class Rerun(Admin):
+    """Another run of what has run."""
+
+    FILE = """
+jobs:
+  unit: {steps: ["echo this is unit", "test -e %s"]}
+  lint: {steps: ["echo this is lint"]}
+  ship: {after: [unit], steps: ["echo this is ship"]}
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.gate = self.house.gate()
+        self.house.broker()
+        self.house.worker(slots=2)
+        self.repository = fettle.Repository(self.house, "app")
+        self.house.observer(self.repository)
+
+    def runs(self, commit):
+        """{job: (outcome, carried over?)} of each run, newest first."""
+        return [
+            {row["name"]: (row["outcome"], row["origin"] > 0) for row in build["jobs"]}
+            for build in self.house.json("show", commit)["builds"]
+        ]
+
+    def test_what_was_red_and_what_comes_after_it(self):
+        commit = self.repository.commit({".fettle.yaml": self.FILE % self.gate})
+        self.assertEqual(self.house.verdict(commit), "failed")
+        with open(self.gate, "w", encoding="utf-8"):
+            pass
+        said = self.fettle("rerun", commit, "--failed")
+        line = "app main, run 2: 2 jobs, 1 keeps the verdict of before"
+        self.assertEqual(said, f"{commit[:10]}  {line}\n")
+        self.assertEqual(self.house.verdict(commit), "passed")
+        passed, carried = ("passed", False), ("passed", True)
+        self.assertEqual(self.runs(commit), [
+            {"unit": passed, "lint": carried, "ship": passed},
+            {"unit": ("failed", False), "lint": passed, "ship": ("skipped", False)},
+        ])  # fmt: skip
+        # Who was not run again has its log where it was.
+        self.assertIn("this is lint", self.fettle("log", f"{commit}/lint"))
+        self.assertRegex(self.fettle("show", commit), r"lint +passed .*as in an earlier run \(job")
+        self.assertIn("nothing of commit", self.fettle("rerun", commit, "--failed", code=6))
+        self.assertEqual([row["run"] for row in self.house.json("builds")["builds"]], [2, 1])
+
+    def test_all_of_it_and_one_job(self):
+        with open(self.gate, "w", encoding="utf-8"):
+            pass
+        commit = self.repository.commit({".fettle.yaml": self.FILE % self.gate})
+        self.assertEqual(self.house.verdict(commit), "passed")
+        os.unlink(self.gate)
+        answer = self.house.json("rerun", f"{commit}/lint")["builds"]
+        self.assertEqual([(row["run"], row["jobs"], row["carried"]) for row in answer], [(2, 1, 2)])
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.restart_broker()
+        self.fettle("rerun", commit)
+        self.assertEqual(self.house.verdict(commit), "failed")
+        self.assertEqual(len(self.runs(commit)), 3)
+        self.assertEqual(self.house.cli("wait", commit).returncode, 1)
+
+    def test_artifacts_and_tests_of_before(self):
+        commit = self.repository.commit({".fettle.yaml": (
+            "jobs:\n  unit: {steps: [echo one > out.txt], artifacts: [out.txt]}\n"
+            "  lint: {steps: ['true']}\n"
+        )})  # fmt: skip
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.fettle("rerun", f"{commit}/lint")
+        self.assertEqual(self.house.verdict(commit), "passed")
+        folder = self.house.path("fetched")
+        self.fettle("artifacts", f"{commit}/unit", "-o", folder)
+        with open(os.path.join(folder, "out.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "one\n")
+
+    def test_bad_input_gets_one_line(self):
+        waits = self.repository.steps(f"until [ -e {self.gate} ]; do sleep 0.1; done")
+        fettle.wait_until(lambda: self.house.only_job(waits), "it is known")
+        broken = self.repository.commit({".fettle.yaml": "steps: {\n"})
+        self.assertEqual(self.house.verdict(broken), "error")
+        lines = {
+            ("rerun", "7"): (2, "is the id of a job"),
+            ("rerun", "ffffffffff"): (4, "no commit ffffffffff was accepted"),
+            ("rerun", waits): (2, "still runs on refs/heads/main; wait, or cancel it first"),
+            ("rerun", f"{waits}/mian"): (4, "did you mean 'main'?"),
+            ("rerun", broken): (6, "is to be run again"),
+        }
+        for words, (code, line) in lines.items():
+            self.assertIn(line, self.fettle(*words, code=code))
+
+
 if __name__ == "__main__":
     tap.main()

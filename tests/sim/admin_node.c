@@ -50,6 +50,7 @@ static void ask(struct sim *sim, const char *method, enum record_type type, cons
 	forget(&node->answer);
 	node->request = (struct bytes){ memory_copy(body.data, body.size), body.size };
 	node->is_answered = false;
+	node->is_cancel = strcmp(method, "cancel") == 0;
 	text_finish(&packed);
 	text_finish(&body);
 	send(sim);
@@ -73,12 +74,29 @@ static struct rec_target draw_target(struct sim *sim, char *commit)
 		                    .name = sim_chance(sim, 40) ? disk_job(sim, job)->name : NULL };
 }
 
+/* Any commit, of any age. */
+static void ask_rerun(struct sim *sim)
+{
+	char commit[COMMIT_SIZE + 1];
+	int64_t job = sim_between(sim, 1, (int64_t)sim->disk.last_job);
+	const struct disk_job *drawn = disk_job(sim, (uint64_t)job);
+	commit_print(disk_build(sim, drawn->build)->commit, commit);
+	const struct rec_target target = { .commit = commit,
+		                           .name = sim_chance(sim, 30) ? drawn->name : NULL };
+	ask(sim, "rerun", RECORD_rerun_params,
+	    &(struct rec_rerun_params){ .target = &target, .failed = sim_chance(sim, 50) });
+}
+
 static void ask_something(struct sim *sim)
 {
 	char commit[COMMIT_SIZE + 1];
 	if (sim->disk.last_job == 0)
 		return;
 	const struct rec_target target = draw_target(sim, commit);
+	if (sim_chance(sim, 40)) {
+		ask_rerun(sim);
+		return;
+	}
 	ask(sim, "cancel", RECORD_cancel_params,
 	    &(struct rec_cancel_params){ .target = &target, .reason = "not wanted" });
 }
@@ -137,7 +155,7 @@ static void receive(struct sim *sim, const struct occurrence *next)
 		node->is_answered = true;
 		node->answer = (struct bytes){ memory_copy(reply->result.data, reply->result.size),
 			                       reply->result.size };
-		if (!reply->code)
+		if (!reply->code && node->is_cancel)
 			check_cancelled(sim, &reply->result);
 	}
 	message_finish(&message);
@@ -225,6 +243,54 @@ static const char *cancel(struct sim *sim, const struct msg_request *request, st
 	return NULL;
 }
 
+static struct rerun make_rerun(struct sim *sim, uint64_t id, struct arena *arena)
+{
+	const struct disk_build *build = disk_build(sim, id);
+	struct rec_commit *commit = arena_new(arena, sizeof *commit);
+	struct rec_spec *specs = arena_new(arena, build->jobs * sizeof *specs);
+	struct ran *ran = arena_new(arena, build->jobs * sizeof *ran);
+	char text[COMMIT_SIZE + 1];
+	commit_print(build->commit, text);
+	for (uint32_t i = 0; i < build->jobs; i++) {
+		const struct disk_job *job = disk_job(sim, build->first_job + i);
+		SIM_CHECK(record_unpack(RECORD_spec, job->spec.data, job->spec.size, arena,
+		                        &specs[i]) == OK,
+		          "a stored spec does not unpack: %s", error_text());
+		ran[i] = (struct ran){ .job = build->first_job + i, .outcome = job->outcome };
+	}
+	*commit = (struct rec_commit){ .commit = arena_copy_text(arena, text),
+		                       .jobs = specs,
+		                       .jobs_count = build->jobs };
+	return (struct rerun){ .repository = repository_name(build->ref / SIM_REFS),
+		               .ref = ref_name(build->ref),
+		               .commit = commit,
+		               .ran = ran };
+}
+
+static const char *rerun(struct sim *sim, const struct msg_request *request, struct arena *arena,
+                         struct text *result)
+{
+	struct rec_rerun_params params;
+	struct rerun reruns[SIM_REFS];
+	struct rerun_made made[SIM_REFS];
+	size_t count = 0;
+	SIM_CHECK(record_unpack(RECORD_rerun_params, request->params.data, request->params.size,
+	                        arena, &params) == OK,
+	          "rerun: %s", error_text());
+	int commit = commit_index(params.target->commit);
+	for (uint64_t id = 1; id <= sim->disk.last_build; id++)
+		if (sim->disk.builds[id].commit == commit && !is_replaced(sim, id) &&
+		    count < SIM_REFS)
+			reruns[count++] = make_rerun(sim, id, arena);
+	const struct rerun_wish wish = { .name = params.target->name, .failed = params.failed };
+	if (core_rerun(sim->broker.core, place_now(sim, sim->broker.place), &wish, reruns, count,
+	               &sim->broker.effects, made) != OK)
+		return "ended";
+	record_pack(RECORD_change_result, &(struct rec_change_result){ .changed = (uint32_t)count },
+	            result);
+	return NULL;
+}
+
 bool admin_asks(const struct msg_request *request)
 {
 	return request->client && strcmp(request->client, client) == 0;
@@ -246,7 +312,8 @@ void admin_answer(struct sim *sim, const struct msg_request *request, struct are
 		*ret_change = admin_change_copy(before, arena);
 		return;
 	}
-	change.code = cancel(sim, request, arena, &result);
+	change.code = strcmp(request->method, "rerun") == 0 ? rerun(sim, request, arena, &result)
+	                                                    : cancel(sim, request, arena, &result);
 	if (result.size)
 		change.result =
 			(struct bytes){ arena_copy(arena, result.data, result.size), result.size };

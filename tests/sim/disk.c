@@ -50,6 +50,22 @@ static void save_ref(struct sim *sim, const struct effect *e)
 	set_put(&ref->told, commit_index(ref->mark), true);
 }
 
+/* The run before is over: its verdict stays, and nothing of it runs beside this one. */
+static void check_rerun(struct sim *sim, uint64_t id)
+{
+	const struct disk_build *build = disk_build(sim, id);
+	for (uint64_t before = id - 1; before > 0; before--) {
+		const struct disk_build *other = disk_build(sim, before);
+		if (other->commit != build->commit || other->ref != build->ref)
+			continue;
+		SIM_CHECK(other->outcome != OUTCOME_NONE, "build %llu: run again while it runs",
+		          (unsigned long long)before);
+		sometimes(sim, SOMETIMES_rerun);
+		return;
+	}
+	sim_fail("build %llu: the run of a commit that never ran", (unsigned long long)id);
+}
+
 static void save_build(struct sim *sim, const struct effect *e)
 {
 	struct disk *disk = &sim->disk;
@@ -61,9 +77,13 @@ static void save_build(struct sim *sim, const struct effect *e)
 	int commit = commit_index(e->accepted.commit->commit);
 	disk->builds[e->build] = (struct disk_build){ .ref = ref,
 		                                      .commit = commit,
-		                                      .first_job = disk->last_job + 1 };
-	SIM_CHECK(!disk_knows(sim, ref, commit), "commit %d was accepted twice on one ref", commit);
-	if (disk_has(sim, ref, commit))
+		                                      .first_job = disk->last_job + 1,
+		                                      .rerun = e->accepted.rerun };
+	if (e->accepted.rerun)
+		check_rerun(sim, e->build);
+	SIM_CHECK(e->accepted.rerun || !disk_knows(sim, ref, commit),
+	          "commit %d was accepted twice on one ref", commit);
+	if (!e->accepted.rerun && disk_has(sim, ref, commit))
 		sometimes(sim, SOMETIMES_superseded_comes_back);
 	set_put(&disk->refs[ref].accepted, commit, true);
 	set_put(&disk->refs[ref].superseded, commit, false);
@@ -257,6 +277,14 @@ static void check_file(const struct effect *e, const char *what, const struct di
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
 
+static void close_jobs(struct sim *sim)
+{
+	struct disk *disk = &sim->disk;
+	while (disk->first_open_job <= disk->last_job &&
+	       disk->jobs[disk->first_open_job].state == DISK_FINAL)
+		disk->first_open_job++;
+}
+
 /* An operator's word counts more than a worker's, and needs none. */
 static void note_cancelled(struct sim *sim, const struct disk_job *job, const struct effect *e)
 {
@@ -318,9 +346,29 @@ static void save_final(struct sim *sim, const struct effect *e)
 	job->outcome = outcome;
 	if (spec_counted(job) != outcome)
 		sometimes(sim, SOMETIMES_allowed_failure);
-	while (sim->disk.first_open_job <= sim->disk.last_job &&
-	       sim->disk.jobs[sim->disk.first_open_job].state == DISK_FINAL)
-		sim->disk.first_open_job++;
+	close_jobs(sim);
+}
+
+/* The verdict of a job of the same name and commit, in an earlier run. */
+static void save_carried(struct sim *sim, const struct effect *e)
+{
+	struct disk_job *job = disk_job(sim, e->job);
+	const struct disk_job *from = disk_job(sim, e->carried.from);
+	const struct disk_build *build = disk_build(sim, job->build);
+	const struct disk_build *before = disk_build(sim, from->build);
+	SIM_CHECK(job->state == DISK_QUEUED && job->attempt == 0 && from->state == DISK_FINAL &&
+	                  from->outcome == e->carried.outcome &&
+	                  strcmp(from->name, job->name) == 0 && before->ref == build->ref &&
+	                  before->commit == build->commit,
+	          "job %llu: carried over from %llu", (unsigned long long)e->job,
+	          (unsigned long long)e->carried.from);
+	job->origin = from->origin ? from->origin : e->carried.from;
+	job->state = DISK_FINAL;
+	job->outcome = from->outcome;
+	job->skipped_after = from->outcome == OUTCOME_skipped && !job->skip;
+	sim->totals.finals++;
+	sometimes(sim, SOMETIMES_carried_over);
+	close_jobs(sim);
 }
 
 static void save_cancel(struct sim *sim, const struct effect *e)
@@ -343,6 +391,19 @@ static void save_change(struct sim *sim, const struct admin_change *change)
 	disk->changes[disk->change_count++] = admin_change_copy(change, &disk->arena);
 }
 
+/* Who comes after a job that ran again did so, too. */
+static void check_all_run(struct sim *sim, const struct disk_build *build)
+{
+	for (uint32_t i = 0; i < build->jobs; i++) {
+		const struct disk_job *job = disk_job(sim, build->first_job + i);
+		for (uint32_t j = 0; j < build->jobs && job->origin && !job->skip; j++)
+			SIM_CHECK(!(job->after & UINT32_C(1) << j) ||
+			                  disk_job(sim, build->first_job + j)->origin,
+			          "job %llu: one before it ran again, it did not",
+			          (unsigned long long)(build->first_job + i));
+	}
+}
+
 static void save_verdict(struct sim *sim, const struct effect *e)
 {
 	struct disk_build *build = disk_build(sim, e->build);
@@ -357,14 +418,19 @@ static void save_verdict(struct sim *sim, const struct effect *e)
 		if (spec_counted(job) > worst)
 			worst = spec_counted(job);
 		superseded |= job->superseded;
-		other |= !job->superseded && !job->skip && !job->skipped_after;
+		other |= job->origin || (!job->superseded && !job->skip && !job->skipped_after);
 	}
 	SIM_CHECK(worst == e->final.outcome, "build %llu: wrong verdict",
 	          (unsigned long long)e->build);
 	SIM_CHECK(!superseded || !other, "build %llu: superseded in part",
 	          (unsigned long long)e->build);
+	check_all_run(sim, build);
+	SIM_CHECK(!superseded || !build->rerun,
+	          "build %llu: a run that was asked for is superseded",
+	          (unsigned long long)e->build);
 	build->outcome = e->final.outcome;
-	set_put(&sim->disk.refs[build->ref].superseded, build->commit, superseded);
+	if (!build->rerun)
+		set_put(&sim->disk.refs[build->ref].superseded, build->commit, superseded);
 	struct disk *disk = &sim->disk;
 	while (disk->first_open_build <= disk->last_build &&
 	       disk->builds[disk->first_open_build].outcome != OUTCOME_NONE)
@@ -381,6 +447,7 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_LEASE: save_lease(sim, e); break;
 	case EFFECT_SAVE_ADOPTED: save_adopted(sim, e); break;
 	case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
+	case EFFECT_SAVE_CARRIED: save_carried(sim, e); break;
 	case EFFECT_SAVE_CANCEL: save_cancel(sim, e); break;
 	case EFFECT_SAVE_CHANGE: save_change(sim, e->change); break;
 	case EFFECT_SAVE_LOG: append_part(sim, e, e->log.bytes.size); break;
@@ -482,7 +549,14 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 static void restore_build(const struct sim *sim, struct core *core, uint64_t id)
 {
 	const struct disk_build *build = &sim->disk.builds[id];
-	core_restore_build(core, id, repository_name(build->ref / SIM_REFS), ref_name(build->ref));
+	char commit[COMMIT_SIZE + 1];
+	commit_print(build->commit, commit);
+	core_restore_build(
+		core, &(struct stored_build){ .build = id,
+	                                      .repository = repository_name(build->ref / SIM_REFS),
+	                                      .ref = ref_name(build->ref),
+	                                      .commit = commit,
+	                                      .rerun = build->rerun });
 	for (uint32_t i = 0; i < build->jobs; i++) {
 		const struct disk_job *job = &sim->disk.jobs[build->first_job + i];
 		if (job->state == DISK_FINAL)

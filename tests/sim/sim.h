@@ -84,7 +84,7 @@ struct disk_file {
 };
 
 struct disk_job {
-	uint64_t build;
+	uint64_t build, origin; /* the job that it is carried over from; 0: none */
 	char name[16];
 	char *labels;
 	struct bytes spec; /* packed */
@@ -113,6 +113,7 @@ struct disk_build {
 	uint64_t first_job; /* its jobs have ids in a row */
 	uint32_t jobs;
 	enum outcome outcome;
+	bool rerun;
 };
 
 /* Commits that something holds for, by index. */
@@ -237,6 +238,7 @@ struct admin_node {
 	struct bytes request; /* packed; none before the first */
 	struct bytes answer;  /* its result */
 	bool is_answered;
+	bool is_cancel;
 	bool is_at_work; /* it acts again */
 	int64_t asked_ms;
 };
