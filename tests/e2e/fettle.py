@@ -129,15 +129,17 @@ def is_alive(pid):
 
 
 def wait_until(check, what, seconds=None):
-    """Ask `check` until it says something true, and return that."""
-    deadline = time.monotonic() + (seconds or PATIENCE)
+    """Ask `check` until it says something true, and return that. Asking takes a process, most
+    often: the longer it takes, the less often it is asked."""
+    start = time.monotonic()
+    deadline = start + (seconds or PATIENCE)
     while True:
         answer = check()
         if answer:
             return answer
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds or PATIENCE:g} s: {what}")
-        time.sleep(0.02)
+        time.sleep(max(0.02, min(0.25, (time.monotonic() - start) / 5)))
 
 
 def free_ports():
