@@ -4,6 +4,7 @@
 #include "base/plant.h"
 
 #include <stdio.h>
+#include <sys/timex.h>
 #include <time.h>
 
 static int64_t read_clock(clockid_t id)
@@ -55,4 +56,11 @@ const char *clock_duration_text(int64_t duration_ms, char ret_text[CLOCK_TEXT_SI
 	else
 		snprintf(ret_text, CLOCK_TEXT_SIZE, "%lld%c", s / units[i].s, units[i].unit);
 	return ret_text;
+}
+
+bool clock_is_kept(void)
+{
+	struct timex clock = { 0 };
+	int state = adjtimex(&clock);
+	return state >= 0 && state != TIME_ERROR;
 }

@@ -1,6 +1,7 @@
 /* The two clocks. Decisions use the monotonic one only; the wall clock is for people. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,3 +18,6 @@ const char *clock_text(int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE]);
 
 /* A duration for people: "850ms", "4.2s", "3m 20s", "2h 5m", "3d 4h". Returns `ret_text`. */
 const char *clock_duration_text(int64_t duration_ms, char ret_text[CLOCK_TEXT_SIZE]);
+
+/* Does something keep the wall clock of this machine right? */
+bool clock_is_kept(void);

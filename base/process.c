@@ -73,6 +73,29 @@ int process_wait(pid_t pid)
 	return status;
 }
 
+enum err process_ask(const char *const *argv, size_t most, struct text *ret_said)
+{
+	int ends[2];
+	pid_t pid;
+	char chunk[4096];
+	ssize_t got;
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return fail(ERR_SYSTEM, "pipe: %s", strerror(errno));
+	const struct process process = {
+		.argv = argv, .in = -1, .out = ends[1], .err = -1, .keep = -1
+	};
+	enum err err = process_start(&process, &pid);
+	close(ends[1]);
+	while (!err &&
+	       ((got = read(ends[0], chunk, sizeof chunk)) > 0 || (got < 0 && errno == EINTR)))
+		if (got > 0 && ret_said->size + (size_t)got <= most)
+			text_add_bytes(ret_said, chunk, (size_t)got);
+	close(ends[0]);
+	if (err)
+		return err;
+	return process_wait(pid) == 0 ? OK : fail(ERR_SYSTEM, "%s failed", argv[0]);
+}
+
 /* Our threads start no processes, and orphans come to the first thread: its list is the whole. */
 size_t process_children(pid_t **ret_pids)
 {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +22,10 @@ enum err process_start(const struct process *process, pid_t *ret_pid);
 
 /* Wait for a child whatever signals come; returns its wait status. */
 int process_wait(pid_t pid);
+
+/* What a program says on its standard output, at most `most` bytes of it; an error unless it ends
+ * well. `argv` as above. */
+enum err process_ask(const char *const *argv, size_t most, struct text *ret_said);
 
 /* Our children; as a subreaper we also have those that our dead descendants left. The caller frees
  * the list. */

@@ -75,6 +75,7 @@
 #define SETTINGS_watch       SETTINGS_status SETTINGS_events
 #define SETTINGS_metrics     SETTINGS_place SETTINGS_answer SETTINGS_file
 #define SETTINGS_rerun       SETTINGS_status SETTINGS_red
+#define SETTINGS_doctor      SETTINGS_status
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_completion  SETTINGS_file
 #define SETTINGS_version     SETTINGS_json

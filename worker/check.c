@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/timex.h>
 #include <unistd.h>
 
 enum { ROWS_MAX = 16, TEXT_SIZE = 600, DISK_LOW_MB = 1024 };
@@ -61,25 +60,12 @@ static void look_at_user(struct report *report, const struct containment *contai
 
 static void look_at_git(struct report *report)
 {
-	char said[100] = "";
-	int pipes[2];
-	pid_t pid;
-	if (pipe2(pipes, O_CLOEXEC) != 0)
-		return;
-	struct process git = { .argv = (const char *const[]){ "git", "--version", NULL },
-		               .in = -1,
-		               .out = pipes[1],
-		               .err = -1,
-		               .keep = -1 };
-	enum err err = process_start(&git, &pid);
-	close(pipes[1]);
-	ssize_t got = err ? -1 : read(pipes[0], said, sizeof said - 1);
-	close(pipes[0]);
-	if (!err && process_wait(pid) != 0)
-		got = -1;
-	said[got > 0 ? got : 0] = 0;
-	said[strcspn(said, "\n")] = 0;
-	add(report, "git", got > 0 ? MARK_OK : MARK_FATAL, got > 0 ? said : "missing",
+	static const char *const words[] = { "git", "--version", NULL };
+	scoped(text_finish) struct text said = { 0 };
+	bool there = process_ask(words, TEXT_SIZE, &said) == OK && said.size > 0;
+	if (there)
+		said.data[strcspn(said.data, "\n")] = 0;
+	add(report, "git", there ? MARK_OK : MARK_FATAL, there ? said.data : "missing",
 	    "install the package git");
 }
 
@@ -102,8 +88,7 @@ static void look_at_disk(struct report *report, const struct worker_settings *se
 static void look_at_clock(struct report *report)
 {
 	char found[TEXT_SIZE], now[CLOCK_TEXT_SIZE];
-	struct timex clock = { 0 };
-	bool kept = adjtimex(&clock) >= 0 && adjtimex(&clock) != TIME_ERROR;
+	bool kept = clock_is_kept();
 	snprintf(found, sizeof found, "%s, %s", clock_text(clock_wall_ms(), now),
 	         kept ? "synchronized" : "not synchronized; only shown times depend on it");
 	add(report, "clock", kept ? MARK_OK : MARK_MISSING, found,

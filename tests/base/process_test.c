@@ -164,3 +164,19 @@ Test(process, children_and_what_they_leave_are_ended)
 	free(children);
 	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
 }
+
+Test(process, what_a_program_says_is_read_as_far_as_wanted)
+{
+	static const char *const says[] = { "sh", "-c", "echo one; echo two >&2", NULL };
+	static const char *const fails[] = { "sh", "-c", "echo one; exit 3", NULL };
+	static const char *const floods[] = { "sh", "-c", "head -c 300000 /dev/zero", NULL };
+	static const char *const missing[] = { "/nowhere/at/all", NULL };
+	scoped(text_finish) struct text said = { 0 };
+	cr_assert_eq(process_ask(says, 100, &said), OK, "%s", error_text());
+	cr_assert_str_eq(said.data, "one\n");
+	text_clear(&said);
+	cr_assert_eq(process_ask(floods, 1000, &said), OK, "%s", error_text());
+	cr_assert_leq(said.size, 1000);
+	cr_assert_eq(process_ask(fails, 100, &said), ERR_SYSTEM);
+	cr_assert_eq(process_ask(missing, 100, &said), ERR_SYSTEM);
+}
