@@ -297,6 +297,9 @@ static const struct method {
 	{ "poke", RECORD_poke_params, .change = change_poke },
 	{ "cancel", RECORD_cancel_params, .question = QUESTION_PICK, .change = change_cancel },
 	{ "rerun", RECORD_rerun_params, .question = QUESTION_PICK, .change = change_rerun },
+	{ "drain", RECORD_worker_params, .change = change_drain },
+	{ "pause", RECORD_pause_params, .change = change_pause },
+	{ "resume", RECORD_resume_params, .change = change_resume },
 	{ "declare", RECORD_declare_params, .answer = answer_declare },
 	{ "watch", RECORD_watch_params, .answer = answer_watch },
 	{ "queue", RECORD_page_params, .question = QUESTION_QUEUE },
@@ -372,6 +375,9 @@ static void answer_now(struct server *server, const struct peer *peer,
 		struct rec_report_params report;
 		struct rec_repos_params repos;
 		struct rec_repo_params repo;
+		struct rec_worker_params worker;
+		struct rec_pause_params pause;
+		struct rec_resume_params resume;
 		struct rec_watch_entry entry;
 		struct rec_poke_params poke;
 		struct rec_declare_params declare;

@@ -55,6 +55,9 @@ void reply_when_stored(const struct question *q, const struct text *body);
 /* Pack a page into `body`. Is it more than a frame should carry, and can it be cut? */
 bool is_too_large(enum record_type type, const void *page, size_t rows, struct text *body);
 
+/* ---- admin_holds.c: what is held back ---- */
+change_function change_drain, change_pause, change_resume;
+
 /* ---- admin_jobs.c: jobs and builds ---- */
 change_function change_cancel, change_rerun;
 

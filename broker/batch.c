@@ -107,6 +107,11 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_SAVE_JOB: item->body = copy_spec(arena, &item->effect); break;
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: item->body = copy_watch(arena, &item->effect); break;
+	case EFFECT_SAVE_HOLD:
+	case EFFECT_SAVE_RELEASE:
+		item->effect.hold.name = arena_copy_text(arena, effect->hold.name);
+		item->effect.hold.who = arena_copy_text(arena, effect->hold.who);
+		break;
 	case EFFECT_SAVE_CHANGE: copy_change(arena, &item->effect); break;
 	case EFFECT_SAVE_LEASE:
 		item->effect.lease.worker = arena_copy_text(arena, effect->lease.worker);

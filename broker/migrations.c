@@ -94,13 +94,21 @@ static const char version_8[] =
 	"ALTER TABLE builds ADD COLUMN rerun INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE jobs ADD COLUMN origin INTEGER REFERENCES jobs;";
 
+static const char version_9[] =
+	/* What operators hold back: all (0), a repository's jobs (1), a worker (2); by whom. */
+	"CREATE TABLE holds("
+	"  kind INTEGER NOT NULL CHECK(kind BETWEEN 0 AND 2), name TEXT NOT NULL, who TEXT NOT "
+	"NULL,"
+	"  since INTEGER NOT NULL, PRIMARY KEY(kind, name)) STRICT, WITHOUT ROWID;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
 	enum err (*after)(struct store *store);
 } steps[STORE_VERSION] = {
-	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL }, { version_4, NULL },
-	{ version_5, NULL }, { version_6, NULL },         { version_7, NULL }, { version_8, NULL },
+	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL },
+	{ version_4, NULL }, { version_5, NULL },         { version_6, NULL },
+	{ version_7, NULL }, { version_8, NULL },         { version_9, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

@@ -160,6 +160,16 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 		               1);
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: return save_watch(store, item);
+	case EFFECT_SAVE_HOLD:
+		return sql_run(store,
+		               sql_bind(store, SQL_save_hold, "issi", (int64_t)e->hold.kind,
+		                        e->hold.name, e->hold.who, wall_ms),
+		               1);
+	case EFFECT_SAVE_RELEASE:
+		return sql_run(
+			store,
+			sql_bind(store, SQL_delete_hold, "is", (int64_t)e->hold.kind, e->hold.name),
+			1);
 	case EFFECT_SAVE_CHANGE: return save_change(store, e->change, wall_ms);
 	case EFFECT_LATE: return audit_late(store, batch, item);
 	default: return OK;

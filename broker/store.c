@@ -228,6 +228,18 @@ static enum err load_unwritten(struct store *store)
 	return err;
 }
 
+static enum err load_holds(struct store *store, struct core *core)
+{
+	bool row;
+	enum err err;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_holds, "");
+	scoped(arena_finish) struct arena arena = { 0 };
+	while (!(err = sql_step(store, found, &row)) && row)
+		core_restore_hold(core, (enum hold_kind)sql_number(found, 0),
+		                  sql_text(found, 1, &arena), sql_text(found, 2, &arena));
+	return err;
+}
+
 enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 {
 	bool row;
@@ -240,7 +252,8 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 	if ((err = load_refs(store, core)) || (err = load_builds(store, core)) ||
 	    (err = load_jobs(store, core, now_ms)) || (err = load_blocked(store, core)))
 		return err;
-	if ((err = load_unwritten(store)) || (err = event_load_last(store)))
+	if ((err = load_holds(store, core)) || (err = load_unwritten(store)) ||
+	    (err = event_load_last(store)))
 		return err;
 	return parcel_load(store);
 }

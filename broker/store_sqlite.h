@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 8,           /* of the tables: see migrations.c */
+	STORE_VERSION = 9,           /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */

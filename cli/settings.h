@@ -76,6 +76,9 @@
 #define SETTINGS_metrics     SETTINGS_place SETTINGS_answer SETTINGS_file
 #define SETTINGS_rerun       SETTINGS_status SETTINGS_red
 #define SETTINGS_doctor      SETTINGS_status
+#define SETTINGS_drain       SETTINGS_status
+#define SETTINGS_pause       SETTINGS_status
+#define SETTINGS_resume      SETTINGS_status
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_completion  SETTINGS_file
 #define SETTINGS_version     SETTINGS_json

@@ -55,6 +55,17 @@ static void print_counts(const struct rec_status_result *status)
 	           (unsigned long long)status->lost_leases, (unsigned long long)status->refused);
 }
 
+static void print_paused(const struct rec_status_result *status)
+{
+	scoped(text_finish) struct text names = { 0 };
+	if (status->paused_by)
+		text_addf(&names, "all, by %s", status->paused_by);
+	for (size_t i = 0; i < status->paused_count; i++)
+		text_addf(&names, "%s%s", names.size ? ", " : "", status->paused[i]);
+	if (names.size)
+		print_line("paused", "%s", names.data);
+}
+
 static void print_depth(const struct rec_status_result *status)
 {
 	static const char *const titles[] = { "REPOSITORY", "LABELS", "PRIORITY",
@@ -118,6 +129,7 @@ enum err verb_status(struct session *session)
 	}
 	print_broker(&status);
 	print_counts(&status);
+	print_paused(&status);
 	if (status.depth_count)
 		print_depth(&status);
 	if (status.repositories_count)

@@ -18,7 +18,11 @@ static void add(struct columns *table, const void *row)
 	clock_duration_text(worker->silent_ms, silent);
 	snprintf(text, sizeof text, "%s ago", silent);
 	columns_add(table, TINT_BOLD, worker->name);
-	columns_add(table, away ? TINT_RED : TINT_NONE, worker->state);
+	columns_add(table,
+	            away                 ? TINT_RED
+	            : worker->drained_by ? TINT_YELLOW
+	                                 : TINT_NONE,
+	            away && worker->drained_by ? "away, drained" : worker->state);
 	columns_addf(table, "%u", worker->busy);
 	columns_addf(table, "%u", worker->slots);
 	columns_add(table, TINT_NONE, text);

@@ -227,6 +227,7 @@ void builds_finish(struct core *core)
 		HASH_DEL(core->repositories, repository);
 		free(repository->name);
 		free(repository->url);
+		free(repository->paused_by);
 		free(repository);
 	}
 }

@@ -95,6 +95,9 @@ void core_restore_job(struct core *core, const struct stored_job *job, int64_t n
 /* A job that was never leased waits for that one, which has this name; both are there. */
 void core_restore_wait(struct core *core, uint64_t job, uint64_t predecessor, const char *name);
 
+/* After the jobs. */
+void core_restore_hold(struct core *core, enum hold_kind kind, const char *name, const char *who);
+
 /* ---- questions: nothing changes ------------------------------------------------------------- */
 
 /* Must the shell ask the store which commits of this update are known? Only a ref that was rewound

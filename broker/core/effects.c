@@ -39,6 +39,8 @@ static const char *const words[] = {
 	[EFFECT_SAVE_FINAL] = "save final",
 	[EFFECT_SAVE_WATCH] = "save watch",
 	[EFFECT_SAVE_UNWATCH] = "save unwatch",
+	[EFFECT_SAVE_HOLD] = "save hold",
+	[EFFECT_SAVE_RELEASE] = "save release",
 	[EFFECT_SAVE_CHANGE] = "save change",
 	[EFFECT_SAVE_CARRIED] = "save carried",
 	[EFFECT_SAVE_VERDICT] = "save verdict",
@@ -94,6 +96,8 @@ void effect_print(const struct effect *effect, struct text *line)
 		text_addf(line, " repository=%s url=%s", effect->watch.entry->name,
 		          effect->watch.entry->url);
 		break;
+	case EFFECT_SAVE_HOLD:
+	case EFFECT_SAVE_RELEASE: text_addf(line, " %s", effect->hold.name); break;
 	case EFFECT_SAVE_CHANGE:
 		text_addf(line, " %s %s: %s", effect->change->method, effect->change->said,
 		          effect->change->code ? effect->change->code : "done");

@@ -17,6 +17,8 @@ enum effect_kind {
 	EFFECT_SAVE_FINAL,     /* queued or leased -> final */
 	EFFECT_SAVE_WATCH,     /* a row of the list of repositories, new or changed */
 	EFFECT_SAVE_UNWATCH,   /* such a row goes */
+	EFFECT_SAVE_HOLD,      /* somebody holds back a worker, or a repository's jobs, or all */
+	EFFECT_SAVE_RELEASE,   /* no more */
 	EFFECT_SAVE_CHANGE,    /* a change that was asked for, and its answer */
 	EFFECT_SAVE_CARRIED,   /* queued -> final, as a job of an earlier run */
 	EFFECT_SAVE_VERDICT,   /* a build has its verdict */
@@ -31,6 +33,8 @@ enum effect_kind {
 	EFFECT_SEND_NOW,
 	EFFECT_REFUSED, /* a message had no effect; `reason` is for the log, and for its peer */
 };
+
+enum hold_kind { HOLD_ALL, HOLD_REPOSITORY, HOLD_WORKER };
 
 /* A change that somebody asked for on the admin socket, and how it was answered. */
 struct admin_change {
@@ -94,6 +98,10 @@ struct effect {
 		struct {
 			const struct rec_watch_entry *entry;
 		} watch;
+		struct {
+			enum hold_kind kind;
+			const char *name, *who;
+		} hold;
 		const struct admin_change *change;
 		struct message message; /* never owns memory */
 	};

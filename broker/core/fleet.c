@@ -40,12 +40,13 @@ static void free_worker(struct core *core, struct worker *worker)
 	free(worker->instance);
 	free(worker->host);
 	free(worker->version);
+	free(worker->drained_by);
 	free(worker);
 }
 
 void worker_release(struct core *core, struct worker *worker)
 {
-	if (!is_here(worker) && worker->references == 0)
+	if (!is_here(worker) && worker->references == 0 && !worker->drained_by)
 		free_worker(core, worker);
 }
 
@@ -53,7 +54,8 @@ void worker_update_idle(struct core *core, struct worker *worker)
 {
 	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
 	uint32_t used = PLANTED(credit_without_leases) ? 0 : worker->lease_count;
-	bool idle = is_here(worker) && used < credit;
+	bool drains = worker->drained_by && !PLANTED(drained_gets_offers);
+	bool idle = is_here(worker) && used < credit && !drains;
 	if (worker->is_idle) /* out, and in at the end: whoever got a job waits its turn again */
 		DL_DELETE2(worker->profile->idle, worker, idle_prev, idle_next);
 	if (idle)

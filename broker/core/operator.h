@@ -47,3 +47,18 @@ struct rerun_made {
 enum err core_rerun(struct core *core, int64_t now_ms, const struct rerun_wish *wish,
                     const struct rerun *reruns, size_t count, struct effects *out,
                     struct rerun_made *ret_made);
+
+enum { PAUSED_MAX = 1000 }; /* repositories */
+
+/* A worker gets no new offers, and finishes what it has. `ret_changed`: 0 when it was so before. */
+enum err core_drain(struct core *core, int64_t now_ms, const char *who, const char *worker,
+                    struct effects *out, uint32_t *ret_changed);
+
+/* No job of a repository, or of any (NULL), is handed out. `is_listed`: it is known, although no
+ * commit of it was accepted yet. */
+enum err core_pause(struct core *core, int64_t now_ms, const char *who, const char *repository,
+                    bool is_listed, struct effects *out, uint32_t *ret_changed);
+
+/* The end of either, by its name; NULL: of the pause of all. */
+enum err core_resume(struct core *core, int64_t now_ms, const char *who, const char *name,
+                     bool is_listed, struct effects *out, uint32_t *ret_changed);

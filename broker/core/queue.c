@@ -32,23 +32,54 @@ static void join_rotation(struct core *core, struct lane *lane)
 		DL_APPEND_ELEM(*rotation, before, lane);
 	else
 		DL_PREPEND(*rotation, lane);
-	DL_APPEND2(lane->key.repository->lanes, lane, own_prev, own_next);
 }
 
 static void leave_rotation(struct core *core, struct lane *lane)
 {
 	struct label_set *set = lane->label_set;
 	DL_DELETE(set->rotations[lane->key.priority], lane);
-	DL_DELETE2(lane->key.repository->lanes, lane, own_prev, own_next);
 	if (!has_jobs(set))
 		DL_DELETE(core->waiting, set);
+}
+
+/* Lanes of a paused repository stand in no rotation, so nobody looks at them in vain. */
+static bool is_in_rotation(const struct lane *lane)
+{
+	return !lane->key.repository->paused_by || PLANTED(paused_is_served);
+}
+
+/* A lane gets its first job, or loses its last one. */
+static void open_lane(struct core *core, struct lane *lane)
+{
+	DL_APPEND2(lane->key.repository->lanes, lane, own_prev, own_next);
+	if (is_in_rotation(lane))
+		join_rotation(core, lane);
+}
+
+static void close_lane(struct core *core, struct lane *lane)
+{
+	DL_DELETE2(lane->key.repository->lanes, lane, own_prev, own_next);
+	if (is_in_rotation(lane))
+		leave_rotation(core, lane);
+}
+
+void queue_review(struct core *core, struct repository *repository)
+{
+	for (struct lane *lane = repository->lanes; lane; lane = lane->own_next) {
+		if (PLANTED(paused_is_served))
+			continue;
+		if (repository->paused_by)
+			leave_rotation(core, lane);
+		else
+			join_rotation(core, lane);
+	}
 }
 
 void queue_add(struct core *core, struct job *job)
 {
 	assert(!job->lease && !job->waits);
 	if (!job->lane->count)
-		join_rotation(core, job->lane);
+		open_lane(core, job->lane);
 	lane_add(core, job->lane, job);
 	core->queued++;
 	core->dispatch_due = true;
@@ -60,7 +91,7 @@ void queue_remove(struct core *core, struct job *job)
 	lane_remove(core, job->lane, job);
 	core->queued--;
 	if (!job->lane->count)
-		leave_rotation(core, job->lane);
+		close_lane(core, job->lane);
 }
 
 /* Could somebody else take this job right now? */
@@ -160,7 +191,7 @@ static bool dispatch_profile(struct core *core, struct profile *profile, struct 
 
 void queue_dispatch(struct core *core, struct effects *out)
 {
-	if (!core->dispatch_due || core->store_full)
+	if (!core->dispatch_due || core->store_full || core->paused_by)
 		return;
 	core->dispatch_due = false;
 	/* Who was passed over in favour of another may be the only one left in the next round. */

@@ -11,6 +11,7 @@
 struct repository {
 	char *name;
 	char *url;
+	char *paused_by;    /* NULL: its jobs are handed out */
 	uint64_t served;    /* turn in which it was served last */
 	struct lane *lanes; /* those with jobs */
 	struct ref *refs;
@@ -134,6 +135,7 @@ struct worker {
 	char *host;
 	char *version;
 	struct profile *profile; /* NULL: away */
+	char *drained_by;        /* NULL: it gets offers */
 	uint32_t slots;          /* said in hello */
 	uint32_t ready;          /* said in ready */
 	uint32_t lease_count;
@@ -156,6 +158,7 @@ struct core {
 	int64_t wakeup_ms; /* promised at the end of the last step */
 	int64_t grace_end_ms;    /* when leases of workers that never came back end; 0: none */
 	int64_t patience_end_ms; /* fleet time before which no session ends for its silence */
+	char *paused_by;         /* NULL: jobs are handed out */
 	bool store_full;
 	bool dispatch_due; /* a job or a slot became free */
 	uint64_t last_build, last_job, turn;
@@ -232,6 +235,8 @@ void after_explain(const struct job *job, struct text *reason);
 /* ---- queue.c ---- */
 void queue_add(struct core *core, struct job *job);
 void queue_remove(struct core *core, struct job *job);
+/* A repository was paused, or resumed. */
+void queue_review(struct core *core, struct repository *repository);
 /* Give queued jobs to idle workers until one of them runs out. */
 void queue_dispatch(struct core *core, struct effects *out);
 

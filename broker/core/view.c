@@ -1,4 +1,5 @@
 /* What operators ask: read-only looks at the core, as the records of the admin protocol. */
+#include "broker/core/operator.h"
 #include "broker/core/state.h"
 
 #include "base/plant.h"
@@ -35,41 +36,64 @@ static bool is_offered(const struct core *core, const struct label_set *set)
 	return false;
 }
 
-static const char *wait_reason(const struct core *core, const struct label_set *set,
+static const char *copy_reason(struct text *reason, struct arena *arena)
+{
+	char *copy = arena_copy(arena, reason->data,
+	                        text_cut(reason->data, reason->size, REASON_SIZE_MAX));
+	text_finish(reason);
+	return copy;
+}
+
+/* Does somebody who offers these labels take new jobs? NULL, or one who drains. */
+static const struct worker *only_drained(const struct core *core, const struct label_set *set)
+{
+	const struct worker *drained = NULL;
+	for (const struct worker *w = core->seen; w; w = w->seen_next) {
+		if (!profile_offers(w->profile, set))
+			continue;
+		if (!w->drained_by)
+			return NULL;
+		drained = w;
+	}
+	return drained;
+}
+
+static const char *wait_reason(const struct core *core, const struct lane *lane,
                                struct arena *arena)
 {
+	const struct label_set *set = lane->label_set;
+	const struct repository *repository = lane->key.repository;
+	struct text reason = { 0 };
 	if (core->store_full)
 		return "waiting: the broker's disk is full";
-	if (is_offered(core, set))
+	if (core->paused_by)
+		text_addf(&reason, "waiting: all repositories are paused by %s", core->paused_by);
+	else if (repository->paused_by)
+		text_addf(&reason, "waiting: repository %s is paused by %s", repository->name,
+		          repository->paused_by);
+	else if (is_offered(core, set) && only_drained(core, set))
+		text_addf(&reason, "waiting: worker %s drains", only_drained(core, set)->name);
+	else if (is_offered(core, set))
 		return "waiting for a free slot";
-	if (!*set->needed.text)
+	else if (!*set->needed.text)
 		return "waiting: no worker is connected";
-	struct text reason = { 0 };
-	text_addf(&reason, "waiting: no worker offers %s", set->needed.text);
-	char *copy =
-		arena_copy(arena, reason.data, text_cut(reason.data, reason.size, REASON_SIZE_MAX));
-	text_finish(&reason);
-	return copy;
+	else
+		text_addf(&reason, "waiting: no worker offers %s", set->needed.text);
+	return copy_reason(&reason, arena);
 }
 
 void core_explain(const struct core *core, struct rec_job_row *row, struct arena *arena)
 {
-	struct label_set *set;
-	const char *labels = row->labels ? row->labels : "";
 	const struct job *job = job_find(core, row->job);
 	if (strcmp(row->state, "queued") != 0)
 		return;
+	row->reason = job && !job->waits ? wait_reason(core, job->lane, arena) : "";
 	if (job && job->waits) {
 		struct text reason = { 0 };
 		after_explain(job, &reason);
 		row->state = "blocked";
-		row->reason = arena_copy(arena, reason.data,
-		                         text_cut(reason.data, reason.size, REASON_SIZE_MAX));
-		text_finish(&reason);
-		return;
+		row->reason = copy_reason(&reason, arena);
 	}
-	HASH_FIND_STR(core->label_sets, labels, set);
-	row->reason = set ? wait_reason(core, set, arena) : "";
 }
 
 uint64_t core_effort(const struct core *core)
@@ -90,14 +114,10 @@ static int longest_first(const void *a, const void *b)
 static size_t list_lanes(const struct core *core, const struct lane **ret_lanes)
 {
 	size_t count = 0;
-	for (struct label_set *set = core->waiting; set; set = set->next) {
-		for (int priority = 0; priority < PRIORITIES; priority++) {
-			struct lane *lane = set->rotations[priority];
-			for (; lane; lane = lane->next, count++)
-				if (ret_lanes)
-					ret_lanes[count] = lane;
-		}
-	}
+	for (const struct repository *r = core->repositories; r; r = r->hh.next)
+		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next, count++)
+			if (ret_lanes)
+				ret_lanes[count] = lane;
 	return count;
 }
 
@@ -121,7 +141,7 @@ static void fill_depth(const struct core *core, int64_t now_ms, struct arena *ar
 				.repository = lanes[i]->key.repository->name,
 				.queued = lanes[i]->count,
 				.oldest_ms = age,
-				.reason = wait_reason(core, lanes[i]->label_set, arena),
+				.reason = wait_reason(core, lanes[i], arena),
 				.priority = (uint32_t)lanes[i]->key.priority,
 			};
 	}
@@ -149,6 +169,19 @@ static void fill_outcomes(const struct core *core, struct arena *arena,
 	status->outcomes = rows;
 }
 
+static void fill_paused(const struct core *core, struct arena *arena,
+                        struct rec_status_result *status)
+{
+	const char **names = arena_new(arena, PAUSED_MAX * sizeof *names);
+	size_t count = 0;
+	for (const struct repository *r = core->repositories; r; r = r->hh.next)
+		if (r->paused_by && count < PAUSED_MAX)
+			names[count++] = r->name;
+	status->paused_by = core->paused_by;
+	status->paused = names;
+	status->paused_count = count;
+}
+
 struct core_totals core_totals(const struct core *core)
 {
 	return (struct core_totals){ core->queued, core->leased, all_finished(core) };
@@ -169,6 +202,7 @@ void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
 		status->slots += worker->slots;
 		status->busy += worker->lease_count;
 	}
+	fill_paused(core, arena, status);
 	fill_depth(core, now_ms, arena, status);
 	fill_outcomes(core, arena, status);
 }
@@ -183,6 +217,8 @@ static const char *worker_state(const struct worker *worker)
 {
 	if (worker->peer.size == 0)
 		return "away";
+	if (worker->drained_by)
+		return worker->lease_count ? "draining" : "drained";
 	if (worker->lease_count == 0)
 		return "idle";
 	return worker->is_idle ? "busy" : "full";
@@ -216,6 +252,7 @@ void core_workers(const struct core *core, int64_t now_ms, const struct rec_page
 			.version = worker->version,
 			.slots = worker->slots,
 			.busy = worker->lease_count,
+			.drained_by = worker->drained_by,
 		};
 		if (!worker->profile)
 			continue;
@@ -270,7 +307,8 @@ static void check_worker(const struct core *core, const struct worker *worker)
 	}
 	assert(leases == worker->lease_count);
 	assert((worker->peer.size > 0) == (worker->profile != NULL));
-	assert(!worker->is_idle || worker->peer.size > 0);
+	assert(!worker->is_idle ||
+	       (worker->peer.size > 0 && (!worker->drained_by || PLANTED(drained_gets_offers))));
 	assert(worker->references >= worker->lease_count);
 	/* Without a peer only a restart explains leases, and that has an end. */
 	assert(worker->peer.size > 0 || leases == 0 || core->grace_end_ms > 0);
@@ -279,7 +317,7 @@ static void check_worker(const struct core *core, const struct worker *worker)
 /* A job that an idle worker could take was given to it. */
 static void check_nobody_waits_in_vain(const struct core *core)
 {
-	if (core->dispatch_due || core->store_full)
+	if (core->dispatch_due || core->store_full || core->paused_by)
 		return;
 	for (const struct label_set *set = core->waiting; set; set = set->next)
 		for (const struct profile *p = core->profiles; p; p = p->hh.next)
@@ -288,7 +326,8 @@ static void check_nobody_waits_in_vain(const struct core *core)
 
 static uint64_t check_lane(const struct lane *lane)
 {
-	const struct lane *after = lane->next;
+	bool is_paused = lane->key.repository->paused_by;
+	const struct lane *after = is_paused ? NULL : lane->next;
 	assert(lane->count > 0);
 	assert(!after || lane->key.repository->served <= after->key.repository->served);
 	for (size_t i = 0; i < lane->count; i++) {

@@ -53,6 +53,11 @@ static struct listed *find(const struct watchlist *list, const char *name)
 	return listed;
 }
 
+bool watchlist_has(const struct watchlist *list, const char *name)
+{
+	return find(list, name) != NULL;
+}
+
 static enum err fail_unknown(const struct watchlist *list, const char *name)
 {
 	const char *names[WATCHLIST_MAX];

@@ -46,6 +46,9 @@ enum err watchlist_declare(struct watchlist *list, const struct rec_declare_para
 enum err watchlist_watch(struct watchlist *list, const struct rec_watch_params *params,
                          int64_t now_ms, struct arena *arena, struct rec_watch_result *ret_result);
 
+/* Is it in the list? */
+bool watchlist_has(const struct watchlist *list, const char *name);
+
 /* ---- questions ------------------------------------------------------------------------------ */
 
 /* A page of the list; who watches is filled in, how it is, is not: "paused", "unwatched" or

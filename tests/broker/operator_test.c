@@ -333,3 +333,126 @@ Test(operator, a_rerun_is_not_superseded)
 	                     "save build build=3 commit=000000000000\n"
 	                     "save job build=3 job=7 name=unit\n");
 }
+
+/* ---- what is held back --------------------------------------------------------------------- */
+
+enum { UNKNOWN = -1 };
+
+/* How many changed; UNKNOWN when there is nothing of this name. */
+static int change(enum err (*how)(struct story *story, const char *name, uint32_t *ret_changed),
+                  const char *name)
+{
+	uint32_t changed = 0;
+	enum err err = how(&story, name, &changed);
+	cr_assert(err == OK || err == ERR_NOT_FOUND, "%s", error_text());
+	return err ? UNKNOWN : (int)changed;
+}
+
+#define LEASED(job)                                                                                \
+	"save lease build=" job " job=" job " attempt=1 worker=w1\noffer job=" job                 \
+	" attempt=1 to a\n"
+
+Test(operator, a_drained_worker_finishes_what_it_has_and_gets_nothing_new)
+{
+	run_job();
+	cr_assert_eq(change(story_drain, "w1"), 1);
+	cr_assert_eq(change(story_drain, "w1"), 0);
+	story_expect(&story, "save hold w1\n");
+	story_commit(&story, "r", 1, 2, NULL);
+	text_clear(&story.lines);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	story_expect(&story, "save final job=1 attempt=1 outcome=passed\n"
+	                     "save verdict build=1 outcome=passed\n"
+	                     "send result_ok job=1 attempt=1 to a\n");
+	story_heartbeat(&story, "a", 0, 0);
+	story_expect(&story, "");
+	cr_assert_eq(change(story_resume, "w1"), 1);
+	story_expect(&story, "save release w1\n" LEASED("2"));
+}
+
+/* By its name: the worker that comes back is the one that was drained. */
+Test(operator, a_drained_worker_that_comes_back_is_drained)
+{
+	story_hello(&story, "a", "w1", 1, NULL);
+	cr_assert_eq(change(story_drain, "w1"), 1);
+	story_wait(&story, 4000);
+	text_clear(&story.lines);
+	story_commit(&story, "r", 0, 1, NULL);
+	story_hello(&story, "b", "w1", 1, NULL);
+	text_clear(&story.lines);
+	cr_assert_eq(change(story_resume, "w1"), 1);
+	story_expect(&story, "save release w1\nsave lease build=1 job=1 attempt=1 worker=w1\n"
+	                     "offer job=1 attempt=1 to b\n");
+}
+
+Test(operator, a_paused_repository_hands_out_nothing_and_others_go_on)
+{
+	story_hello(&story, "a", "w1", 3, NULL);
+	cr_assert_eq(change(story_pause, "r"), 1);
+	story_commit(&story, "r", 0, 1, NULL);
+	text_clear(&story.lines);
+	story_commit(&story, "s", 0, 2, NULL);
+	cr_assert_not_null(strstr(story.lines.data, LEASED("2")));
+	text_clear(&story.lines);
+	cr_assert_eq(change(story_resume, "r"), 1);
+	story_expect(&story, "save release r\n" LEASED("1"));
+}
+
+Test(operator, while_all_is_paused_what_runs_goes_on)
+{
+	run_job();
+	cr_assert_eq(change(story_pause, NULL), 1);
+	story_commit(&story, "r", 1, 2, NULL);
+	text_clear(&story.lines);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	story_expect(&story, "save final job=1 attempt=1 outcome=passed\n"
+	                     "save verdict build=1 outcome=passed\n"
+	                     "send result_ok job=1 attempt=1 to a\n");
+	cr_assert_eq(change(story_resume, NULL), 1);
+	story_expect(&story, "save release \n" LEASED("2"));
+}
+
+Test(operator, what_is_held_back_is_so_after_a_restart)
+{
+	core_restore_hold(story.core, HOLD_REPOSITORY, "r", "ada");
+	core_restore_hold(story.core, HOLD_WORKER, "w1", "ada");
+	story_hello(&story, "a", "w1", 1, NULL);
+	story_hello(&story, "b", "w2", 1, NULL);
+	story_commit(&story, "r", 0, 1, NULL);
+	text_clear(&story.lines);
+	cr_assert_eq(change(story_resume, "w1"), 1);
+	cr_assert_eq(change(story_drain, "w2"), 1);
+	text_clear(&story.lines);
+	cr_assert_eq(change(story_resume, "r"), 1);
+	story_expect(&story, "save release r\n" LEASED("1"));
+}
+
+Test(operator, names_that_nobody_has_are_refused_with_the_nearest)
+{
+	story_hello(&story, "a", "builder", 1, NULL);
+	story_commit(&story, "app", 0, 1, NULL);
+	text_clear(&story.lines);
+	cr_assert_eq(change(story_drain, "bilder"), UNKNOWN);
+	cr_assert_str_eq(error_text(), "no worker 'bilder' is known; did you mean 'builder'?");
+	cr_assert_eq(change(story_pause, "ap"), UNKNOWN);
+	cr_assert_str_eq(error_text(), "no repository 'ap' is known; did you mean 'app'?");
+	cr_assert_eq(change(story_resume, "zzzzzzzz"), UNKNOWN);
+	story_expect(&story, "");
+}
+
+/* What a dispatch costs does not grow with what is held back. */
+Test(operator, jobs_of_a_paused_repository_cost_no_dispatch_anything)
+{
+	uint64_t efforts[2];
+	story.unchecked = true;
+	cr_assert_eq(change(story_pause, "r"), 1);
+	for (int size = 0; size < 2; size++) {
+		for (int i = 0; i < (size ? 400 : 4); i++)
+			story_commit(&story, "r", size * 4 + i, size * 4 + i + 1, NULL);
+		uint64_t before = core_effort(story.core);
+		story_hello(&story, size ? "b" : "a", size ? "w2" : "w1", 1, NULL);
+		story_commit(&story, "s", size, size + 1, NULL);
+		efforts[size] = core_effort(story.core) - before;
+	}
+	cr_assert_leq(efforts[1], efforts[0] + 1);
+}

@@ -256,6 +256,7 @@ Test(store, no_statement_reads_a_whole_table)
 		                               "SCAN 2 CONSTANT ROWS",
 		                               "SCAN (subquery",
 		                               "SCAN changes", /* the newest */
+		                               "SCAN holds",
 		                               "SCAN b USING INDEX builds_unfinished",
 		                               "SCAN b USING COVERING INDEX builds_unfinished",
 		                               "SCAN j USING INDEX jobs_unfinished",

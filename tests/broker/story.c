@@ -93,6 +93,31 @@ enum err story_rerun(struct story *story, const struct rerun_wish *wish, const s
 	return err;
 }
 
+enum err story_drain(struct story *story, const char *worker, uint32_t *ret_changed)
+{
+	enum err err =
+		core_drain(story->core, story->now_ms, "ada", worker, &story->effects, ret_changed);
+	collect(story);
+	return err;
+}
+
+enum err story_pause(struct story *story, const char *repository, uint32_t *ret_changed)
+{
+	bool is_listed = repository && strcmp(repository, "r") == 0;
+	enum err err = core_pause(story->core, story->now_ms, "ada", repository, is_listed,
+	                          &story->effects, ret_changed);
+	collect(story);
+	return err;
+}
+
+enum err story_resume(struct story *story, const char *name, uint32_t *ret_changed)
+{
+	enum err err = core_resume(story->core, story->now_ms, "ada", name, false, &story->effects,
+	                           ret_changed);
+	collect(story);
+	return err;
+}
+
 void story_update(struct story *story, const struct msg_update *update)
 {
 	struct message message = { .type = MESSAGE_update, .update = *update };

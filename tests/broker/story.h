@@ -36,6 +36,11 @@ size_t story_cancel(struct story *story, const uint64_t *jobs);
 enum err story_rerun(struct story *story, const struct rerun_wish *wish, const struct rerun *rerun,
                      uint32_t *ret_again);
 
+/* Ada holds something back, or lets it go on. */
+enum err story_drain(struct story *story, const char *worker, uint32_t *ret_changed);
+enum err story_pause(struct story *story, const char *repository, uint32_t *ret_changed);
+enum err story_resume(struct story *story, const char *name, uint32_t *ret_changed);
+
 void story_update(struct story *story, const struct msg_update *update);
 
 /* One commit with one job that needs `label` (NULL: none) arrives on a ref of a repository. */

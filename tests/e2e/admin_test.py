@@ -265,5 +265,95 @@ jobs:
             self.assertIn(line, self.fettle(*words, code=code))
 
 
+class Holds(Admin):
+    """Who gets no new jobs, and whose jobs wait."""
+
+    def setUp(self):
+        super().setUp()
+        self.house.broker()
+        self.repository = fettle.Repository(self.house, "app")
+
+    def worker_row(self, name="one"):
+        rows = self.house.json("workers")["workers"]
+        return next((row for row in rows if row["name"] == name), None)
+
+    def waits_for(self, commit, reason):
+        """The commit's job waits, and says why."""
+
+        def says():
+            rows = self.house.json("queue")["jobs"]
+            return [row for row in rows if row["commit"] == commit and reason in row["reason"]]
+
+        fettle.wait_until(says, f"{commit} waits: {reason}")
+
+    def test_a_drained_worker_finishes_and_stays_drained_over_restarts(self):
+        gate = self.house.gate()
+        worker = self.house.worker()
+        self.house.observer(self.repository)
+        first = self.repository.steps("echo working", f"until [ -e {gate} ]; do sleep 0.1; done")
+        self.house.wait_running(first)
+        said = "one: gets no new jobs, and finishes what it has\n"
+        self.assertEqual(self.fettle("drain", "one"), said)
+        self.assertEqual(self.fettle("drain", "one"), "one: is so already\n")
+        self.assertEqual(self.worker_row()["state"], "draining")
+        with open(gate, "w", encoding="utf-8"):
+            pass
+        self.assertEqual(self.house.verdict(first), "passed")
+        second = self.repository.steps("true")
+        self.waits_for(second, "worker one drains")
+        self.restart_broker()
+        self.house.stop(worker)
+        self.house.worker()
+        fettle.wait_until(lambda: self.worker_row()["state"] == "drained", "it is back, drained")
+        self.assertRegex(self.worker_row()["drained_by"], "^.+@.+$")
+        self.assertRegex(self.fettle("workers"), r"one +drained")
+        self.waits_for(second, "worker one drains")
+        self.assertEqual(self.house.json("resume", "one"), {"changed": 1})
+        self.assertEqual(self.house.verdict(second), "passed")
+
+    def test_a_paused_repository_waits_and_others_go_on(self):
+        other = fettle.Repository(self.house, "other")
+        self.house.worker()
+        self.house.observer(self.repository, other)
+        self.assertEqual(self.house.verdict(self.repository.steps("true")), "passed")
+        self.assertEqual(self.fettle("pause", "app"), "app: paused; what runs goes on\n")
+        commit = self.repository.steps("true one")
+        self.waits_for(commit, "repository app is paused by")
+        self.assertEqual(self.house.verdict(other.steps("true two")), "passed")
+        self.restart_broker()
+        self.assertEqual(self.house.json("status")["paused"], ["app"])
+        self.assertRegex(self.fettle("status"), r"paused +app")
+        self.assertEqual(self.fettle("resume"), "all repositories: is so already\n")
+        self.waits_for(commit, "repository app is paused by")
+        self.assertEqual(self.fettle("resume", "app"), "app: resumed\n")
+        self.assertEqual(self.house.verdict(commit), "passed")
+
+    def test_all_is_paused(self):
+        self.house.worker()
+        self.fettle("pause")
+        self.house.observer(self.repository)
+        commit = self.repository.steps("true")
+        self.waits_for(commit, "all repositories are paused by")
+        self.restart_broker()
+        self.waits_for(commit, "all repositories are paused by")
+        self.assertRegex(self.fettle("status"), r"paused +all, by .+@")
+        self.fettle("resume", "all")
+        self.assertEqual(self.house.verdict(commit), "passed")
+
+    def test_bad_input_gets_one_line(self):
+        self.house.worker("builder")
+        fettle.wait_until(lambda: self.house.worker_is_there("builder"), "it is there")
+        lines = {
+            ("drain",): (2, "needs WORKER"),
+            ("drain", "bilder"): (4, "no worker 'bilder' is known; did you mean 'builder'?"),
+            ("drain", "a/b"): (2, "no name of a worker"),
+            ("pause", "app"): (4, "no repository 'app' is known"),
+            ("pause", "a/b"): (2, "'a/b' is no name"),
+            ("resume", "buildr"): (4, "did you mean 'builder'?"),
+        }
+        for words, (code, line) in lines.items():
+            self.assertIn(line, self.fettle(*words, code=code))
+
+
 if __name__ == "__main__":
     tap.main()

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "broker/core/operator.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,12 +88,52 @@ static void ask_rerun(struct sim *sim)
 	    &(struct rec_rerun_params){ .target = &target, .failed = sim_chance(sim, 50) });
 }
 
+/* A worker or a repository, and whether all. */
+static void ask_hold(struct sim *sim)
+{
+	char worker[16];
+	const char *repository = repository_name((int)sim_between(sim, 0, SIM_REPOSITORIES - 1));
+	snprintf(worker, sizeof worker, "w%d", (int)sim_between(sim, 0, SIM_TWIN - 1));
+	bool of_worker = sim_chance(sim, 50), all = sim_chance(sim, 20);
+	if (sim_chance(sim, 50))
+		ask(sim, "resume", RECORD_resume_params,
+		    &(struct rec_resume_params){ .name = all         ? NULL
+		                                         : of_worker ? worker
+		                                                     : repository });
+	else if (of_worker)
+		ask(sim, "drain", RECORD_worker_params,
+		    &(struct rec_worker_params){ .worker = worker });
+	else
+		ask(sim, "pause", RECORD_pause_params,
+		    &(struct rec_pause_params){ .repository = all ? NULL : repository });
+}
+
+/* In the calm all goes on. */
+static void release_something(struct sim *sim)
+{
+	char worker[16];
+	struct rec_resume_params params = { 0 };
+	for (int i = 0; i < SIM_WORKERS && !sim->disk.held_all; i++)
+		if (sim->disk.held_workers[i]) {
+			snprintf(worker, sizeof worker, "w%d", i);
+			params.name = worker;
+		}
+	for (int i = 0; i < SIM_REPOSITORIES && !sim->disk.held_all; i++)
+		if (sim->disk.held_repositories[i])
+			params.name = repository_name(i);
+	ask(sim, "resume", RECORD_resume_params, &params);
+}
+
 static void ask_something(struct sim *sim)
 {
 	char commit[COMMIT_SIZE + 1];
 	if (sim->disk.last_job == 0)
 		return;
 	const struct rec_target target = draw_target(sim, commit);
+	if (sim_chance(sim, 40)) {
+		ask_hold(sim);
+		return;
+	}
 	if (sim_chance(sim, 40)) {
 		ask_rerun(sim);
 		return;
@@ -115,6 +156,8 @@ static void act(struct sim *sim)
 		send(sim);
 	} else if (sim->storm) {
 		ask_something(sim);
+	} else if (disk_holds(sim)) {
+		release_something(sim);
 	}
 }
 
@@ -168,7 +211,7 @@ void admin_handle(struct sim *sim, struct occurrence *next)
 		return;
 	}
 	act(sim);
-	sim->admin.is_at_work = sim->storm || !sim->admin.is_answered;
+	sim->admin.is_at_work = sim->storm || !sim->admin.is_answered || disk_holds(sim);
 	if (sim->admin.is_at_work)
 		sim_add(sim, sim_between(sim, 100, 3000), DO_ADMIN, PLACE_ADMIN);
 }
@@ -291,6 +334,41 @@ static const char *rerun(struct sim *sim, const struct msg_request *request, str
 	return NULL;
 }
 
+/* What is held back; anything else is for another. */
+static bool hold(struct sim *sim, const struct msg_request *request, struct arena *arena,
+                 struct admin_change *change)
+{
+	union {
+		struct rec_worker_params worker;
+		struct rec_pause_params pause;
+		struct rec_resume_params resume;
+	} params;
+	uint32_t changed;
+	enum err err;
+	struct core *core = sim->broker.core;
+	struct effects *out = &sim->broker.effects;
+	int64_t now_ms = place_now(sim, sim->broker.place);
+	enum record_type type = strcmp(request->method, "drain") == 0    ? RECORD_worker_params
+	                        : strcmp(request->method, "pause") == 0  ? RECORD_pause_params
+	                        : strcmp(request->method, "resume") == 0 ? RECORD_resume_params
+	                                                                 : RECORD_no_params;
+	if (type == RECORD_no_params)
+		return false;
+	SIM_CHECK(record_unpack(type, request->params.data, request->params.size, arena, &params) ==
+	                  OK,
+	          "%s: %s", request->method, error_text());
+	if (type == RECORD_worker_params)
+		err = core_drain(core, now_ms, request->who, params.worker.worker, out, &changed);
+	else if (type == RECORD_pause_params)
+		err = core_pause(core, now_ms, request->who, params.pause.repository, true, out,
+		                 &changed);
+	else
+		err = core_resume(core, now_ms, request->who, params.resume.name, true, out,
+		                  &changed);
+	change->code = err ? "not_found" : NULL;
+	return true;
+}
+
 bool admin_asks(const struct msg_request *request)
 {
 	return request->client && strcmp(request->client, client) == 0;
@@ -312,8 +390,10 @@ void admin_answer(struct sim *sim, const struct msg_request *request, struct are
 		*ret_change = admin_change_copy(before, arena);
 		return;
 	}
-	change.code = strcmp(request->method, "rerun") == 0 ? rerun(sim, request, arena, &result)
-	                                                    : cancel(sim, request, arena, &result);
+	if (!hold(sim, request, arena, &change))
+		change.code = strcmp(request->method, "rerun") == 0
+		                      ? rerun(sim, request, arena, &result)
+		                      : cancel(sim, request, arena, &result);
 	if (result.size)
 		change.result =
 			(struct bytes){ arena_copy(arena, result.data, result.size), result.size };

@@ -111,6 +111,68 @@ static void save_job(struct sim *sim, const struct batch_item *item)
 	spec_note(job);
 }
 
+static int worker_number(const char *name)
+{
+	return name[0] == 'w' ? atoi(name + 1) : SIM_TWIN; /* the rogue has a place of its own */
+}
+
+/* No new offers for who drains, and none of what is paused. */
+static void check_hold(struct sim *sim, const struct disk_job *job, const char *worker)
+{
+	const struct disk *disk = &sim->disk;
+	SIM_CHECK(!disk->held_all, "a job is handed out while all is paused");
+	SIM_CHECK(!disk->held_repositories[disk_build(sim, job->build)->ref / SIM_REFS],
+	          "a job of a paused repository is handed out");
+	SIM_CHECK(!disk->held_workers[worker_number(worker)], "%s drains, and gets a job", worker);
+}
+
+static bool *find_hold(struct sim *sim, const struct effect *e)
+{
+	switch (e->hold.kind) {
+	case HOLD_ALL: return &sim->disk.held_all;
+	case HOLD_REPOSITORY: return &sim->disk.held_repositories[repository_index(e->hold.name)];
+	case HOLD_WORKER: return &sim->disk.held_workers[worker_number(e->hold.name)];
+	}
+	sim_fail("no such hold");
+}
+
+static void save_hold(struct sim *sim, const struct effect *e)
+{
+	static const enum sometimes reached[] = { [HOLD_ALL] = SOMETIMES_all_paused,
+		                                  [HOLD_REPOSITORY] = SOMETIMES_paused,
+		                                  [HOLD_WORKER] = SOMETIMES_drained };
+	bool *is_held = find_hold(sim, e), held = e->kind == EFFECT_SAVE_HOLD;
+	SIM_CHECK(*is_held != held, "%s: held twice, or released twice", e->hold.name);
+	*is_held = held;
+	if (held)
+		sometimes(sim, reached[e->hold.kind]);
+}
+
+bool disk_holds(const struct sim *sim)
+{
+	bool holds = sim->disk.held_all;
+	for (int i = 0; i < SIM_REPOSITORIES; i++)
+		holds |= sim->disk.held_repositories[i];
+	for (int i = 0; i < SIM_WORKERS; i++)
+		holds |= sim->disk.held_workers[i];
+	return holds;
+}
+
+static void restore_holds(const struct sim *sim, struct core *core)
+{
+	if (sim->disk.held_all)
+		core_restore_hold(core, HOLD_ALL, "", "operator");
+	for (int i = 0; i < SIM_REPOSITORIES; i++)
+		if (sim->disk.held_repositories[i])
+			core_restore_hold(core, HOLD_REPOSITORY, repository_name(i), "operator");
+	for (int i = 0; i < SIM_WORKERS; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "w%d", i);
+		if (sim->disk.held_workers[i])
+			core_restore_hold(core, HOLD_WORKER, name, "operator");
+	}
+}
+
 static void save_lease(struct sim *sim, const struct effect *e)
 {
 	struct disk_job *job = disk_job(sim, e->job);
@@ -118,6 +180,7 @@ static void save_lease(struct sim *sim, const struct effect *e)
 	                  e->attempt <= ATTEMPTS_MAX,
 	          "job %llu: lease %u from state %d attempt %u", (unsigned long long)e->job,
 	          e->attempt, (int)job->state, job->attempt);
+	check_hold(sim, job, e->lease.worker);
 	spec_check_lease(sim, e->job);
 	job->state = DISK_LEASED;
 	job->attempt = e->attempt;
@@ -449,6 +512,8 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
 	case EFFECT_SAVE_CARRIED: save_carried(sim, e); break;
 	case EFFECT_SAVE_CANCEL: save_cancel(sim, e); break;
+	case EFFECT_SAVE_HOLD:
+	case EFFECT_SAVE_RELEASE: save_hold(sim, e); break;
 	case EFFECT_SAVE_CHANGE: save_change(sim, e->change); break;
 	case EFFECT_SAVE_LOG: append_part(sim, e, e->log.bytes.size); break;
 	case EFFECT_SAVE_FINAL: save_final(sim, e); break;
@@ -580,6 +645,7 @@ void disk_restore(struct sim *sim, struct core *core)
 			restore_job(sim, core, i);
 	for (uint64_t i = disk->first_open_job; i <= disk->last_job; i++)
 		spec_restore(sim, core, i);
+	restore_holds(sim, core);
 	disk->power_was_cut = false;
 }
 

@@ -137,6 +137,7 @@ struct disk {
 	struct bytes listed[SIM_LISTED_MAX]; /* rows of the list of repositories, packed */
 	size_t listed_count;
 	size_t build_capacity, job_capacity;
+	bool held_all, held_repositories[SIM_REPOSITORIES], held_workers[SIM_WORKERS];
 	struct admin_change *changes; /* copies in `arena` */
 	size_t change_count, change_capacity;
 	struct arena arena;
@@ -361,6 +362,8 @@ void disk_apply(struct sim *sim, const struct batch_item *item);
 void disk_interrupt(struct sim *sim, const struct batch *batch);
 void disk_cut_power(struct sim *sim);
 void disk_restore(struct sim *sim, struct core *core);
+/* Is something held back? */
+bool disk_holds(const struct sim *sim);
 void disk_restore_ledger(const struct sim *sim, struct ledger *ledger);
 /* Does the ref have a build of it? */
 bool disk_has(const struct sim *sim, int ref, int commit);

@@ -91,12 +91,31 @@ static bool is_free(struct sim *sim, const struct disk_job *job)
 	return true;
 }
 
+static bool is_held(struct sim *sim, const struct disk_job *job)
+{
+	return sim->disk.held_repositories[disk_build(sim, job->build)->ref / SIM_REFS];
+}
+
+/* An older one of its lane came back, and may be kept for another worker. */
+static bool is_behind(struct sim *sim, const struct disk_job *job)
+{
+	const struct disk_job *older = &sim->disk.jobs[sim->disk.first_open_job];
+	int repository = disk_build(sim, job->build)->ref / SIM_REFS;
+	for (; older < job; older++)
+		if (older->state == DISK_QUEUED && older->attempt > 0 &&
+		    older->priority == job->priority && strcmp(older->labels, job->labels) == 0 &&
+		    disk_build(sim, older->build)->ref / SIM_REFS == repository)
+			return true;
+	return false;
+}
+
 /* One that came back may be kept for another worker: those are left out. */
 static bool goes_first(struct sim *sim, const struct disk_job *other, const struct disk_job *job)
 {
 	return other->state == DISK_QUEUED && other->attempt == 0 &&
 	       other->priority > job->priority && strcmp(other->labels, job->labels) == 0 &&
-	       !other->skip && is_free(sim, other);
+	       !other->skip && is_free(sim, other) && !is_held(sim, other) &&
+	       !is_behind(sim, other);
 }
 
 void spec_check_lease(struct sim *sim, uint64_t id)
