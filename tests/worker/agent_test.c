@@ -131,7 +131,7 @@ static void welcome(const struct rec_kept *keep, size_t count)
 	send_to_worker((struct message){
 		.type = MESSAGE_welcome,
 		.welcome = {
-			.heartbeat_ms = 200, .liveness = 3, .keep = keep, .keep_count = count } });
+			.heartbeat_ms = 200, .liveness = 30, .keep = keep, .keep_count = count } });
 }
 
 static void offer(const char *step)
@@ -410,7 +410,7 @@ Test(agent, what_the_broker_gave_to_another_meanwhile_ends)
 	send_to_worker((struct message){
 		.type = MESSAGE_welcome,
 		.welcome = {
-			.heartbeat_ms = 200, .liveness = 3, .drop = &drop, .drop_count = 1 } });
+			.heartbeat_ms = 200, .liveness = 30, .drop = &drop, .drop_count = 1 } });
 	expect_no_jobs_kept();
 	cr_expect_neq(kill(sleeper, 0), 0);
 }
