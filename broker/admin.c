@@ -253,8 +253,8 @@ static void pack_answer(struct server *server, struct store_task *task, struct t
 	}
 }
 
-/* A change of jobs that the store has found. */
-static void finish_change(struct server *server, struct store_task *task);
+/* What is asked about jobs that the store has found. */
+static void answer_picked(struct server *server, struct store_task *task);
 
 void admin_answer(struct server *server, struct store_task *task)
 {
@@ -268,7 +268,7 @@ void admin_answer(struct server *server, struct store_task *task)
 		return;
 	}
 	if (task->question == QUESTION_PICK) {
-		finish_change(server, task);
+		answer_picked(server, task);
 		return;
 	}
 	pack_answer(server, task, &body);
@@ -300,6 +300,7 @@ static const struct method {
 	{ "drain", RECORD_worker_params, .change = change_drain },
 	{ "pause", RECORD_pause_params, .change = change_pause },
 	{ "resume", RECORD_resume_params, .change = change_resume },
+	{ "why", RECORD_why_params, .answer = answer_why, .question = QUESTION_PICK },
 	{ "declare", RECORD_declare_params, .answer = answer_declare },
 	{ "watch", RECORD_watch_params, .answer = answer_watch },
 	{ "queue", RECORD_page_params, .question = QUESTION_QUEUE },
@@ -312,7 +313,7 @@ static const struct method {
 	{ "events", RECORD_events_params, .question = QUESTION_EVENTS },
 };
 
-static void finish_change(struct server *server, struct store_task *task)
+static void answer_picked(struct server *server, struct store_task *task)
 {
 	const struct question question = { .server = server,
 		                           .peer = &task->peer,
@@ -321,7 +322,10 @@ static void finish_change(struct server *server, struct store_task *task)
 		                           .arena = &task->arena,
 		                           .picked = &task->result.show,
 		                           .commits = task->commits };
-	change_answer(&question, task->method->params, task->method->change);
+	if (task->method->change)
+		change_answer(&question, task->method->params, task->method->change);
+	else
+		task->method->answer(&question);
 }
 
 static const struct method *find_method(const char *name)
@@ -336,6 +340,7 @@ static const struct rec_target *target_of(const struct store_task *task, enum re
 {
 	return params == RECORD_cancel_params  ? task->params.cancel.target
 	       : params == RECORD_rerun_params ? task->params.rerun.target
+	       : params == RECORD_why_params   ? task->params.why.target
 	                                       : NULL;
 }
 

@@ -60,6 +60,7 @@ change_function change_drain, change_pause, change_resume;
 
 /* ---- admin_jobs.c: jobs and builds ---- */
 change_function change_cancel, change_rerun;
+void answer_why(const struct question *q);
 
 /* ---- admin_repos.c: the list of repositories ---- */
 void answer_repos(const struct question *q);

@@ -2,6 +2,7 @@
 #include "broker/admin.h"
 
 #include "base/memory.h"
+#include "base/scoped.h"
 #include "broker/core/operator.h"
 
 enum { JOBS_MAX = 1000 };
@@ -120,4 +121,24 @@ enum err change_rerun(const struct question *q, struct text *result)
 	if (!err)
 		pack_reruns(q, made, count, result);
 	return err;
+}
+
+/* What the core has decided may not be stored yet: the answer leaves when it is. On a full disk
+ * nobody waits for that. */
+void answer_why(const struct question *q)
+{
+	const struct rec_why_params *params = q->params;
+	const struct rec_job_row **jobs = arena_new(q->arena, JOBS_MAX * sizeof(void *));
+	size_t count = list_jobs(q, params->target, jobs, JOBS_MAX);
+	struct rec_why_row *rows = arena_new(q->arena, count * sizeof *rows);
+	struct rec_why_result result = { .jobs = rows, .jobs_count = count };
+	scoped(text_finish) struct text body = { 0 };
+	for (size_t i = 0; i < count; i++)
+		core_why(q->server->core, jobs[i], q->arena, &rows[i]);
+	while (is_too_large(RECORD_why_result, &result, result.jobs_count, &body))
+		result.jobs_count /= 2;
+	if (q->server->stuck)
+		reply_packed(q->server, q->peer, q->request->id, &body);
+	else
+		reply_when_stored(q, &body);
 }

@@ -77,6 +77,7 @@ struct store_task {
 		struct rec_cancel_params cancel;
 		struct rec_events_params events;
 		struct rec_rerun_params rerun;
+		struct rec_why_params why;
 	} params;
 	const struct rec_target *target;  /* of QUESTION_PICK, among the parameters */
 	const struct rec_commit *commits; /* and its answer: as fed, by place of the build */

@@ -79,6 +79,7 @@
 #define SETTINGS_drain       SETTINGS_status
 #define SETTINGS_pause       SETTINGS_status
 #define SETTINGS_resume      SETTINGS_status
+#define SETTINGS_why         SETTINGS_status
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_completion  SETTINGS_file
 #define SETTINGS_version     SETTINGS_json

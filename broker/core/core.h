@@ -133,6 +133,10 @@ void core_marks(const struct core *core, const struct rec_marks_params *params, 
  * Memory from `arena`. */
 void core_explain(const struct core *core, struct rec_job_row *row, struct arena *arena);
 
+/* Why a job is where it is: `row` is what is stored of it. Memory from `arena`, or of the row. */
+void core_why(const struct core *core, const struct rec_job_row *row, struct arena *arena,
+              struct rec_why_row *ret_why);
+
 /* Steps that the queue ever made: tests hold them against its length. */
 uint64_t core_effort(const struct core *core);
 

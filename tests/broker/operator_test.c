@@ -2,6 +2,7 @@
 #include "tests/broker/story.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct story story;
@@ -455,4 +456,91 @@ Test(operator, jobs_of_a_paused_repository_cost_no_dispatch_anything)
 		efforts[size] = core_effort(story.core) - before;
 	}
 	cr_assert_leq(efforts[1], efforts[0] + 1);
+}
+
+/* ---- why ----------------------------------------------------------------------------------- */
+
+static void expect_why(uint64_t id, const char *code, const char *reason)
+{
+	struct arena arena = { 0 };
+	struct rec_why_row why;
+	const struct rec_job_row row = { .job = id, .name = "unit", .state = "queued" };
+	core_why(story.core, &row, &arena, &why);
+	cr_assert_str_eq(why.reason, reason);
+	cr_assert_str_eq(why.code, code);
+	arena_finish(&arena);
+}
+
+Test(operator, why_a_job_waits_for_workers)
+{
+	story_commit(&story, "r", 0, 1, "arm64");
+	expect_why(1, "no_worker", "waits: no worker is connected");
+	story_hello(&story, "a", "w1", 1, "linux");
+	expect_why(1, "no_label", "waits for label arm64, which no worker offers");
+	story_hello(&story, "b", "w2", 1, "arm64");
+	expect_why(1, "running", "was offered to worker w2, which has not taken it yet");
+	story_heartbeat(&story, "b", 1, 1);
+	expect_why(1, "running", "runs on worker w2");
+	story_commit(&story, "r", 1, 2, "arm64");
+	story_commit(&story, "r", 2, 3, "arm64");
+	expect_why(3, "busy",
+	           "waits for a free slot: all 1 that could run it are busy; 1 job goes "
+	           "before it");
+	cr_assert_eq(change(story_drain, "w2"), 1);
+	expect_why(2, "drained", "waits: worker w2 drains");
+	story_cancel(&story, (uint64_t[]){ 1, 0 });
+	expect_why(1, "stopping", BY_ADA "; worker w2 is told to stop it");
+}
+
+Test(operator, why_a_job_waits_for_others)
+{
+	const struct rec_spec jobs[] = THREE_JOBS;
+	story_jobs(&story, "r", 0, 1, jobs, 3);
+	expect_why(2, "after", "waits for unit");
+	cr_assert_eq(change(story_pause, "r"), 1);
+	expect_why(1, "paused", "waits: repository r is paused by ada");
+	cr_assert_eq(change(story_pause, NULL), 1);
+	expect_why(3, "paused", "waits: all repositories are paused by ada");
+}
+
+static uint64_t before(uint64_t id)
+{
+	struct arena arena = { 0 };
+	struct rec_why_row why;
+	const struct rec_job_row row = { .job = id, .name = "unit", .state = "queued" };
+	core_why(story.core, &row, &arena, &why);
+	arena_finish(&arena);
+	return why.before;
+}
+
+/* What why says is what happens: each job is handed out when as many went before it. */
+Test(operator, as_many_jobs_go_before_as_why_says)
+{
+	static const char *const repositories[] = { "r", "r", "r", "s", "r", "t", "s", "r" };
+	enum { JOBS = sizeof repositories / sizeof *repositories };
+	int marks[3] = { 0 };
+	uint64_t said[JOBS + 2];
+	story_hello(&story, "a", "w1", 1, NULL);
+	story_commit(&story, "r", 0, 1, NULL); /* it runs, and the others wait */
+	marks[0] = 1;
+	for (int i = 0; i < JOBS; i++) {
+		int *mark = &marks[repositories[i][0] - 'r'];
+		const struct rec_spec job = { .name = "unit",
+			                      .steps = story_steps,
+			                      .steps_count = 1,
+			                      .priority = i == 4 || i == 6 };
+		story_jobs(&story, repositories[i], *mark, i + 2, &job, 1);
+		*mark = i + 2;
+	}
+	for (uint64_t id = 2; id < JOBS + 2; id++)
+		said[id] = before(id);
+	for (uint64_t turn = 0, running = 1; turn < JOBS; turn++) {
+		text_clear(&story.lines);
+		story_result(&story, "a", running, 1, OUTCOME_passed);
+		const char *offer = strstr(story.lines.data, "offer job=");
+		cr_assert_not_null(offer);
+		running = strtoull(offer + strlen("offer job="), NULL, 10);
+		cr_assert_eq(said[running], turn, "job %d: why said %d, it was %d", (int)running,
+		             (int)said[running], (int)turn);
+	}
 }

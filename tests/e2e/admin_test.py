@@ -1,5 +1,6 @@
 """What operators change: done once, kept, and obeyed by programs that are killed meanwhile."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -350,6 +351,83 @@ class Holds(Admin):
             ("pause", "app"): (4, "no repository 'app' is known"),
             ("pause", "a/b"): (2, "'a/b' is no name"),
             ("resume", "buildr"): (4, "did you mean 'builder'?"),
+        }
+        for words, (code, line) in lines.items():
+            self.assertIn(line, self.fettle(*words, code=code))
+
+
+class Why(Admin):
+    """The reason for where a job is."""
+
+    KEYS = {
+        "job", "name", "build", "repository", "ref", "commit", "state", "code", "reason", "before",
+        "worker", "outcome", "attempts",
+    }  # fmt: skip
+
+    def setUp(self):
+        super().setUp()
+        self.gate = self.house.gate()
+        self.house.broker()
+        self.repository = fettle.Repository(self.house, "app")
+        self.house.observer(self.repository)
+
+    def why(self, *words, code, reason):
+        """Once its one job is where it should be, its row."""
+
+        def says():
+            done = self.house.cli("why", *words, "--json")
+            rows = json.loads(done.stdout)["jobs"] if done.returncode == 0 else []
+            return rows[0] if rows and rows[0]["code"] == code else None
+
+        row = fettle.wait_until(says, f"{words}: {code}")
+        self.assertEqual(set(row), self.KEYS)
+        self.assertRegex(row["reason"], reason)
+        self.assertIn(row["reason"], self.fettle("why", *words))
+        return row
+
+    def test_a_job_that_waits_runs_and_is_cancelled(self):
+        commit = self.repository.commit({".fettle.yaml": (
+            "jobs:\n  unit:\n    labels: [gpu]\n"
+            f"    steps: ['echo working; until [ -e {self.gate} ]; do sleep 0.1; done']\n"
+        )})  # fmt: skip
+        self.why(commit, code="no_worker", reason="^waits: no worker is connected$")
+        self.house.worker("plain")
+        self.why(commit, code="no_label", reason="^waits for label gpu, which no worker offers$")
+        self.house.worker("fast", labels=["gpu"])
+        row = self.why(f"{commit}/unit", code="running", reason="worker fast")
+        self.assertEqual((row["state"], row["worker"]), ("leased", "fast"))
+        self.fettle("cancel", str(row["job"]), "--reason", "enough")
+        self.why(str(row["job"]), code="final", reason="^cancelled: cancelled by .*: enough$")
+
+    def test_what_goes_before_it_and_who_lost_it(self):
+        worker = self.house.worker()
+        first = self.repository.steps("echo working", f"until [ -e {self.gate} ]; do sleep 0.1; done")
+        self.house.wait_running(first)
+        commits = self.repository.push_many(2)
+        row = self.why(commits[1], code="busy", reason="; 1 job goes before it$")
+        self.assertEqual((row["before"], row["state"]), (1, "queued"))
+        self.fettle("pause", "app")
+        self.why(commits[0], code="paused", reason="^waits: repository app is paused by ")
+        self.fettle("resume", "app")
+        self.fettle("drain", "one")
+        self.why(commits[0], code="drained", reason="^waits: worker one drains$")
+        self.house.stop(worker, signal.SIGKILL)
+        lost = "attempt 1 was lost on one: the worker was silent for "
+        self.why(first, code="no_worker", reason=lost)
+
+    def test_jobs_after_others_and_bad_input(self):
+        commit = self.repository.commit({".fettle.yaml": (
+            "jobs:\n  unit: {steps: [make]}\n  lint: {after: [unit], steps: [make]}\n"
+        )})  # fmt: skip
+        self.why(f"{commit}/lint", code="after", reason="^waits for unit$")
+        self.fettle("cancel", f"{commit}/unit")
+        self.why(f"{commit}/lint", code="final", reason="^skipped: after unit$")
+        lines = {
+            ("why",): (2, "needs COMMIT"),
+            ("why", "77"): (4, "no job 77"),
+            ("why", "ffffffffff"): (4, "no commit ffffffffff was accepted"),
+            ("why", f"{commit}/lnt"): (4, "did you mean 'lint'?"),
+            ("wy", commit): (2, "did you mean 'why'?"),
         }
         for words, (code, line) in lines.items():
             self.assertIn(line, self.fettle(*words, code=code))

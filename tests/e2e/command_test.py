@@ -9,17 +9,18 @@ import subprocess
 import tap
 from fettle import Case, Repository, program, wait_until
 
-VERBS = """up status queue workers builds show log tests artifacts wait lint version""".split()
+VERBS = """up status queue workers builds show log tests artifacts wait why cancel rerun drain pause
+resume lint version""".split()
 
 BUILD = """build repository ref commit run author subject outcome reason accepted_at finished_at
 jobs unfinished""".split()
 ATTEMPT = "attempt worker offered_at ended_at end log_size".split()
 JOB = """job name state build repository ref commit labels attempt worker outcome reason exit_code
 queued_at started_at finished_at duration_ms tests tests_failed tests_skipped artifacts
-allow_failure priority attempts""".split()
-WORKER = "name state host version labels slots busy silent_ms".split()
+allow_failure priority origin attempts""".split()
+WORKER = "name state host version labels slots busy silent_ms drained_by".split()
 STATUS = """version state now uptime_ms store store_size disk_free queued leased oldest_ms accepted
-finished blocked lost_leases refused workers slots busy events outcomes depth
+finished blocked lost_leases refused workers slots busy events outcomes paused_by paused depth
 repositories""".split()
 WATCHED = "repository url observer state error refs polled_at retry_ms next_ms".split()
 DEPTH = "labels repository queued oldest_ms reason priority".split()
