@@ -104,5 +104,6 @@ Test(json, durations_are_numbers_and_words_are_lists)
 	};
 	written_is(write_worker, &worker,
 	           "{\"name\": \"w\", \"state\": \"idle\", \"host\": null, \"version\": null, "
-	           "\"labels\": [\"a\", \"b\"], \"slots\": 0, \"busy\": 0, \"silent_ms\": 12}");
+	           "\"labels\": [\"a\", \"b\"], \"slots\": 0, \"busy\": 0, \"silent_ms\": 12, "
+	           "\"drained_by\": null}");
 }
