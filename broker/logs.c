@@ -92,9 +92,15 @@ enum err parcel_append(struct store *store, uint64_t job, uint32_t attempt, uint
 	return append(store, path, offset, bytes);
 }
 
+static enum err sync_logs(const struct store *store)
+{
+	scoped(free_text) char *folder = text_format("%s/logs", store->folder);
+	return sync_path(folder);
+}
+
 /* After a sync that failed, the page cache may show what never reaches the disk, also to our next
  * start, and a second sync would find no fault. The other part goes, too: a parcel without its log
- * would be counted for it. */
+ * would be counted for it. Nor may a power cut bring them back, when nobody looks at them again. */
 static enum err sync_part(struct store *store, const char *path, const char *other)
 {
 	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -103,10 +109,12 @@ static enum err sync_part(struct store *store, const char *path, const char *oth
 	if (fd < 0)
 		return fail_file("open", path);
 	if (fdatasync(fd) != 0) {
-		enum err err = fail_file("sync", path);
+		int error = errno;
 		unlink(path);
 		unlink(other);
-		return err;
+		sync_logs(store);
+		errno = error;
+		return fail_file("sync", path);
 	}
 	store->log_synced = true;
 	return OK;
@@ -124,8 +132,7 @@ enum err log_sync_names(struct store *store)
 {
 	if (!store->log_synced || !store->log_names_new || PLANTED(log_names_not_synced))
 		return OK;
-	scoped(free_text) char *folder = text_format("%s/logs", store->folder);
-	enum err err = sync_path(folder);
+	enum err err = sync_logs(store);
 	store->log_names_new = err != OK;
 	return err;
 }
