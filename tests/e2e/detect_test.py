@@ -32,6 +32,13 @@ class Detect(Case):
         rows.sort(key=lambda row: row["build"])
         return [row for row in rows if ref in (None, row["ref"])]
 
+    def count(self, what):
+        """A figure of the status."""
+        return self.house.json("status").get(what)
+
+    def count_verdicts(self):
+        return sum(row["outcome"] is not None for row in self.rows())
+
     def commits(self, ref):
         return [row["commit"] for row in self.rows(ref) if row["outcome"]]
 
@@ -188,10 +195,9 @@ class Detect(Case):
         start = time.monotonic()
         self.watch(repository)
         last = repository.git("rev-parse", "refs/heads/b09999")
-        accepted = lambda: self.house.json("status").get("accepted")  # pylint: disable=C3001
-        wait_until(lambda: accepted() == 10000, "all are accepted", PATIENCE * 10)
+        wait_until(lambda: self.count("accepted") == 10000, "all are accepted", PATIENCE * 10)
         print(f"# 10,000 refs: {time.monotonic() - start:.1f} s")
-        self.assertEqual(len([row for row in self.rows() if row["outcome"]]), 10000)
+        wait_until(lambda: self.count_verdicts() == 10000, "all are stored")
         tree = repository.git("rev-parse", f"{last}^{{tree}}")
         more = repository.git("commit-tree", tree, "-p", last, "-m", "more")
         repository.git("update-ref", "refs/heads/b09999", more)

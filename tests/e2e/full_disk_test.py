@@ -29,13 +29,13 @@ class FullDisk(Case):
         return repository, *processes
 
     def gated_commit(self, repository):
-        """A job that ends when the gate is open, without another word."""
-        gate = f"until [ -e {self.house.gate()} ]; do sleep 0.05; done"
+        """A job that ends when the gate is open. What it says then needs space of its own: rows
+        may find room in the log of the store, which is as long as it ever was."""
+        gate = f"until [ -e {self.house.gate()} ]; do sleep 0.05; done; seq 30000"
         return repository.steps("echo working", LINES, gate)
 
     def queue_some(self, repository):
-        """The store's log is as long as it ever was, and is written again from its start: what
-        comes next must need more than that."""
+        """The store's log is written again from its start: what comes next must need more."""
         last = repository.push_many(3)[-1]
         wait_until(lambda: self.house.only_job(last), "more work is accepted")
 
