@@ -28,7 +28,7 @@ class Detect(Case):
 
     def rows(self, ref=None):
         """All builds, oldest first."""
-        rows = self.house.json("builds", "--limit", "0")["builds"]
+        rows = self.house.json("builds", "--limit", "0", "--timeout", "60s")["builds"]
         rows.sort(key=lambda row: row["build"])
         return [row for row in rows if ref in (None, row["ref"])]
 
@@ -197,6 +197,7 @@ class Detect(Case):
         last = repository.git("rev-parse", "refs/heads/b09999")
         wait_until(lambda: self.count("accepted") == 10000, "all are accepted", PATIENCE * 10)
         print(f"# 10,000 refs: {time.monotonic() - start:.1f} s")
+        wait_until(lambda: self.count("finished") == 10000, "all have ended", PATIENCE * 10)
         wait_until(lambda: self.count_verdicts() == 10000, "all are stored")
         tree = repository.git("rev-parse", f"{last}^{{tree}}")
         more = repository.git("commit-tree", tree, "-p", last, "-m", "more")
