@@ -80,7 +80,7 @@ CATCHERS = {
     "kills": Catcher(
         python("kills/kills_test.py", "--planted", *(f"--point={death}" for death in DEATHS)),
         r"FAILED \S+: ",
-        {"FETTLE_TEST_PATIENCE": "6"},  # what does not come is not waited for long
+        {"FETTLE_TEST_PATIENCE": "10"},  # what does not come is not waited for long
     ),
     "pauses": Catcher(python("e2e/time_test.py", "stopped_broker"), r"info: requeued"),
     "clocks": Catcher(
