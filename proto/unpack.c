@@ -379,7 +379,8 @@ enum err record_unpack(enum record_type type, const void *body, size_t size, str
                        void *record)
 {
 	const struct schema *schema = schema_of_record(type);
-	struct reader reader = { body, (const unsigned char *)body + size, arena };
+	const unsigned char *begin = size ? body : (const unsigned char *)""; /* may be NULL */
+	struct reader reader = { begin, begin + size, arena };
 	void *filled = arena_new(arena, schema->size);
 	enum err err =
 		size ? read_record(&reader, schema, filled, 1, false) : check_required(schema, 0);

@@ -191,8 +191,9 @@ static void receive(struct sim *sim, const struct occurrence *next)
 	const struct msg_reply *reply = &message.reply;
 	if (reply->id == node->id && node->is_answered)
 		SIM_CHECK(reply->result.size == node->answer.size &&
-		                  memcmp(reply->result.data, node->answer.data,
-		                         node->answer.size) == 0,
+		                  (node->answer.size == 0 ||
+		                   memcmp(reply->result.data, node->answer.data,
+		                          node->answer.size) == 0),
 		          "request %llu was answered in two ways", (unsigned long long)node->id);
 	if (reply->id == node->id && !node->is_answered) {
 		node->is_answered = true;
