@@ -174,16 +174,17 @@ static void await(struct ssh *ssh, int fd, short events)
 /* The last line that it said, once nothing more comes. */
 static int fail_with_words(struct ssh *ssh)
 {
+	text_add(&ssh->said, ""); /* it may have said nothing */
 	while (ssh->err >= 0)
 		listen_to(ssh);
-	char *end = ssh->said.data + ssh->said.size;
-	while (ssh->said.size && (end[-1] == '\n' || end[-1] == '\r'))
-		*--end = 0, ssh->said.size--;
-	const char *line = ssh->said.size ? memrchr(ssh->said.data, '\n', ssh->said.size) : NULL;
-	scoped(free_text) char *why =
-		text_format("ssh: %s", line             ? line + 1
-	                               : ssh->said.size ? ssh->said.data
-	                                                : "the connection ended");
+	char *said = ssh->said.data;
+	size_t size = ssh->said.size;
+	while (size && (said[size - 1] == '\n' || said[size - 1] == '\r'))
+		said[--size] = 0;
+	const char *line = strrchr(said, '\n');
+	scoped(free_text) char *why = text_format("ssh: %s", line   ? line + 1
+	                                                     : size ? said
+	                                                            : "the connection ended");
 	git_error_set_str(GIT_ERROR_SSH, why);
 	return -1;
 }
