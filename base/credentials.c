@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/scoped.h"
+#include "base/settings.h"
 #include "base/text.h"
 
 #include <arpa/inet.h>
@@ -18,15 +19,10 @@ static char *usual_folder(void)
 {
 	static const char *const fallback = "/etc/fettle/credentials";
 	const char *given = getenv("CREDENTIALS_DIRECTORY");
-	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-	bool xdg = config && *config;
 	if (given && *given)
 		return text_format("%s", given);
-	if (!xdg && (!home || !*home))
-		return text_format("%s", fallback);
-	scoped(free_text) char *own =
-		text_format("%s%s/fettle/credentials", xdg ? config : home, xdg ? "" : "/.config");
-	return access(own, F_OK) == 0 ? steal(&own) : text_format("%s", fallback);
+	scoped(free_text) char *own = settings_config_path("credentials");
+	return own && access(own, F_OK) == 0 ? steal(&own) : text_format("%s", fallback);
 }
 
 enum err credentials_choose(char **folder)
@@ -64,6 +60,12 @@ struct server {
 };
 
 static bool span_equal(struct span a, struct span b)
+{
+	return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+}
+
+/* Schemes and hosts. */
+static bool span_equal_case(struct span a, struct span b)
 {
 	return a.size == b.size && strncasecmp(a.data, b.data, a.size) == 0;
 }
@@ -128,8 +130,8 @@ static bool is_this_machine(struct span host)
 static bool is_safe(const struct server *server)
 {
 	static const struct span https = { "https", 5 }, http = { "http", 4 };
-	return span_equal(server->scheme, https) ||
-	       (span_equal(server->scheme, http) && is_this_machine(server->host));
+	return span_equal_case(server->scheme, https) ||
+	       (span_equal_case(server->scheme, http) && is_this_machine(server->host));
 }
 
 /* Call `take` for each line; it returns true for the one that was looked for. */
@@ -217,8 +219,8 @@ struct wanted {
 static bool take_wanted(const struct server *line, void *of)
 {
 	struct wanted *wanted = of;
-	if (!span_equal(line->scheme, wanted->server.scheme) ||
-	    !span_equal(line->host, wanted->server.host) ||
+	if (!span_equal_case(line->scheme, wanted->server.scheme) ||
+	    !span_equal_case(line->host, wanted->server.host) ||
 	    (wanted->server.user.size && !span_equal(line->user, wanted->server.user)))
 		return false;
 	*wanted->user = decode(line->user);

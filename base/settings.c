@@ -201,6 +201,14 @@ static enum err load_file(const struct settings_table *table, void *target, cons
 	return OK;
 }
 
+char *settings_config_path(const char *name)
+{
+	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	if (config && *config)
+		return text_format("%s/fettle/%s", config, name);
+	return home && *home ? text_format("%s/.config/fettle/%s", home, name) : NULL;
+}
+
 static enum err load_files(const struct settings_table *table, void *target)
 {
 	enum err err;
@@ -209,12 +217,7 @@ static enum err load_files(const struct settings_table *table, void *target)
 		return load_file(table, target, own, true);
 	if ((err = load_file(table, target, "/etc/fettle/fettle.conf", false)))
 		return err;
-	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-	scoped(free_text) char *path = NULL;
-	if (config && *config)
-		path = text_format("%s/fettle/fettle.conf", config);
-	else if (home && *home)
-		path = text_format("%s/.config/fettle/fettle.conf", home);
+	scoped(free_text) char *path = settings_config_path("fettle.conf");
 	return path ? load_file(table, target, path, false) : OK;
 }
 

@@ -89,6 +89,10 @@ void settings_finish(const struct settings_table *table, void *target);
  * with fail() said, when neither variable is set. */
 char *settings_state_folder(const char *name);
 
+/* $XDG_CONFIG_HOME/fettle/NAME, else ~/.config/fettle/NAME: where this user's settings are. The
+ * caller frees it; NULL when neither variable is set. */
+char *settings_config_path(const char *name);
+
 /* What a program is called when nobody says: the name of this machine as far as it is a name of
  * ours, else `fallback`. The caller frees it. */
 char *settings_host_name(const char *fallback);
