@@ -36,9 +36,7 @@ enum err verb_cancel(struct session *session)
 	                                 RECORD_cancel_result, &result)))
 		return err;
 	if (session->options->json) {
-		struct json json = json_start(stdout);
-		json_record(&json, RECORD_cancel_result, &result);
-		json_finish(&json);
+		json_print(RECORD_cancel_result, &result);
 		return OK;
 	}
 	for (size_t i = 0; i < result.jobs_count; i++)

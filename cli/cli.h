@@ -38,6 +38,12 @@ enum err session_change(struct session *session, const char *method, enum record
 /* Wait until something may have changed: an event, or `wait_ms` without one. */
 enum err session_wait(struct session *session, int64_t wait_ms);
 
+/* A change whose answer is whether it changed anything; prints that: `about`, and what was done to
+ * it, or why that was not needed. */
+enum err session_report(struct session *session, const char *method, enum record_type params_type,
+                        const void *params, const char *about, const char *done,
+                        const char *not_needed);
+
 /* To --file, whole or not at all, else to stdout. */
 enum err session_put(const struct session *session, const struct text *out);
 

@@ -1,25 +1,9 @@
 /* fettle drain, pause, resume: who gets no new jobs, and whose jobs wait. */
 #include "cli/cli.h"
-#include "cli/json.h"
 
 #include <string.h>
 
-static enum err change(struct session *session, const char *method, enum record_type type,
-                       const void *params, const char *about, const char *done)
-{
-	struct rec_change_result result;
-	enum err err = session_change(session, method, type, params, RECORD_change_result, &result);
-	if (err)
-		return err;
-	if (session->options->json) {
-		struct json json = json_start(stdout);
-		json_record(&json, RECORD_change_result, &result);
-		json_finish(&json);
-		return OK;
-	}
-	printf("%s: %s\n", about, result.changed ? done : "is so already");
-	return OK;
-}
+static const char so_already[] = "is so already";
 
 /* NULL: all. */
 static enum err read_name(const struct session *session, const char **ret_name)
@@ -34,8 +18,8 @@ enum err verb_drain(struct session *session)
 	const struct rec_worker_params params = { .worker = session->words->items[0] };
 	if (!text_is_name(params.worker))
 		return fail(ERR_USAGE, "'%s' is no name of a worker", params.worker);
-	return change(session, "drain", RECORD_worker_params, &params, params.worker,
-	              "gets no new jobs, and finishes what it has");
+	return session_report(session, "drain", RECORD_worker_params, &params, params.worker,
+	                      "gets no new jobs, and finishes what it has", so_already);
 }
 
 enum err verb_pause(struct session *session)
@@ -44,9 +28,9 @@ enum err verb_pause(struct session *session)
 	enum err err = read_name(session, &params.repository);
 	if (err)
 		return err;
-	return change(session, "pause", RECORD_pause_params, &params,
-	              params.repository ? params.repository : "all repositories",
-	              "paused; what runs goes on");
+	return session_report(session, "pause", RECORD_pause_params, &params,
+	                      params.repository ? params.repository : "all repositories",
+	                      "paused; what runs goes on", so_already);
 }
 
 enum err verb_resume(struct session *session)
@@ -55,7 +39,8 @@ enum err verb_resume(struct session *session)
 	enum err err = read_name(session, &params.name);
 	if (err)
 		return err;
-	return change(session, "resume", RECORD_resume_params, &params,
-	              params.name ? params.name : "all repositories",
-	              params.name ? "resumed" : "resumed, but those that are paused by name");
+	return session_report(
+		session, "resume", RECORD_resume_params, &params,
+		params.name ? params.name : "all repositories",
+		params.name ? "resumed" : "resumed, but those that are paused by name", so_already);
 }

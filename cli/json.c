@@ -189,6 +189,13 @@ void json_record(struct json *json, enum record_type type, const void *record)
 	write_record(json, schema_of_record(type), record);
 }
 
+void json_print(enum record_type type, const void *record)
+{
+	struct json json = json_start(stdout);
+	json_record(&json, type, record);
+	json_finish(&json);
+}
+
 void json_message(struct json *json, struct message *message)
 {
 	write_record(json, schema_of_message(message->type), schema_message_body(message));

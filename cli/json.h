@@ -30,6 +30,9 @@ void json_flag(struct json *json, bool flag);
 /* RFC 3339; 0 is null. */
 void json_time(struct json *json, int64_t wall_ms);
 
+/* A record as a line of its own, on stdout. */
+void json_print(enum record_type type, const void *record);
+
 /* A record, or a message's body, by its rows. */
 void json_record(struct json *json, enum record_type type, const void *record);
 void json_message(struct json *json, struct message *message);

@@ -25,19 +25,8 @@ static char *whole_path(const char *path)
 static enum err change(struct session *session, const char *method, enum record_type type,
                        const void *params, const char *done, const char *not_needed)
 {
-	struct rec_change_result result;
-	enum err err = session_change(session, method, type, params, RECORD_change_result, &result);
-	if (err)
-		return err;
-	if (session->options->json) {
-		struct json json = json_start(stdout);
-		json_record(&json, RECORD_change_result, &result);
-		json_finish(&json);
-		return OK;
-	}
 	const char *name = session->words->count ? session->words->items[0] : "all repositories";
-	printf("%s: %s\n", name, result.changed ? done : not_needed);
-	return OK;
+	return session_report(session, method, type, params, name, done, not_needed);
 }
 
 enum err verb_repo_add(struct session *session)
@@ -244,9 +233,7 @@ enum err verb_repo_show(struct session *session)
 	if (err)
 		return err;
 	if (session->options->json) {
-		struct json json = json_start(stdout);
-		json_record(&json, RECORD_repo_row, &row);
-		json_finish(&json);
+		json_print(RECORD_repo_row, &row);
 		return OK;
 	}
 	print_row(&row);

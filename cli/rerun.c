@@ -31,9 +31,7 @@ enum err verb_rerun(struct session *session)
 	                                 RECORD_rerun_result, &result)))
 		return err;
 	if (session->options->json) {
-		struct json json = json_start(stdout);
-		json_record(&json, RECORD_rerun_result, &result);
-		json_finish(&json);
+		json_print(RECORD_rerun_result, &result);
 		return OK;
 	}
 	for (size_t i = 0; i < result.builds_count; i++)

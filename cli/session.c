@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/scoped.h"
 #include "cli/cli.h"
+#include "cli/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +35,22 @@ enum err session_wait(struct session *session, int64_t wait_ms)
 		if (!more)
 			return err;
 	}
+	return OK;
+}
+
+enum err session_report(struct session *session, const char *method, enum record_type params_type,
+                        const void *params, const char *about, const char *done,
+                        const char *not_needed)
+{
+	struct rec_change_result result;
+	enum err err =
+		session_change(session, method, params_type, params, RECORD_change_result, &result);
+	if (err)
+		return err;
+	if (session->options->json)
+		json_print(RECORD_change_result, &result);
+	else
+		printf("%s: %s\n", about, result.changed ? done : not_needed);
 	return OK;
 }
 

@@ -191,8 +191,6 @@ enum err verb_show(struct session *session)
 		return err;
 	if (!session->options->json)
 		return show_print(session, &result);
-	struct json json = json_start(stdout);
-	json_record(&json, RECORD_show_result, &result);
-	json_finish(&json);
+	json_print(RECORD_show_result, &result);
 	return OK;
 }

@@ -122,9 +122,7 @@ enum err verb_status(struct session *session)
 	if (err)
 		return err;
 	if (session->options->json) {
-		struct json json = json_start(stdout);
-		json_record(&json, RECORD_status_result, &status);
-		json_finish(&json);
+		json_print(RECORD_status_result, &status);
 		return OK;
 	}
 	print_broker(&status);

@@ -25,9 +25,7 @@ enum err verb_why(struct session *session)
 	                              &result)))
 		return err;
 	if (session->options->json) {
-		struct json json = json_start(stdout);
-		json_record(&json, RECORD_why_result, &result);
-		json_finish(&json);
+		json_print(RECORD_why_result, &result);
 		return OK;
 	}
 	for (size_t i = 0; i < result.jobs_count; i++)
