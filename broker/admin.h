@@ -34,6 +34,8 @@ typedef enum err change_function(const struct question *q, struct text *result);
  * parameters are. */
 void change_answer(const struct question *q, enum record_type said, change_function *apply);
 
+/* The answer of a change that says how much it changed. Returns `err`, with which there is none. */
+enum err change_result(enum err err, uint32_t changed, struct text *result);
 /* Is the disk full? Then that is the answer. */
 bool change_is_stuck(const struct question *q);
 /* The word for an error. */

@@ -48,6 +48,14 @@ const char *change_who(const struct question *q)
 	return line;
 }
 
+enum err change_result(enum err err, uint32_t changed, struct text *result)
+{
+	const struct rec_change_result record = { .changed = changed };
+	if (!err)
+		record_pack(RECORD_change_result, &record, result);
+	return err;
+}
+
 static void answer(const struct question *q, const struct admin_change *change)
 {
 	struct message reply = { .type = MESSAGE_reply,

@@ -3,14 +3,6 @@
 
 #include "broker/core/operator.h"
 
-static enum err changed_by(enum err err, uint32_t changed, struct text *result)
-{
-	if (!err)
-		record_pack(RECORD_change_result, &(struct rec_change_result){ .changed = changed },
-		            result);
-	return err;
-}
-
 static bool is_listed(const struct question *q, const char *name)
 {
 	return name && watchlist_has(q->server->watchlist, name);
@@ -28,7 +20,7 @@ enum err change_drain(const struct question *q, struct text *result)
 	const struct rec_worker_params *params = q->params;
 	enum err err = core_drain(q->server->core, q->server->now_ms, change_who(q), params->worker,
 	                          &q->server->effects, &changed);
-	return changed_by(err, changed, result);
+	return change_result(err, changed, result);
 }
 
 enum err change_pause(const struct question *q, struct text *result)
@@ -37,7 +29,7 @@ enum err change_pause(const struct question *q, struct text *result)
 	const char *name = or_null(((const struct rec_pause_params *)q->params)->repository);
 	enum err err = core_pause(q->server->core, q->server->now_ms, change_who(q), name,
 	                          is_listed(q, name), &q->server->effects, &changed);
-	return changed_by(err, changed, result);
+	return change_result(err, changed, result);
 }
 
 enum err change_resume(const struct question *q, struct text *result)
@@ -46,5 +38,5 @@ enum err change_resume(const struct question *q, struct text *result)
 	const char *name = or_null(((const struct rec_resume_params *)q->params)->name);
 	enum err err = core_resume(q->server->core, q->server->now_ms, change_who(q), name,
 	                           is_listed(q, name), &q->server->effects, &changed);
-	return changed_by(err, changed, result);
+	return change_result(err, changed, result);
 }

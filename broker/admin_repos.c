@@ -7,14 +7,6 @@
 
 #include <string.h>
 
-static enum err changed_by(enum err err, uint32_t changed, struct text *result)
-{
-	const struct rec_change_result record = { .changed = changed };
-	if (!err)
-		record_pack(RECORD_change_result, &record, result);
-	return err;
-}
-
 enum err change_repo_add(const struct question *q, struct text *result)
 {
 	uint32_t changed = 0;
@@ -22,7 +14,7 @@ enum err change_repo_add(const struct question *q, struct text *result)
 	enum err err = entry_check(entry);
 	if (!err)
 		err = watchlist_add(q->server->watchlist, entry, &q->server->effects, &changed);
-	return changed_by(err, changed, result);
+	return change_result(err, changed, result);
 }
 
 enum err change_repo_remove(const struct question *q, struct text *result)
@@ -31,7 +23,7 @@ enum err change_repo_remove(const struct question *q, struct text *result)
 	const struct rec_repo_params *params = q->params;
 	enum err err = watchlist_remove(q->server->watchlist, params->repository, q->server->now_ms,
 	                                &q->server->effects, &changed);
-	return changed_by(err, changed, result);
+	return change_result(err, changed, result);
 }
 
 static enum err set_paused(const struct question *q, bool paused, struct text *result)
@@ -40,7 +32,7 @@ static enum err set_paused(const struct question *q, bool paused, struct text *r
 	const struct rec_repo_params *params = q->params;
 	enum err err = watchlist_pause(q->server->watchlist, params->repository, paused,
 	                               &q->server->effects, &changed);
-	return changed_by(err, changed, result);
+	return change_result(err, changed, result);
 }
 
 enum err change_repo_pause(const struct question *q, struct text *result)
@@ -59,7 +51,7 @@ enum err change_poke(const struct question *q, struct text *result)
 	const struct rec_poke_params *params = q->params;
 	enum err err = watchlist_poke(q->server->watchlist, params->repository, &q->server->effects,
 	                              &changed);
-	return changed_by(err, changed, result);
+	return change_result(err, changed, result);
 }
 
 static void refuse(const struct question *q, enum err err)
@@ -81,7 +73,7 @@ void answer_declare(const struct question *q)
 	if (!err)
 		err = watchlist_declare(q->server->watchlist, params, q->server->now_ms,
 		                        &q->server->effects, &changed);
-	if (changed_by(err, changed, &body)) {
+	if (change_result(err, changed, &body)) {
 		refuse(q, err);
 		return;
 	}

@@ -22,10 +22,11 @@ static void tell(enum hold_kind kind, const char *name, const char *what, const 
                  struct effects *out)
 {
 	char *reason = arena_new(&out->arena, REASON_SIZE_MAX);
+	const char *kept = arena_copy_text(&out->arena, name);
 	snprintf(reason, REASON_SIZE_MAX, "%s by %s", what, who);
 	publish(out, &(struct msg_event){ .kind = what,
-	                                  .repository = kind == HOLD_REPOSITORY ? name : NULL,
-	                                  .worker = kind == HOLD_WORKER ? name : NULL,
+	                                  .repository = kind == HOLD_REPOSITORY ? kept : NULL,
+	                                  .worker = kind == HOLD_WORKER ? kept : NULL,
 	                                  .reason = reason });
 }
 
@@ -74,7 +75,7 @@ static bool release(struct core *core, enum hold_kind kind, const char *name, co
 	free(*by);
 	*by = NULL;
 	save(EFFECT_SAVE_RELEASE, kind, name, who, out);
-	tell(kind, arena_copy_text(&out->arena, name), "resumed", who, out);
+	tell(kind, name, "resumed", who, out);
 	obey(core, kind, name);
 	return true;
 }
