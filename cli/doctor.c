@@ -128,6 +128,12 @@ static void look_at_skew(struct report *report, const struct rec_status_result *
 	    good ? "" : clock_duration_text(skew_ms, text));
 }
 
+static bool lacks_workers(const struct rec_depth *depth)
+{
+	return depth->code && depth->labels && *depth->labels &&
+	       (strcmp(depth->code, "no_label") == 0 || strcmp(depth->code, "no_worker") == 0);
+}
+
 /* Jobs that nobody can run. */
 static void look_at_queue(struct report *report, const struct rec_status_result *status)
 {
@@ -135,7 +141,7 @@ static void look_at_queue(struct report *report, const struct rec_status_result 
 	char text[CLOCK_TEXT_SIZE];
 	for (size_t i = 0; i < status->depth_count; i++) {
 		const struct rec_depth *depth = &status->depth[i];
-		if (!depth->reason || !strstr(depth->reason, "no worker offers"))
+		if (!lacks_workers(depth))
 			continue;
 		stuck++;
 		add(report, "queue", MARK_FAILED,

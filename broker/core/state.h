@@ -232,6 +232,11 @@ struct job *after_release(struct core *core, struct job *predecessor);
 /* "waits for unit, lint" */
 void after_explain(const struct job *job, struct text *reason);
 
+/* ---- obstacle.c ---- */
+/* What keeps all jobs of a lane waiting, as one word, and in words that are appended to `phrase`:
+ * "paused", "repository app is paused by ada". NULL: they wait for a slot only. */
+const char *lane_obstacle(const struct core *core, const struct lane *lane, struct text *phrase);
+
 /* ---- queue.c ---- */
 void queue_add(struct core *core, struct job *job);
 void queue_remove(struct core *core, struct job *job);

@@ -27,15 +27,6 @@ bool core_wants_known(const struct core *core, const struct msg_update *update)
 	return ref && (ref->rewound || update->forced) && !PLANTED(known_not_asked);
 }
 
-/* Is somebody here who offers these labels? */
-static bool is_offered(const struct core *core, const struct label_set *set)
-{
-	for (const struct profile *p = core->profiles; p; p = p->hh.next)
-		if (p->workers && profile_offers(p, set))
-			return true;
-	return false;
-}
-
 static const char *copy_reason(struct text *reason, struct arena *arena)
 {
 	char *copy = arena_copy(arena, reason->data,
@@ -44,42 +35,17 @@ static const char *copy_reason(struct text *reason, struct arena *arena)
 	return copy;
 }
 
-/* Does somebody who offers these labels take new jobs? NULL, or one who drains. */
-static const struct worker *only_drained(const struct core *core, const struct label_set *set)
-{
-	const struct worker *drained = NULL;
-	for (const struct worker *w = core->seen; w; w = w->seen_next) {
-		if (!profile_offers(w->profile, set))
-			continue;
-		if (!w->drained_by)
-			return NULL;
-		drained = w;
-	}
-	return drained;
-}
-
+/* `ret_code`: lane_obstacle()'s. */
 static const char *wait_reason(const struct core *core, const struct lane *lane,
-                               struct arena *arena)
+                               struct arena *arena, const char **ret_code)
 {
-	const struct label_set *set = lane->label_set;
-	const struct repository *repository = lane->key.repository;
 	struct text reason = { 0 };
-	if (core->store_full)
-		return "waiting: the broker's disk is full";
-	if (core->paused_by)
-		text_addf(&reason, "waiting: all repositories are paused by %s", core->paused_by);
-	else if (repository->paused_by)
-		text_addf(&reason, "waiting: repository %s is paused by %s", repository->name,
-		          repository->paused_by);
-	else if (is_offered(core, set) && only_drained(core, set))
-		text_addf(&reason, "waiting: worker %s drains", only_drained(core, set)->name);
-	else if (is_offered(core, set))
-		return "waiting for a free slot";
-	else if (!*set->needed.text)
-		return "waiting: no worker is connected";
-	else
-		text_addf(&reason, "waiting: no worker offers %s", set->needed.text);
-	return copy_reason(&reason, arena);
+	text_add(&reason, "waiting: ");
+	*ret_code = lane_obstacle(core, lane, &reason);
+	if (*ret_code)
+		return copy_reason(&reason, arena);
+	text_finish(&reason);
+	return "waiting for a free slot";
 }
 
 void core_explain(const struct core *core, struct rec_job_row *row, struct arena *arena)
@@ -87,7 +53,8 @@ void core_explain(const struct core *core, struct rec_job_row *row, struct arena
 	const struct job *job = job_find(core, row->job);
 	if (strcmp(row->state, "queued") != 0)
 		return;
-	row->reason = job && !job->waits ? wait_reason(core, job->lane, arena) : "";
+	const char *code;
+	row->reason = job && !job->waits ? wait_reason(core, job->lane, arena, &code) : "";
 	if (job && job->waits) {
 		struct text reason = { 0 };
 		after_explain(job, &reason);
@@ -135,15 +102,16 @@ static void fill_depth(const struct core *core, int64_t now_ms, struct arena *ar
 		int64_t age = now_ms - lanes[i]->jobs[0]->queued_ms;
 		if (age > status->oldest_ms)
 			status->oldest_ms = age;
-		if (i < shown)
-			depth[i] = (struct rec_depth){
-				.labels = lanes[i]->label_set->needed.text,
-				.repository = lanes[i]->key.repository->name,
-				.queued = lanes[i]->count,
-				.oldest_ms = age,
-				.reason = wait_reason(core, lanes[i], arena),
-				.priority = (uint32_t)lanes[i]->key.priority,
-			};
+		if (i >= shown)
+			continue;
+		depth[i] = (struct rec_depth){
+			.labels = lanes[i]->label_set->needed.text,
+			.repository = lanes[i]->key.repository->name,
+			.queued = lanes[i]->count,
+			.oldest_ms = age,
+			.priority = (uint32_t)lanes[i]->key.priority,
+		};
+		depth[i].reason = wait_reason(core, lanes[i], arena, &depth[i].code);
 	}
 	status->depth = depth;
 	status->depth_count = shown;

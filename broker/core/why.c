@@ -3,6 +3,7 @@
 #include "broker/core/operator.h"
 #include "broker/core/state.h"
 
+#include "base/scoped.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -214,32 +215,17 @@ static void explain_slots(const struct crowd *crowd, uint64_t before, struct rea
 static void explain_queued(const struct core *core, const struct job *job, uint64_t before,
                            struct reason *reason)
 {
-	const struct label_set *set = job->lane->label_set;
-	const struct repository *repository = job->lane->key.repository;
-	struct crowd crowd = count_workers(core, set);
-	if (core->store_full) {
-		reason->code = "store_full";
-		text_add(&reason->text, "waits: the broker's disk is full");
-	} else if (core->paused_by) {
-		reason->code = "paused";
-		text_addf(&reason->text, "waits: all repositories are paused by %s",
-		          core->paused_by);
-	} else if (repository->paused_by) {
-		reason->code = "paused";
-		text_addf(&reason->text, "waits: repository %s is paused by %s", repository->name,
-		          repository->paused_by);
-	} else if (crowd.workers == 0 && !core->seen) {
-		reason->code = "no_worker";
-		text_add(&reason->text, "waits: no worker is connected");
-	} else if (crowd.workers == 0) {
-		reason->code = "no_label";
-		add_missing(core, set, &reason->text);
-	} else if (crowd.workers == crowd.drained) {
-		reason->code = "drained";
-		text_addf(&reason->text, "waits: worker %s drains%s", crowd.a_drained,
-		          crowd.drained > 1 ? ", and so do all others that could run it" : "");
-	} else {
+	struct crowd crowd = count_workers(core, job->lane->label_set);
+	scoped(text_finish) struct text obstacle = { 0 };
+	reason->code = lane_obstacle(core, job->lane, &obstacle);
+	if (!reason->code) {
 		explain_slots(&crowd, before, reason);
+	} else if (strcmp(reason->code, "no_label") == 0) {
+		add_missing(core, job->lane->label_set, &reason->text);
+	} else {
+		text_addf(&reason->text, "waits: %s", obstacle.data);
+		if (strcmp(reason->code, "drained") == 0 && crowd.drained > 1)
+			text_add(&reason->text, ", and so do all others that could run it");
 	}
 }
 

@@ -23,7 +23,7 @@ STATUS = """version state now uptime_ms store store_size disk_free queued leased
 finished blocked lost_leases refused workers slots busy events outcomes paused_by paused depth
 repositories""".split()
 WATCHED = "repository url observer state error refs polled_at retry_ms next_ms".split()
-DEPTH = "labels repository queued oldest_ms reason priority".split()
+DEPTH = "labels repository queued oldest_ms reason priority code".split()
 
 
 class Command(Case):

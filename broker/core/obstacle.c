@@ -1,0 +1,57 @@
+/* What keeps all jobs of a lane waiting, whoever asks for the reason. */
+#include "broker/core/state.h"
+
+/* Is somebody here who offers these labels? */
+static bool is_offered(const struct core *core, const struct label_set *set)
+{
+	for (const struct profile *p = core->profiles; p; p = p->hh.next)
+		if (p->workers && profile_offers(p, set))
+			return true;
+	return false;
+}
+
+/* Does somebody who offers these labels take new jobs? NULL, or one who drains. */
+static const struct worker *only_drained(const struct core *core, const struct label_set *set)
+{
+	const struct worker *drained = NULL;
+	for (const struct worker *w = core->seen; w; w = w->seen_next) {
+		if (!profile_offers(w->profile, set))
+			continue;
+		if (!w->drained_by)
+			return NULL;
+		drained = w;
+	}
+	return drained;
+}
+
+const char *lane_obstacle(const struct core *core, const struct lane *lane, struct text *phrase)
+{
+	const struct label_set *set = lane->label_set;
+	const struct repository *repository = lane->key.repository;
+	if (core->store_full) {
+		text_add(phrase, "the broker's disk is full");
+		return "store_full";
+	}
+	if (core->paused_by) {
+		text_addf(phrase, "all repositories are paused by %s", core->paused_by);
+		return "paused";
+	}
+	if (repository->paused_by) {
+		text_addf(phrase, "repository %s is paused by %s", repository->name,
+		          repository->paused_by);
+		return "paused";
+	}
+	const struct worker *drained = only_drained(core, set);
+	if (drained) {
+		text_addf(phrase, "worker %s drains", drained->name);
+		return "drained";
+	}
+	if (is_offered(core, set))
+		return NULL;
+	if (!core->seen || !*set->needed.text) {
+		text_add(phrase, "no worker is connected");
+		return "no_worker";
+	}
+	text_addf(phrase, "no worker offers %s", set->needed.text);
+	return "no_label";
+}
