@@ -4,26 +4,25 @@
 #include "base/file.h"
 #include "base/scoped.h"
 #include "base/text.h"
+#include "tests/base/folder.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static char *folder;
+static const char *folder;
 
 static void start(void)
 {
 	unsetenv("GIT_SSH_COMMAND");
-	folder = text_format("/tmp/fettle-credentials-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	folder = folder_start();
 	cr_assert_eq(chdir(folder), 0);
 }
 
 static void stop(void)
 {
 	cr_assert_eq(chdir("/"), 0);
-	cr_expect_eq(file_remove_tree(folder), OK, "%s", error_text());
-	free_text(&folder);
+	folder_stop();
 }
 
 TestSuite(credentials, .init = start, .fini = stop);
@@ -78,6 +77,7 @@ Test(credentials, a_token_goes_to_the_host_of_its_line_only)
 	expect_token("app", "https://evil.org/git.example.org", "none");
 	expect_token("app", "https://evil.org/@git.example.org", "none");
 	expect_token("app", "https://mallory@git.example.org/app", "none");
+	expect_token("app", "https://Eve@git.example.org/app", "none");
 	expect_token("app", "git.example.org:app", "none");
 }
 

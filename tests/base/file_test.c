@@ -1,6 +1,7 @@
 /* Files and folders: durable writes, removal of hostile trees, locks. */
 #include "base/file.h"
 #include "base/scoped.h"
+#include "tests/base/folder.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -9,20 +10,18 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static char *folder;
+static const char *folder;
 
 static void start(void)
 {
-	folder = text_format("/tmp/fettle-file-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	folder = folder_start();
 	cr_assert_eq(chdir(folder), 0);
 }
 
 static void stop(void)
 {
 	cr_assert_eq(chdir("/"), 0);
-	cr_expect_eq(file_remove_tree(folder), OK, "%s", error_text());
-	free_text(&folder);
+	folder_stop();
 }
 
 TestSuite(file, .init = start, .fini = stop);

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/scoped.h"
 #include "base/settings.h"
+#include "tests/base/folder.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -35,12 +36,12 @@ static struct settings_table table = { "fettle-test", "test", "[REPO...]",
 static struct settings got;
 static struct text_list rest;
 static bool help;
-static char *folder, *config;
+static const char *folder;
+static char *config;
 
 static void start(void)
 {
-	folder = text_format("/tmp/fettle-settings-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	folder = folder_start();
 	config = text_format("%s/fettle.conf", folder);
 	setenv("XDG_CONFIG_HOME", folder, 1);
 	unsetenv("FETTLE_CONFIG");
@@ -56,8 +57,7 @@ static void forget(void)
 static void stop(void)
 {
 	forget();
-	file_remove_tree(folder);
-	free_text(&folder);
+	folder_stop();
 	free_text(&config);
 }
 

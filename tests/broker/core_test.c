@@ -180,17 +180,8 @@ Test(core, a_late_result_of_the_newest_attempt_counts)
 	accept(0, 1);
 	story_heartbeat(&story, "a", 1, 1);
 	story_wait(&story, 3500);
-	struct rec_holding held = { .job = 1, .attempt = 1, .finished = true };
-	struct message hello = { .type = MESSAGE_hello,
-		                 .hello = { .name = "w1",
-		                            .session = "0123456789abcdef",
-		                            .instance = "w1",
-		                            .version = "1",
-		                            .slots = 1,
-		                            .holding = &held,
-		                            .holding_count = 1 } };
 	text_clear(&story.lines);
-	story_receive(&story, "b", &hello);
+	story_hello_again(&story, "b", true);
 	story_expect(&story,
 	             "save adopted job=1 attempt=1\n"
 	             "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] to b\n");
@@ -404,16 +395,7 @@ Test(core, who_lost_its_connection_while_the_disk_was_full_loses_no_job)
 	story_expect(&story, "");
 	story_store(&story, EVENT_STORE_OK);
 	story_wait(&story, 8000);
-	struct rec_holding held = { .job = 1, .attempt = 1 };
-	struct message hello = { .type = MESSAGE_hello,
-		                 .hello = { .name = "w1",
-		                            .session = "0123456789abcdef",
-		                            .instance = "w1",
-		                            .version = "1",
-		                            .slots = 1,
-		                            .holding = &held,
-		                            .holding_count = 1 } };
-	story_receive(&story, "b", &hello);
+	story_hello_again(&story, "b", false);
 	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] "
 	                     "to b\n");
 }
@@ -587,16 +569,7 @@ Test(core, a_restart_ends_no_lease_before_its_grace)
 Test(core, a_worker_that_returns_after_a_restart_goes_on_where_the_log_ends)
 {
 	restore_leased();
-	struct rec_holding held = { .job = 1, .attempt = 1 };
-	struct message hello = { .type = MESSAGE_hello,
-		                 .hello = { .name = "w1",
-		                            .session = "0123456789abcdef",
-		                            .instance = "w1",
-		                            .version = "1",
-		                            .slots = 1,
-		                            .holding = &held,
-		                            .holding_count = 1 } };
-	story_receive(&story, "a", &hello);
+	story_hello_again(&story, "a", false);
 	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1 "
 	                     "log_offset=5}] to a\n");
 }
@@ -604,16 +577,7 @@ Test(core, a_worker_that_returns_after_a_restart_goes_on_where_the_log_ends)
 Test(core, the_end_of_the_grace_is_for_those_who_did_not_come_back)
 {
 	restore_leased();
-	struct rec_holding held = { .job = 1, .attempt = 1 };
-	struct message hello = { .type = MESSAGE_hello,
-		                 .hello = { .name = "w1",
-		                            .session = "0123456789abcdef",
-		                            .instance = "w1",
-		                            .version = "1",
-		                            .slots = 1,
-		                            .holding = &held,
-		                            .holding_count = 1 } };
-	story_receive(&story, "a", &hello);
+	story_hello_again(&story, "a", false);
 	text_clear(&story.lines);
 	for (int i = 0; i < 15; i++) {
 		story_wait(&story, 1000);

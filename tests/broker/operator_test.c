@@ -174,16 +174,7 @@ Test(operator, a_cancelled_job_is_one_after_a_restart)
 	                                                       .ref = "refs/heads/main",
 	                                                       .commit = ZERO_COMMIT });
 	core_restore_job(story.core, &job, story.now_ms);
-	struct rec_holding held = { .job = 1, .attempt = 1 };
-	struct message hello = { .type = MESSAGE_hello,
-		                 .hello = { .name = "w1",
-		                            .session = "0123456789abcdef",
-		                            .instance = "w1",
-		                            .version = "1",
-		                            .slots = 1,
-		                            .holding = &held,
-		                            .holding_count = 1 } };
-	story_receive(&story, "a", &hello);
+	story_hello_again(&story, "a", false);
 	story_expect(&story,
 	             "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] to a\n"
 	             "send cancel job=1 attempt=1 reason=" BY_ADA " to a\n");

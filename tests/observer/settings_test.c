@@ -5,17 +5,18 @@
 #include "base/file.h"
 #include "base/scoped.h"
 #include "observer/core/watch.h"
+#include "tests/base/folder.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
 static struct fettle_observer_settings settings;
-static char *folder, *config;
+static char *folder;
+static char *config;
 
 static void start(void)
 {
-	folder = text_format("/tmp/fettle-observer-settings-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
+	folder = folder_start();
 	config = text_format("%s/fettle.conf", folder);
 	setenv("FETTLE_CONFIG", config, 1);
 }
@@ -29,8 +30,7 @@ static void forget(void)
 static void stop(void)
 {
 	forget();
-	file_remove_tree(folder);
-	free_text(&folder);
+	folder_stop();
 	free_text(&config);
 }
 

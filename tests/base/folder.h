@@ -1,0 +1,8 @@
+/* A folder of a test's own below /tmp, for one test at a time. */
+#pragma once
+
+/* Make it, or fail the test. */
+char *folder_start(void);
+
+/* Remove it with all in it. */
+void folder_stop(void);
