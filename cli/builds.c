@@ -25,7 +25,7 @@ static void add(struct columns *table, const void *row)
 	columns_add(table, TINT_NONE, build->repository);
 	columns_add(table, TINT_NONE, output_ref(build->ref));
 	add_verdict(table, build);
-	columns_add(table, TINT_NONE, output_age(build->accepted_at, text));
+	columns_add_age(table, build->accepted_at);
 	columns_add(table, TINT_NONE,
 	            build->finished_at
 	                    ? clock_duration_text(build->finished_at - build->accepted_at, text)
@@ -33,9 +33,10 @@ static void add(struct columns *table, const void *row)
 	columns_add(table, TINT_NONE, subject.data);
 }
 
+const struct listing builds_listing = { "builds", RECORD_builds_result, 7, titles,
+	                                add,      "No builds yet." };
+
 enum err verb_builds(struct session *session)
 {
-	static const struct listing listing = { "builds", RECORD_builds_result, 7, titles,
-		                                add,      "No builds yet." };
-	return listing_print(session, &listing);
+	return listing_print(session, &builds_listing);
 }

@@ -6,7 +6,6 @@
 #include "cli/output.h"
 
 #include <string.h>
-#include <time.h>
 
 static const char *or_empty(const char *text)
 {
@@ -15,12 +14,8 @@ static const char *or_empty(const char *text)
 
 static void add_time(struct text *line, int64_t wall_ms)
 {
-	time_t seconds = (time_t)(wall_ms / 1000);
-	struct tm local;
-	char text[16] = "";
-	if (localtime_r(&seconds, &local))
-		strftime(text, sizeof text, "%H:%M:%S", &local);
-	output_add(line, TINT_DIM, text);
+	char text[CLOCK_TEXT_SIZE];
+	output_add(line, TINT_DIM, output_time(wall_ms, text));
 	text_add(line, "  ");
 }
 
@@ -41,7 +36,7 @@ static void add_reason(struct text *line, const char *reason)
 
 static const char *symbol_of(enum outcome outcome)
 {
-	if (!output_is_terminal())
+	if (!output_is_terminal() || output_is_plain())
 		return "";
 	return outcome == OUTCOME_passed ? "✓ " : outcome == OUTCOME_skipped ? "- " : "✗ ";
 }

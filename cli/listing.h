@@ -15,4 +15,6 @@ struct listing {
 	const char *none; /* said on stderr when there are no rows */
 };
 
+extern const struct listing builds_listing, queue_listing, workers_listing;
+
 enum err listing_print(struct session *session, const struct listing *listing);

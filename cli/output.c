@@ -4,20 +4,34 @@
 #include "base/memory.h"
 #include "base/scoped.h"
 
+#include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 static struct {
 	bool terminal, colour;
+	bool plain;   /* a terminal whose locale is not UTF-8 */
 	size_t width; /* 0: endless */
 } output;
+
+static bool locale_is_utf8(void)
+{
+	locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+	bool is = locale && strcmp(nl_langinfo_l(CODESET, locale), "UTF-8") == 0;
+	if (locale)
+		freelocale(locale);
+	return is;
+}
 
 void output_start(void)
 {
 	const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
 	struct winsize size;
 	output.terminal = isatty(STDOUT_FILENO);
+	output.plain = output.terminal && !locale_is_utf8();
 	output.colour =
 		output.terminal && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
 	if (output.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
@@ -34,6 +48,31 @@ bool output_is_coloured(void)
 	return output.colour;
 }
 
+bool output_is_plain(void)
+{
+	return output.plain;
+}
+
+static bool starts_character(char byte)
+{
+	return ((unsigned char)byte & 0xc0) != 0x80;
+}
+
+/* A character that the terminal would show as several wrong ones becomes '?'. */
+static void make_plain(struct text *line, size_t start)
+{
+	size_t end = start;
+	for (size_t i = start; i < line->size; i++) {
+		if (!starts_character(line->data[i]))
+			continue;
+		if ((unsigned char)line->data[i] >= 0x80)
+			line->data[i] = '?';
+		line->data[end++] = line->data[i];
+	}
+	if (line->size > end)
+		line->data[line->size = end] = 0;
+}
+
 static void add_one_line(struct text *line, const char *text)
 {
 	size_t start = line->size;
@@ -41,6 +80,8 @@ static void add_one_line(struct text *line, const char *text)
 	for (size_t i = start; i < line->size; i++)
 		if (line->data[i] == '\n' || line->data[i] == '\t' || line->data[i] == '\r')
 			line->data[i] = ' ';
+	if (output.plain)
+		make_plain(line, start);
 }
 
 void output_add(struct text *line, enum tint tint, const char *text)
@@ -84,13 +125,28 @@ const char *output_ref(const char *ref)
 	return ref;
 }
 
-const char *output_age(int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE])
+static const char *age_at(int64_t now_ms, int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE])
 {
 	char text[CLOCK_TEXT_SIZE];
 	if (wall_ms <= 0)
 		return memcpy(ret_text, "-", sizeof "-");
-	clock_duration_text(clock_wall_ms() - wall_ms, text);
+	clock_duration_text(now_ms - wall_ms, text);
 	snprintf(ret_text, CLOCK_TEXT_SIZE, "%.26s ago", text);
+	return ret_text;
+}
+
+const char *output_age(int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE])
+{
+	return age_at(clock_wall_ms(), wall_ms, ret_text);
+}
+
+const char *output_time(int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE])
+{
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm local;
+	*ret_text = 0;
+	if (localtime_r(&seconds, &local))
+		strftime(ret_text, CLOCK_TEXT_SIZE, "%H:%M:%S", &local);
 	return ret_text;
 }
 
@@ -114,7 +170,9 @@ const char *output_job_state(const char *state)
 
 struct columns columns_start(size_t columns, const char *const *titles)
 {
-	struct columns table = { .columns = columns };
+	struct columns table = { .columns = columns,
+		                 .width = output.width,
+		                 .now_ms = clock_wall_ms() };
 	for (size_t i = 0; i < columns; i++)
 		columns_add(&table, TINT_DIM, titles[i]);
 	return table;
@@ -139,30 +197,53 @@ void columns_addf(struct columns *table, const char *format, ...)
 	columns_add(table, TINT_NONE, text);
 }
 
-/* Characters: what is not a UTF-8 continuation byte. */
+void columns_add_age(struct columns *table, int64_t wall_ms)
+{
+	char text[CLOCK_TEXT_SIZE];
+	columns_add(table, TINT_NONE, age_at(table->now_ms, wall_ms, text));
+}
+
+/* Bytes of a colour that output_add() wrote here; 0: it is none. */
+static size_t colour_size(const char *at)
+{
+	return *at == '\033' ? strcspn(at, "m") + 1 : 0;
+}
+
 static size_t width_of(const char *text)
 {
 	size_t width = 0;
-	for (; *text; text++)
-		width += ((unsigned char)*text & 0xc0) != 0x80;
+	for (size_t colour; *text; text += colour ? colour : 1) {
+		colour = colour_size(text);
+		width += !colour && starts_character(*text);
+	}
 	return width;
 }
 
-/* Keep `width` characters, the last of them an ellipsis when something was cut. */
+void output_add_cut(struct text *out, const char *line, size_t width)
+{
+	size_t seen = 0;
+	bool coloured = false;
+	const char *at = line;
+	if (width_of(line) <= width) {
+		text_add(out, line);
+		return;
+	}
+	for (size_t colour; *at; at += colour ? colour : 1) {
+		colour = colour_size(at);
+		if (!colour && starts_character(*at) && ++seen == width)
+			break;
+		coloured |= colour > 0;
+	}
+	text_add_bytes(out, line, (size_t)(at - line));
+	text_addf(out, "%s%s", output.plain ? "~" : "…", coloured ? "\033[0m" : "");
+}
+
 static void cut(struct cell *cell, size_t width)
 {
-	if (width_of(cell->text) <= width)
-		return;
-	size_t seen = 0;
-	char *at = cell->text;
-	for (; *at; at++) {
-		bool starts = ((unsigned char)*at & 0xc0) != 0x80;
-		if (starts && ++seen == width)
-			break;
-	}
-	char *shorter = text_format("%.*s…", (int)(at - cell->text), cell->text);
+	struct text shorter = { 0 };
+	output_add_cut(&shorter, cell->text, width);
 	free(cell->text);
-	cell->text = shorter;
+	cell->text = text_take(&shorter);
 }
 
 static void add_row(const struct columns *table, size_t first, const size_t *widths,
@@ -173,8 +254,8 @@ static void add_row(const struct columns *table, size_t first, const size_t *wid
 	for (size_t column = 0; column < table->columns; column++) {
 		struct cell *cell = &table->cells[first + column];
 		bool last = column + 1 == table->columns;
-		if (last && output.width)
-			cut(cell, output.width > used + 8 ? output.width - used : 8);
+		if (last && table->width)
+			cut(cell, table->width > used + 8 ? table->width - used : 8);
 		output_add(line, cell->tint, cell->text);
 		if (!last)
 			text_addf(line, "%*s", (int)(widths[column] - width_of(cell->text)) + 2,
@@ -184,18 +265,22 @@ static void add_row(const struct columns *table, size_t first, const size_t *wid
 	text_add(line, "\n");
 }
 
-void columns_print(const struct columns *table, const char *indent)
+void columns_add_lines(const struct columns *table, const char *indent, struct text *out)
 {
 	size_t widths[COLUMNS_MAX] = { 0 };
 	for (size_t i = 0; i < table->count; i++) {
 		size_t width = width_of(table->cells[i].text), *most = &widths[i % table->columns];
 		*most = width > *most ? width : *most;
 	}
-	for (size_t row = 0; row + table->columns <= table->count; row += table->columns) {
-		scoped(text_finish) struct text line = { 0 };
-		add_row(table, row, widths, indent, &line);
-		fwrite(line.data, 1, line.size, stdout);
-	}
+	for (size_t row = 0; row + table->columns <= table->count; row += table->columns)
+		add_row(table, row, widths, indent, out);
+}
+
+void columns_print(const struct columns *table, const char *indent)
+{
+	scoped(text_finish) struct text lines = { 0 };
+	columns_add_lines(table, indent, &lines);
+	fwrite(lines.data, 1, lines.size, stdout);
 }
 
 void columns_finish(struct columns *table)

@@ -88,13 +88,13 @@ enum err verb_poke(struct session *session)
 
 static void add_row(struct columns *table, const struct rec_repo_row *row)
 {
-	char ago[CLOCK_TEXT_SIZE], next[CLOCK_TEXT_SIZE];
+	char next[CLOCK_TEXT_SIZE];
 	bool is_bad = strcmp(row->state, "failing") == 0 || strcmp(row->state, "unwatched") == 0;
 	columns_add(table, TINT_BOLD, row->name);
 	columns_add(table, TINT_NONE, row->url);
 	columns_add(table, is_bad ? TINT_RED : TINT_NONE, row->state);
 	columns_add(table, TINT_NONE, row->observer);
-	columns_add(table, TINT_NONE, output_age(row->polled_at, ago));
+	columns_add_age(table, row->polled_at);
 	columns_add(table, TINT_NONE,
 	            row->next_ms ? clock_duration_text(row->next_ms, next) : NULL);
 	columns_add(table, TINT_NONE, row->error);

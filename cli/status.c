@@ -1,4 +1,6 @@
 /* fettle status */
+#include "cli/status.h"
+
 #include "base/scoped.h"
 #include "cli/cli.h"
 #include "cli/json.h"
@@ -7,55 +9,53 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void print_line(const char *name, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+static void add_line(struct text *out, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
-static void print_line(const char *name, const char *format, ...)
+static void add_line(struct text *out, const char *name, const char *format, ...)
 {
-	scoped(text_finish) struct text line = { 0 };
 	char text[TEXT_MAX + 256];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	output_add(&line, TINT_DIM, name);
-	text_addf(&line, "%*s", 12 - (int)strlen(name), "");
-	output_add(&line, TINT_NONE, text);
-	puts(line.data);
+	output_add(out, TINT_DIM, name);
+	text_addf(out, "%*s", 12 - (int)strlen(name), "");
+	output_add(out, TINT_NONE, text);
+	text_add(out, "\n");
 }
 
-static void print_broker(const struct rec_status_result *status)
+static void add_broker(struct text *out, const struct rec_status_result *status)
 {
 	char uptime[CLOCK_TEXT_SIZE], size[CLOCK_TEXT_SIZE], space[CLOCK_TEXT_SIZE];
-	scoped(text_finish) struct text line = { 0 };
-	output_add(&line, TINT_DIM, "broker      ");
-	output_add(&line, strcmp(status->state, "ok") == 0 ? TINT_GREEN : TINT_RED, status->state);
-	printf("%s, version %s, up %s\n", line.data, status->version,
-	       clock_duration_text(status->uptime_ms, uptime));
-	print_line("store", "%s (%s, %s free)", status->store,
-	           output_size(status->store_size, size), output_size(status->disk_free, space));
+	output_add(out, TINT_DIM, "broker      ");
+	output_add(out, strcmp(status->state, "ok") == 0 ? TINT_GREEN : TINT_RED, status->state);
+	text_addf(out, ", version %s, up %s\n", status->version,
+	          clock_duration_text(status->uptime_ms, uptime));
+	add_line(out, "store", "%s (%s, %s free)", status->store,
+	         output_size(status->store_size, size), output_size(status->disk_free, space));
 }
 
-static void print_counts(const struct rec_status_result *status)
+static void add_counts(struct text *out, const struct rec_status_result *status)
 {
 	char oldest[CLOCK_TEXT_SIZE];
 	scoped(free_text) char *age =
 		text_format(" (oldest %s)", clock_duration_text(status->oldest_ms, oldest));
 	scoped(free_text) char *blocked =
 		text_format(", %llu blocked by others", (unsigned long long)status->blocked);
-	print_line("jobs", "%llu waiting%s%s, %llu running", (unsigned long long)status->queued,
-	           status->queued ? age : "", status->blocked ? blocked : "",
-	           (unsigned long long)status->leased);
-	print_line("workers", "%u connected, %u of %u slots busy", status->workers, status->busy,
-	           status->slots);
-	print_line("since start",
-	           "%llu commits accepted, %llu jobs finished, %llu leases lost, %llu messages "
-	           "refused",
-	           (unsigned long long)status->accepted, (unsigned long long)status->finished,
-	           (unsigned long long)status->lost_leases, (unsigned long long)status->refused);
+	add_line(out, "jobs", "%llu waiting%s%s, %llu running", (unsigned long long)status->queued,
+	         status->queued ? age : "", status->blocked ? blocked : "",
+	         (unsigned long long)status->leased);
+	add_line(out, "workers", "%u connected, %u of %u slots busy", status->workers, status->busy,
+	         status->slots);
+	add_line(out, "since start",
+	         "%llu commits accepted, %llu jobs finished, %llu leases lost, %llu messages "
+	         "refused",
+	         (unsigned long long)status->accepted, (unsigned long long)status->finished,
+	         (unsigned long long)status->lost_leases, (unsigned long long)status->refused);
 }
 
-static void print_paused(const struct rec_status_result *status)
+static void add_paused(struct text *out, const struct rec_status_result *status)
 {
 	scoped(text_finish) struct text names = { 0 };
 	if (status->paused_by)
@@ -63,7 +63,14 @@ static void print_paused(const struct rec_status_result *status)
 	for (size_t i = 0; i < status->paused_count; i++)
 		text_addf(&names, "%s%s", names.size ? ", " : "", status->paused[i]);
 	if (names.size)
-		print_line("paused", "%s", names.data);
+		add_line(out, "paused", "%s", names.data);
+}
+
+void status_add_lines(struct text *out, const struct rec_status_result *status)
+{
+	add_broker(out, status);
+	add_counts(out, status);
+	add_paused(out, status);
 }
 
 static void print_depth(const struct rec_status_result *status)
@@ -98,7 +105,7 @@ static void print_repositories(const struct rec_status_result *status)
 		columns_add(&table, TINT_NONE, watched->repository);
 		columns_add(&table, fails ? TINT_RED : TINT_NONE, watched->state);
 		columns_addf(&table, "%u", watched->refs);
-		columns_add(&table, TINT_NONE, output_age(watched->polled_at, text));
+		columns_add_age(&table, watched->polled_at);
 		scoped(free_text) char *trouble =
 			watched->error && watched->retry_ms
 				? text_format("%s (next try in %s)", watched->error,
@@ -125,9 +132,9 @@ enum err verb_status(struct session *session)
 		json_print(RECORD_status_result, &status);
 		return OK;
 	}
-	print_broker(&status);
-	print_counts(&status);
-	print_paused(&status);
+	scoped(text_finish) struct text lines = { 0 };
+	status_add_lines(&lines, &status);
+	fputs(lines.data, stdout);
 	if (status.depth_count)
 		print_depth(&status);
 	if (status.repositories_count)

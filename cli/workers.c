@@ -31,10 +31,11 @@ static void add(struct columns *table, const void *row)
 	columns_add(table, TINT_NONE, labels.data);
 }
 
+const struct listing workers_listing = {
+	"workers", RECORD_workers_result, 8, titles, add, "No worker ever came.",
+};
+
 enum err verb_workers(struct session *session)
 {
-	static const struct listing listing = {
-		"workers", RECORD_workers_result, 8, titles, add, "No worker ever came.",
-	};
-	return listing_print(session, &listing);
+	return listing_print(session, &workers_listing);
 }

@@ -60,18 +60,19 @@ Test(output, columns_are_as_wide_as_their_widest_cell, .init = cr_redirect_stdou
 	                        "  gr\xc3\xbc\xc3\x9f  7       more\n");
 }
 
-Test(output, the_last_column_is_cut_to_the_terminal)
+/* What a terminal of 14 columns is shown of a table. */
+static void show_table(const char *locale, char *shown, size_t most)
 {
 	static const char *const titles[] = { "A", "LAST" };
 	const struct winsize window = { .ws_row = 24, .ws_col = 14 };
-	char shown[200];
 	int ends[2], real = dup(STDOUT_FILENO);
 	cr_assert_eq(openpty(&ends[0], &ends[1], NULL, NULL, &window), 0);
 	setenv("NO_COLOR", "1", 1);
+	setenv("LC_ALL", locale, 1);
 	dup2(ends[1], STDOUT_FILENO);
 	output_start();
 	struct columns table = columns_start(2, titles);
-	columns_add(&table, TINT_NONE, "x");
+	columns_add(&table, TINT_NONE, "\xc3\xbc");
 	columns_add(&table, TINT_NONE, "123456789012"); /* one character too many */
 	columns_add(&table, TINT_NONE, "y");
 	columns_add(&table, TINT_NONE, "12345678901");
@@ -81,10 +82,41 @@ Test(output, the_last_column_is_cut_to_the_terminal)
 	dup2(real, STDOUT_FILENO);
 	close(ends[1]);
 	size_t size = 0; /* a terminal hands out what it has, piece by piece */
-	for (ssize_t got; (got = read(ends[0], shown + size, sizeof shown - 1 - size)) > 0;)
+	for (ssize_t got; (got = read(ends[0], shown + size, most - 1 - size)) > 0;)
 		size += (size_t)got;
 	shown[size] = 0;
+}
+
+Test(output, the_last_column_is_cut_to_the_terminal)
+{
+	char shown[200];
+	show_table("C.UTF-8", shown, sizeof shown);
 	cr_assert_str_eq(shown, "A  LAST\r\n"
-	                        "x  1234567890…\r\n"
+	                        "\xc3\xbc  1234567890…\r\n"
 	                        "y  12345678901\r\n");
+}
+
+Test(output, a_terminal_of_the_c_locale_gets_ascii)
+{
+	char shown[200];
+	show_table("C", shown, sizeof shown);
+	cr_assert_str_eq(shown, "A  LAST\r\n"
+	                        "?  1234567890~\r\n"
+	                        "y  12345678901\r\n");
+}
+
+Test(output, a_cut_line_keeps_its_colours_and_ends_them)
+{
+	scoped(text_finish) struct text line = { 0 };
+	output_add_cut(&line, "\033[31mred\033[0m and more", 20);
+	cr_assert_str_eq(line.data, "\033[31mred\033[0m and more");
+	text_clear(&line);
+	output_add_cut(&line, "\033[31mred\033[0m and more", 3);
+	cr_assert_str_eq(line.data, "\033[31mre…\033[0m");
+	text_clear(&line);
+	output_add_cut(&line,
+	               "gr\xc3\xbc\xc3\x9f"
+	               "e",
+	               4);
+	cr_assert_str_eq(line.data, "gr\xc3\xbc…");
 }
