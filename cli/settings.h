@@ -41,6 +41,11 @@
 	        "Begin after the event of this number; 0: with the oldest that is kept.")          \
 	SETTING(flag, once, 0, NULL, NULL, "End when all that happened is printed.")
 
+#define SETTINGS_screen                                                                            \
+	SETTING(duration, timeout, 0, "2s", "DURATION",                                            \
+	        "How long to wait for an answer; it is asked again then.")                         \
+	SETTING(flag, once, 0, NULL, NULL, "Print it once, and end; needs no terminal.")
+
 #define SETTINGS_file SETTING(text, file, 0, NULL, "PATH", "Write to this file, not to stdout.")
 
 #define SETTINGS_install SETTING(flag, install, 0, NULL, NULL, "Write it, do not print it.")
@@ -73,6 +78,7 @@
 	                                     "How long to wait for the verdict; 0: for ever.")
 #define SETTINGS_cancel      SETTINGS_status SETTINGS_reason
 #define SETTINGS_watch       SETTINGS_status SETTINGS_events
+#define SETTINGS_top         SETTINGS_place SETTINGS_screen
 #define SETTINGS_metrics     SETTINGS_place SETTINGS_answer SETTINGS_file
 #define SETTINGS_rerun       SETTINGS_status SETTINGS_red
 #define SETTINGS_doctor      SETTINGS_status

@@ -20,6 +20,9 @@ struct client {
 	char token[TOKEN_SIZE + 1]; /* of this client, once it changed something */
 	zsock_t *admin;
 	zsock_t *events;
+	int attended; /* a descriptor, or -1 */
+	enum err (*attend)(void *context);
+	void *context;
 };
 
 struct client *client_new(const struct address *address, int signals, int64_t timeout_ms)
@@ -30,7 +33,15 @@ struct client *client_new(const struct address *address, int signals, int64_t ti
 	client->signals = signals;
 	client->timeout_ms = timeout_ms;
 	client->next_id = 1;
+	client->attended = -1;
 	return client;
+}
+
+void client_attend(struct client *client, int fd, enum err (*attend)(void *context), void *context)
+{
+	client->attended = fd;
+	client->attend = attend;
+	client->context = context;
 }
 
 void client_destroy(struct client **client)
@@ -56,20 +67,34 @@ static enum err open_socket(struct client *client, int type, enum door door, zso
 	return err;
 }
 
-/* Poll one socket and the signals until `deadline`; OK when the socket may have something. */
+/* SIGHUP comes here from programs that keep it blocked, and ends them as it does the others. */
+static enum err check_signals(const struct client *client)
+{
+	struct signalfd_siginfo info;
+	if (read(client->signals, &info, sizeof info) == sizeof info &&
+	    (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP))
+		return fail(ERR_STOPPED, "interrupted");
+	return OK;
+}
+
+/* Poll one socket, the signals and what else is attended until `deadline`; OK when the socket may
+ * have something. */
 static enum err poll_until(struct client *client, zsock_t *socket, short events, int64_t deadline)
 {
 	for (;;) {
 		int64_t left = deadline - clock_mono_ms();
-		zmq_pollitem_t items[2] = { { .socket = wire_handle(socket), .events = events },
-			                    { .fd = client->signals, .events = ZMQ_POLLIN } };
-		int ready = zmq_poll(items, 2, left > 0 ? (long)left : 0);
-		if (ready > 0 && items[1].revents) {
-			struct signalfd_siginfo info;
-			if (read(client->signals, &info, sizeof info) == sizeof info &&
-			    (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM))
-				return fail(ERR_STOPPED, "interrupted");
-		}
+		zmq_pollitem_t items[3] = { { .socket = wire_handle(socket), .events = events },
+			                    { .fd = client->signals, .events = ZMQ_POLLIN },
+			                    { .fd = client->attended, .events = ZMQ_POLLIN } };
+		int ready =
+			zmq_poll(items, client->attended < 0 ? 2 : 3, left > 0 ? (long)left : 0);
+		enum err err = OK;
+		if (ready > 0 && items[1].revents)
+			err = check_signals(client);
+		if (!err && ready > 0 && items[2].revents)
+			err = client->attend(client->context);
+		if (err)
+			return err;
 		if (ready > 0 && items[0].revents)
 			return OK;
 		if (left <= 0)

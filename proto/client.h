@@ -13,8 +13,12 @@ struct client;
 struct client *client_new(const struct address *address, int signals, int64_t timeout_ms);
 void client_destroy(struct client **client);
 
+/* While it waits, for whatever, `attend` is called each time this descriptor can be read; the error
+ * that it returns ends the wait. For programs that have somebody in front of them. */
+void client_attend(struct client *client, int fd, enum err (*attend)(void *context), void *context);
+
 /* Ask and wait. `params` may be NULL with RECORD_no_params; `result` is filled with memory from
- * `arena`. Errors: ERR_UNREACHABLE after the timeout, ERR_STOPPED on SIGINT or SIGTERM,
+ * `arena`. Errors: ERR_UNREACHABLE after the timeout, ERR_STOPPED on SIGINT, SIGTERM or SIGHUP,
  * ERR_NOT_FOUND, ERR_USAGE and ERR_ENDED as the broker answers them, ERR_SYSTEM for its other
  * refusals. */
 enum err client_call(struct client *client, const char *method, enum record_type params_type,

@@ -1,0 +1,267 @@
+"""What people see in a terminal, and that they get it back as it was: fettle top and fettle log -f."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+
+import fettle
+import tap
+
+
+class Terminal:
+    """A shell in a terminal of its own, with a server of its own in the test's folder."""
+
+    def __init__(self, house, width=100, height=24, **environment):
+        self.house = house
+        self.environment = {**house.environment, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+        self.environment.update(environment)
+        self.tmux("new-session", "-d", "-x", str(width), "-y", str(height), "sh")
+        self.wait_for("[#$]")
+
+    def tmux(self, *words):
+        server = ["tmux", "-f", "/dev/null", "-S", self.house.path("tmux")]
+        done = subprocess.run(
+            [*server, *words],
+            env=self.environment,
+            cwd=self.house.folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def type(self, text):
+        self.tmux("send-keys", "-l", text)
+        self.press("Enter")
+
+    def press(self, key):
+        self.tmux("send-keys", key)
+
+    def resize(self, width, height):
+        self.tmux("resize-window", "-x", str(width), "-y", str(height))
+
+    def screen(self, *flags):
+        return self.tmux("capture-pane", "-p", *flags)
+
+    def wait_for(self, pattern, present=True):
+        """The screen, once it shows this, or shows it no more."""
+        found = {}
+
+        def look():
+            found["screen"] = self.screen()
+            return bool(re.search(pattern, found["screen"])) == present
+
+        try:
+            fettle.wait_until(look, f"{pattern!r} is {'' if present else 'not '}there")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{found['screen']}") from None
+        return found["screen"]
+
+    def is_plain(self):
+        """Is it on its first screen, with a cursor, and wraps lines?"""
+        flags = "#{alternate_on} #{cursor_flag} #{wrap_flag}"
+        return self.tmux("display-message", "-p", flags).strip() == "0 1 1"
+
+    def said(self, line):
+        """What a shell command of this terminal says, aside of the screen."""
+        path = self.house.path("said")
+        self.type(f"{{ {line}; }} >said.new; mv said.new said")
+        fettle.wait_until(lambda: os.path.exists(path), f"{line} was run")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        os.remove(path)
+        return text
+
+    def shell(self):
+        return int(self.tmux("display-message", "-p", "#{pane_pid}"))
+
+    def close(self):
+        self.tmux("kill-server")
+
+
+class Screen(fettle.Case):
+    def open(self, **settings):
+        terminal = Terminal(self.house, **settings)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def run_in(self, terminal, *words):
+        """Have the terminal's shell run a verb."""
+        words = [fettle.program("fettle"), words[0], "--broker", "ipc:broker", *words[1:]]
+        terminal.type("clear; " + shlex.join(words))
+
+    @staticmethod
+    def ours(terminal):
+        """The process of the verb that runs in the terminal."""
+        return fettle.wait_until(lambda: fettle.children_of(terminal.shell()), "it runs")[0]
+
+    def set_up(self):
+        """A broker, a worker, and a commit whose job waits for its gate."""
+        repository = fettle.Repository(self.house, "app")
+        gate = self.house.gate()
+        self.house.broker()
+        self.house.worker()
+        self.house.observer(repository)
+        wait = f"until [ -e {gate} ]; do sleep 0.02; done"
+        return repository.steps("echo the beginning", wait, "echo the end")
+
+    def open_gate(self):
+        with open(self.house.gate(), "w", encoding="utf-8"):
+            pass
+
+
+class Top(Screen):
+    def test_it_shows_what_happens_and_follows_the_window(self):
+        commit = self.set_up()
+        terminal = self.open()
+        self.run_in(terminal, "top")
+        screen = terminal.wait_for(r"app +running")
+        for words in ("fettle top  ", "1 running", "1 of 1 slots busy", "LAST FRAME", "1 of 1 to go"):
+            self.assertIn(words, screen)
+        self.assertTrue(screen.rstrip("\n").splitlines()[-1].startswith("q quit"), screen)
+        terminal.resize(40, 12)
+        screen = terminal.wait_for(r"…\n")
+        rows = fettle.wait_until(lambda: self.rows_when(terminal, 12), "it fits")
+        self.assertTrue(all(len(row) <= 40 for row in rows), rows)
+        terminal.resize(120, 30)
+        fettle.wait_until(lambda: self.rows_when(terminal, 30), "it fits again")
+        self.open_gate()
+        terminal.wait_for(rf"{commit[:10]} +app +main +passed")
+        terminal.press("p")
+        terminal.wait_for("held")
+        terminal.press("Space")
+        terminal.wait_for("held", present=False)
+        terminal.press("q")
+        self.assertEqual(terminal.said("echo $?"), "0\n")
+
+    @staticmethod
+    def rows_when(terminal, count):
+        """The rows of a screen whose last one is the line of keys, else None."""
+        rows = terminal.screen().rstrip("\n").split("\n")
+        return rows if len(rows) == count and rows[-1].startswith("q quit") else None
+
+    def test_the_terminal_is_given_back(self):
+        self.house.broker()
+        terminal = self.open()
+        before = terminal.said("stty -a")
+        rows = [
+            (lambda: terminal.press("q"), 0),
+            (lambda: terminal.press("C-c"), 130),
+            (lambda: os.kill(self.ours(terminal), signal.SIGTERM), 130),
+            (lambda: os.kill(self.ours(terminal), signal.SIGHUP), 130),
+            (lambda: terminal.press("C-\\"), 130),
+        ]
+        for end, code in rows:
+            self.run_in(terminal, "top")
+            terminal.wait_for("q quit")
+            self.assertFalse(terminal.is_plain())
+            end()
+            self.assertEqual(terminal.said("echo $?"), f"{code}\n")
+            self.assertTrue(terminal.is_plain())
+            self.assertEqual(terminal.said("stty -a"), before)
+
+    def test_it_is_given_back_while_stopped(self):
+        self.house.broker()
+        terminal = self.open()
+        before = terminal.said("stty -a")
+        self.run_in(terminal, "top")
+        terminal.wait_for("q quit")
+        terminal.press("C-z")
+        terminal.wait_for("Stopped")
+        self.assertTrue(terminal.is_plain())
+        self.assertEqual(terminal.said("stty -a"), before)
+        terminal.type("fg")
+        terminal.wait_for("q quit")
+        self.assertFalse(terminal.is_plain())
+        terminal.press("q")
+        self.assertEqual(terminal.said("echo $?"), "0\n")
+        self.assertTrue(terminal.is_plain())
+        self.assertEqual(terminal.said("stty -a"), before)
+
+    def test_a_closed_terminal_ends_it(self):
+        self.house.broker()
+        terminal = Terminal(self.house)
+        self.run_in(terminal, "top")
+        terminal.wait_for("q quit")
+        ours = self.ours(terminal)
+        terminal.close()
+        fettle.wait_until(lambda: not fettle.is_alive(ours), "it ended")
+
+    def test_a_lost_broker_is_waited_for(self):
+        broker = self.house.broker()
+        terminal = self.open()
+        self.run_in(terminal, "top")
+        terminal.wait_for("q quit")
+        self.house.stop(broker, signal.SIGKILL)
+        terminal.wait_for(r"no answer since \d\d:\d\d:\d\d \(")
+        terminal.resize(60, 20)  # it answers to us meanwhile
+        fettle.wait_until(lambda: self.rows_when(terminal, 20), "it fits")
+        self.house.broker()
+        terminal.wait_for("no answer", present=False)
+        terminal.press("q")
+        self.assertEqual(terminal.said("echo $?"), "0\n")
+
+    def test_colours_and_letters_are_those_of_the_terminal(self):
+        repository = fettle.Repository(self.house, "app")
+        self.house.broker()
+        self.house.observer(repository)
+        repository.commit(message="gr\u00fc\u00dfe [skip ci]")
+        terminal = self.open(NO_COLOR="")
+        self.run_in(terminal, "top")
+        terminal.wait_for("gr\u00fc\u00dfe")
+        self.assertIn("\x1b[1mfettle top", terminal.screen("-e"))
+        terminal.press("q")
+        terminal.type("export NO_COLOR=1 LC_ALL=C")
+        self.run_in(terminal, "top")
+        screen = terminal.wait_for(r"gr\?\?e")
+        self.assertTrue(screen.isascii(), screen)
+        self.assertNotIn("\x1b", terminal.screen("-e"))
+        terminal.press("q")
+
+    def test_without_a_terminal_it_is_refused_or_printed_once(self):
+        self.house.broker()
+        done = self.house.cli("top")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assert_line(done.stderr, "^fettle: .*terminal.*--once")
+        done = self.house.cli("top", "--once")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"^fettle top .*\nbroker +ok, ")
+        self.assertNotIn("\x1b", done.stdout)
+        done = self.house.cli("top", "--timeout", "100ms", broker="ipc:/nowhere")
+        self.assertEqual(done.returncode, 3)
+
+
+class Log(Screen):
+    def test_it_shows_lines_as_they_come_and_ends_with_the_job(self):
+        commit = self.set_up()
+        terminal = self.open()
+        fettle.wait_until(lambda: self.house.only_job(commit), "the commit is there")
+        self.run_in(terminal, "log", "-f", commit)
+        terminal.wait_for(r"(?m)^the beginning$")
+        self.assertNotRegex(terminal.screen(), r"(?m)^the end$")
+        self.open_gate()
+        terminal.wait_for(r"(?m)^the end$")
+        self.assertEqual(terminal.said("echo $?"), "0\n")
+
+    def test_ctrl_c_leaves_nothing_behind(self):
+        commit = self.set_up()
+        terminal = self.open()
+        before = terminal.said("stty -a")
+        fettle.wait_until(lambda: self.house.only_job(commit), "the commit is there")
+        self.run_in(terminal, "log", "-f", commit)
+        ours = self.ours(terminal)
+        terminal.wait_for(r"(?m)^the beginning$")
+        terminal.press("C-c")
+        self.assertEqual(terminal.said("echo $?"), "130\n")
+        self.assertFalse(fettle.is_alive(ours))
+        self.assertFalse(fettle.children_of(terminal.shell()))
+        self.assertTrue(terminal.is_plain())
+        self.assertEqual(terminal.said("stty -a"), before)
+        self.assertEqual(self.house.only_job(commit)["state"], "leased")
+        self.open_gate()
+
+
+if __name__ == "__main__":
+    tap.main()
