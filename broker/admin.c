@@ -9,7 +9,6 @@
 #include "proto/wire.h"
 
 #include <string.h>
-#include <sys/statvfs.h>
 
 enum {
 	QUESTIONS_MAX = 512, /* waiting for the store; more are answered `busy` */
@@ -86,7 +85,6 @@ static void fill_watched(struct server *server, struct arena *arena,
 static void answer_status(const struct question *q)
 {
 	struct server *server = q->server;
-	struct statvfs disk;
 	struct rec_status_result status = {
 		.version = FETTLE_VERSION,
 		.now = clock_wall_ms(),
@@ -95,8 +93,9 @@ static void answer_status(const struct question *q)
 		.store_size = store_size(server->store),
 		.refused = server->refused,
 	};
-	if (statvfs(server->settings->state, &disk) == 0)
-		status.disk_free = (uint64_t)disk.f_bavail * disk.f_frsize;
+	status.min_free = (uint64_t)server->settings->min_free;
+	if (server_disk_free(server, &status.disk_free))
+		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
 	core_status(server->core, server->now_ms, q->arena, &status);
 	fill_watched(server, q->arena, &status);
 	/* People choose labels and urls, and observers need the answer to go on. */

@@ -116,7 +116,8 @@ static enum err run(struct broker_settings *settings)
 	scoped(address_finish) struct address ipc = { 0 }, tcp = { 0 };
 	struct core_settings core_settings = { settings->heartbeat_ms, (uint32_t)settings->liveness,
 		                               settings->restart_grace_ms,
-		                               (uint64_t)settings->queue_max };
+		                               (uint64_t)settings->queue_max,
+		                               (uint64_t)settings->min_free };
 	struct server server = { .settings = settings };
 	enum err err;
 	if ((err = choose_state(settings)) || (err = read_addresses(settings, &ipc, &tcp)) ||

@@ -346,6 +346,8 @@ static void drain_signals(struct server *server)
 
 static void run_timers(struct server *server)
 {
+	if (server->disk_look_ms <= server->now_ms)
+		server_look_at_disk(server);
 	if (core_wakeup_ms(server->core) <= server->now_ms)
 		step(server,
 		     &(struct event){ .kind = EVENT_TIME_PASSED, .now_ms = server->now_ms });
@@ -363,8 +365,11 @@ static void tell_manager(struct server *server)
 	struct core_totals totals = core_totals(server->core);
 	service_tell(&server->service, server->now_ms,
 	             "%s: %llu jobs wait, %llu run, %llu finished",
-	             server->stuck ? "disk full" : "serving", (unsigned long long)totals.queued,
-	             (unsigned long long)totals.leased, (unsigned long long)totals.finished);
+	             server->stuck                    ? "disk full"
+	             : core_disk_is_low(server->core) ? "disk nearly full"
+	                                              : "serving",
+	             (unsigned long long)totals.queued, (unsigned long long)totals.leased,
+	             (unsigned long long)totals.finished);
 }
 
 static long poll_timeout(const struct server *server)
@@ -372,6 +377,8 @@ static long poll_timeout(const struct server *server)
 	int64_t wakeup = core_wakeup_ms(server->core);
 	if (server->stuck && server->retry_ms < wakeup)
 		wakeup = server->retry_ms;
+	if (server->disk_look_ms < wakeup)
+		wakeup = server->disk_look_ms;
 	if (server->service.next_ms < wakeup)
 		wakeup = server->service.next_ms;
 	int64_t left = wakeup == INT64_MAX ? 60000 : wakeup - clock_mono_ms();
@@ -410,6 +417,7 @@ enum err server_run(struct server *server)
 {
 	enum err err = OK;
 	service_open(&server->service);
+	server_look_at_disk(server); /* before anything is taken */
 	while (!err && !server->stopping)
 		err = turn(server);
 	service_stopping(&server->service);

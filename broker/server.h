@@ -28,6 +28,7 @@ struct server {
 	bool saving;              /* a batch is with the store, or stuck */
 	struct store_task *stuck; /* the batch that found the disk full */
 	int64_t retry_ms;         /* when it is tried again */
+	int64_t disk_look_ms;     /* when the disk is looked at again */
 	uint32_t lookups;         /* updates that wait for an answer of the store */
 	uint32_t questions;       /* admin requests that do */
 
@@ -53,6 +54,12 @@ void server_note_refusal(struct server *server, const char *door, const char *re
 
 /* Hand on what a core decided. */
 void server_take_effects(struct server *server);
+
+/* ---- disk.c ---- */
+/* Bytes free where the store lies, for those who are not root. */
+enum err server_disk_free(const struct server *server, uint64_t *ret_bytes);
+/* Tell the core, and say when there is less than there should be; `disk_look_ms` is next time. */
+void server_look_at_disk(struct server *server);
 
 /* ---- admin.c ---- */
 void admin_receive(struct server *server, const struct peer *peer, struct message *message);

@@ -96,12 +96,13 @@ static void look_at_broker(struct report *report, const struct rec_status_result
 
 static void look_at_store(struct report *report, const struct rec_status_result *status)
 {
-	char size[CLOCK_TEXT_SIZE], space[CLOCK_TEXT_SIZE];
+	char size[CLOCK_TEXT_SIZE], space[CLOCK_TEXT_SIZE], limit[CLOCK_TEXT_SIZE];
 	bool full = strcmp(status->state, "store_full") == 0;
 	bool queue_full = strcmp(status->state, "queue_full") == 0;
 	bool low = status->disk_free < (uint64_t)DISK_LOW_MB * 1024 * 1024;
 	output_size(status->store_size, size);
 	output_size(status->disk_free, space);
+	output_size(status->min_free, limit);
 	add(report, "store", full ? MARK_FAILED : MARK_OK,
 	    "free some space: new commits are refused until then", "%s, %s%s", status->store, size,
 	    full ? ", and its disk is full" : "");
@@ -109,7 +110,9 @@ static void look_at_store(struct report *report, const struct rec_status_result 
 	    full  ? MARK_FAILED
 	    : low ? MARK_MISSING
 	          : MARK_OK,
-	    "free some space where the store lies", "%s free", space);
+	    full ? "free some space where the store lies, or lower the broker's --min-free"
+	         : "free some space where the store lies",
+	    "%s free, new commits need %s", space, limit);
 	if (queue_full)
 		add(report, "queue", MARK_FAILED,
 		    "add workers, or raise the broker's --queue-max: new commits are refused",

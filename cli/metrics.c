@@ -71,6 +71,9 @@ static void add_broker(struct text *out, const struct rec_status_result *status)
 	       (double)status->store_size);
 	single(out, "fettle_store_free_bytes", "gauge", "Bytes free where the store lies.",
 	       (double)status->disk_free);
+	single(out, "fettle_store_min_free_bytes", "gauge",
+	       "Bytes that are to be free; with less no new commits are taken.",
+	       (double)status->min_free);
 	single(out, "fettle_commits_accepted_total", "counter",
 	       "Commits accepted since the broker's start.", (double)status->accepted);
 	single(out, "fettle_leases_lost_total", "counter", "Leases lost since the broker's start.",

@@ -69,6 +69,16 @@ static void go_on(struct core *core)
 		core->grace_end_ms = core->patience_end_ms;
 }
 
+/* New work stops before the disk is full, so that results, logs and verdicts of what was accepted
+ * have room. It is taken again when there is a quarter more: or each log would end it again. */
+static void look_at_disk(struct core *core, uint64_t disk_free)
+{
+	uint64_t enough = core->settings.min_free;
+	if (core->disk_low && !PLANTED(no_hysteresis))
+		enough += enough / 4;
+	core->disk_low = disk_free < enough && !PLANTED(low_disk_ignored);
+}
+
 static int64_t next_wakeup(const struct core *core)
 {
 	int64_t fleet = fleet_wakeup_ms(core), lease = lease_wakeup_ms(core);
@@ -93,6 +103,7 @@ void core_step(struct core *core, const struct event *event, struct effects *out
 		break;
 	case EVENT_STORE_FULL: core->store_full = true; break;
 	case EVENT_STORE_OK: go_on(core); break;
+	case EVENT_DISK_FREE: look_at_disk(core, event->disk_free); break;
 	}
 	core_leave(core, out);
 }

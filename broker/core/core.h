@@ -32,6 +32,7 @@ struct core_settings {
 	int64_t restart_grace_ms; /* what leases get on top after we were away: longer than the
 	                           * longest back-off of a worker */
 	uint64_t queue_max;       /* jobs that wait; more are refused until some are done */
+	uint64_t min_free;        /* bytes of disk; with less no new jobs are taken */
 };
 
 enum event_kind {
@@ -40,6 +41,7 @@ enum event_kind {
 	EVENT_TIME_PASSED, /* core_wakeup_ms() has come */
 	EVENT_STORE_FULL,  /* the disk has no space: refuse new work */
 	EVENT_STORE_OK,    /* there is space again */
+	EVENT_DISK_FREE,   /* somebody looked how much space there is */
 };
 
 struct event {
@@ -47,7 +49,8 @@ struct event {
 	int64_t now_ms; /* monotonic, never less than the event before */
 	struct peer peer;
 	const struct message *message;
-	const bool *known; /* of EVENT_UPDATE: commits that have a build on this ref; NULL: none */
+	const bool *known;  /* of EVENT_UPDATE: commits that have a build on this ref; NULL: none */
+	uint64_t disk_free; /* of EVENT_DISK_FREE: bytes */
 };
 
 struct core; /* opaque outside broker/core */
@@ -106,6 +109,9 @@ bool core_wants_known(const struct core *core, const struct msg_update *update);
 
 /* "ok", "store_full" or "queue_full". */
 const char *core_state(const struct core *core);
+
+/* Is there less space than there should be, and nothing new is taken? What was taken goes on. */
+bool core_disk_is_low(const struct core *core);
 
 /* Jobs since the broker's start, and now: what costs nothing to count. */
 struct core_totals {

@@ -160,6 +160,7 @@ struct core {
 	int64_t patience_end_ms; /* fleet time before which no session ends for its silence */
 	char *paused_by;         /* NULL: jobs are handed out */
 	bool store_full;
+	bool disk_low;     /* less space than there should be: what was accepted goes on */
 	bool dispatch_due; /* a job or a slot became free */
 	uint64_t last_build, last_job, turn;
 	uint64_t queued, blocked, leased;

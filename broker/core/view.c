@@ -12,9 +12,14 @@
 
 const char *core_state(const struct core *core)
 {
-	return core->store_full                                           ? "store_full"
+	return core->store_full || core->disk_low                         ? "store_full"
 	       : core->queued + core->blocked >= core->settings.queue_max ? "queue_full"
 	                                                                  : "ok";
+}
+
+bool core_disk_is_low(const struct core *core)
+{
+	return core->disk_low;
 }
 
 bool core_wants_known(const struct core *core, const struct msg_update *update)

@@ -400,6 +400,43 @@ Test(core, who_lost_its_connection_while_the_disk_was_full_loses_no_job)
 	                     "to b\n");
 }
 
+static void disk_free(uint64_t bytes)
+{
+	core_step(story.core,
+	          &(struct event){
+			  .kind = EVENT_DISK_FREE, .now_ms = story.now_ms, .disk_free = bytes },
+	          &story.effects);
+}
+
+Test(core, with_little_space_no_commit_is_taken_and_what_runs_goes_on)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	text_clear(&story.lines);
+	disk_free(999);
+	cr_assert_str_eq(core_state(story.core), "store_full");
+	accept(1, 2);
+	story_expect(&story, "");
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	story_expect(&story, "save final job=1 attempt=1 outcome=passed\n"
+	                     "save verdict build=1 outcome=passed\n"
+	                     "send result_ok job=1 attempt=1 to a\n");
+}
+
+Test(core, a_little_more_space_is_not_enough_when_there_was_too_little)
+{
+	disk_free(1000);
+	cr_expect_str_eq(core_state(story.core), "ok");
+	disk_free(999);
+	disk_free(1249);
+	cr_expect_str_eq(core_state(story.core), "store_full");
+	disk_free(1250);
+	cr_expect_str_eq(core_state(story.core), "ok");
+	disk_free(1000);
+	cr_expect_str_eq(core_state(story.core), "ok");
+}
+
 Test(core, an_offer_that_a_full_disk_held_back_has_its_time_afterwards)
 {
 	welcome("a", "w1", 1, NULL);

@@ -161,7 +161,7 @@ Test(damage, a_flipped_bit_anywhere_is_refused_or_harmless, .timeout = 600)
 		content.data[at] = (char)(content.data[at] ^ 1 << bit);
 		write_database(&content, content.size);
 		content.data[at] = (char)(content.data[at] ^ 1 << bit);
-		struct core *core = core_new(&(struct core_settings){ 1000, 3, 9000, 1000 });
+		struct core *core = core_new(&(struct core_settings){ 1000, 3, 9000, 1000, 0 });
 		enum err err = store_open(rows_folder, "this run", &store);
 		if (!err)
 			err = store_load(store, core, 5000);

@@ -30,7 +30,7 @@ struct store *rows_open(void)
 
 struct core *rows_load(struct store *store)
 {
-	struct core_settings settings = { 1000, 3, 9000, 1000 };
+	struct core_settings settings = { 1000, 3, 9000, 1000, 0 };
 	struct core *core = core_new(&settings);
 	cr_assert_eq(store_load(store, core, 5000), OK, "%s", error_text());
 	core_check(core);

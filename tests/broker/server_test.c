@@ -62,7 +62,7 @@ static void start(void)
 	cr_assert_eq(address_parse(folder, &ipc), OK);
 	settings.state = folder;
 	server = (struct server){ .settings = &settings, .signals = stop_pipe[0] };
-	server.core = core_new(&(struct core_settings){ 1000, 30, 9000, 1000 });
+	server.core = core_new(&(struct core_settings){ 1000, 30, 9000, 1000, 0 });
 	cr_assert_eq(store_open(folder, "this run", &server.store), OK, "%s", error_text());
 	cr_assert_eq(server_open(&server, &ipc, NULL), OK, "%s", error_text());
 	store_start(server.store);

@@ -83,7 +83,7 @@ Test(store, a_job_that_waits_for_another_still_does_after_a_restart)
 Test(store, a_job_that_waits_in_vain_is_refused)
 {
 	struct effect effects[] = { ACCEPT_SHIP, LEASE(1), FINAL(1, failed) };
-	struct core_settings settings = { 1000, 3, 9000, 1000 };
+	struct core_settings settings = { 1000, 3, 9000, 1000, 0 };
 	struct core *core = core_new(&settings);
 	struct store *store = rows_open();
 	cr_assert_eq(rows_save(store, effects, 6), OK, "%s", error_text());

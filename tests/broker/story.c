@@ -9,9 +9,11 @@ const char *const story_steps[1] = { "make" };
 
 void story_start(struct story *story)
 {
-	struct core_settings settings = {
-		.heartbeat_ms = 1000, .liveness = 3, .restart_grace_ms = 9000, .queue_max = 1000
-	};
+	struct core_settings settings = { .heartbeat_ms = 1000,
+		                          .liveness = 3,
+		                          .restart_grace_ms = 9000,
+		                          .queue_max = 1000,
+		                          .min_free = 1000 };
 	*story = (struct story){ .core = core_new(&settings), .now_ms = 1000 };
 }
 

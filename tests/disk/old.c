@@ -90,7 +90,7 @@ static uint64_t schema_digest(struct store *store)
 
 static void check_old(struct store *store)
 {
-	struct core_settings settings = { 1000, 3, 2000, 1000 };
+	struct core_settings settings = { 1000, 3, 2000, 1000, 0 };
 	struct core *core = core_new(&settings);
 	STORY_CHECK(store_load(store, core, 1000) == OK, "%s", error_text());
 	core_check(core);

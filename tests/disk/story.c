@@ -177,7 +177,7 @@ static enum err turn(struct story *story)
 
 enum err story_start(struct story *story)
 {
-	struct core_settings settings = { 1000, 3, 2000, 1000 };
+	struct core_settings settings = { 1000, 3, 2000, 1000, 0 };
 	if (story->now_ms == 0)
 		story->now_ms = 1000;
 	scoped(free_text) char *boot = text_format("boot-%d", story->boot);

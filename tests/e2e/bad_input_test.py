@@ -214,7 +214,7 @@ class FullDisk(Case):
         repository = Repository(self.house)
         gate = self.house.gate()
         running = repository.steps(f"echo working; until [ -e {gate} ]; do sleep 0.05; done")
-        self.house.broker()
+        self.house.broker("--min-free", "0")
         self.house.worker()
         self.house.observer(repository)
         self.house.wait_running(running)

@@ -1,6 +1,7 @@
 """A disk that is really full: nothing is accepted that could not be kept, nothing is lost that was,
 and everything goes on by itself when there is space again."""
 
+import json
 import os
 import signal
 import sys
@@ -17,14 +18,15 @@ LINES = "for i in 1 2 3 4 5; do echo main line $i of 5; done"
 
 
 class FullDisk(Case):
-    def everything(self, broker_options=None, worker_options=None):
+    def everything(self, broker_options=None, worker_options=None, min_free="0"):
         """One broker, worker and observer; the state of one of them on a small file system."""
         folder = self.house.broker_folder if broker_options else self.house.path("worker-one")
         self.small = mounts.Small(folder, broker_options or worker_options)
         self.addCleanup(self.small.unmount)
         self.house.gate()
         repository = Repository(self.house)
-        processes = [self.house.broker(*DEBUG), self.house.worker("one", *DEBUG)]
+        # A file system as small as this has less than is to be free: the limit is asked for.
+        processes = [self.house.broker(*DEBUG, "--min-free", min_free), self.house.worker("one", *DEBUG)]
         self.house.observer(repository, flags=DEBUG)
         return repository, *processes
 
@@ -107,7 +109,7 @@ class FullDisk(Case):
         late = self.refuse_new_work(repository)
         self.house.stop(broker, signal.SIGKILL)
         self.expect_nothing_told()
-        self.house.broker(*DEBUG)  # it starts, although there is no space
+        self.house.broker(*DEBUG, "--min-free", "0")  # it starts, although there is no space
         # Its start emptied SQLite's log, so some rows find room there; a job's log does not.
         self.wait_full()
         if self.is_told():
@@ -116,6 +118,46 @@ class FullDisk(Case):
         self.assertEqual(self.house.verdict(commit), "passed")
         self.assertEqual(self.house.only_job(commit)["attempt"], 1)
         self.assertEqual(self.house.verdict(late), "passed")
+        self.judge(repository)
+
+    def leave(self, size):
+        """Use up what is free, but this; or give some of it back."""
+        status = os.statvfs(self.small.path)
+        with open(os.path.join(self.small.path, "filler"), "ab", buffering=0) as file:
+            left_over = status.f_bavail * status.f_frsize - size
+            if left_over > 0:
+                file.write(bytes(left_over))
+            else:
+                file.truncate(file.tell() + left_over)
+
+    def test_with_little_space_no_commit_is_taken_and_what_runs_has_room(self):
+        repository, broker, _ = self.everything("size=16m", min_free="4M")
+        commit = self.gated_commit(repository)
+        self.house.wait_running(commit)
+        self.leave(3 << 20)
+        self.wait_full()
+        late = self.refuse_new_work(repository)
+        status = self.house.json("status")
+        self.assertEqual(status["min_free"], 4 << 20)
+        self.assertLess(status["disk_free"], status["min_free"])
+        looked = self.house.cli("doctor", "--json")
+        self.assertEqual(looked.returncode, 1)
+        found = {row["name"]: row for row in json.loads(looked.stdout)["checks"]}
+        self.assertIn("--min-free", found["disk"]["fix"])
+        self.open_gate()
+        self.assertEqual(self.house.verdict(commit), "passed")  # its verdict, and a log of 169 K
+        self.assertEqual(self.state(), "store_full")
+        self.house.stop(broker, signal.SIGKILL)
+        self.house.broker(*DEBUG, "--min-free", "4M")
+        self.assertEqual(self.state(), "store_full")  # a start takes nothing either
+        self.leave(4600000)  # enough, and not so much that it is taken for the end of it
+        wait_until(lambda: self.house.json("status")["disk_free"] > 4 << 20, "there is more")
+        self.assertEqual(self.state(), "store_full")
+        self.small.free()
+        self.assertEqual(self.house.verdict(late), "passed")
+        self.assertEqual(self.state(), "ok")
+        for said in ("disk space is low", "enough disk space again"):
+            self.assertIn(said, self.house.log_of("broker"))
         self.judge(repository)
 
     def test_a_disk_that_a_log_fills_is_waited_for(self):

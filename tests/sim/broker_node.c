@@ -310,6 +310,13 @@ static void batch_done(struct sim *sim, struct batch *batch)
 	}
 }
 
+/* Before somebody is told what state the disk is in; the shell looks each second. */
+static void look_at_disk(struct sim *sim)
+{
+	bool low = sim->disk.low_until_ms > sim->now_ms;
+	step(sim, &(struct event){ .kind = EVENT_DISK_FREE, .disk_free = low ? 0 : UINT64_MAX });
+}
+
 /* ---- updates ------------------------------------------------------------------------------- */
 
 static bool has_lease(struct sim *sim, int ref)
@@ -340,7 +347,10 @@ static void step_update(struct sim *sim, const struct message *message, bool loo
 		if (known[i])
 			sometimes(sim, SOMETIMES_known_commit);
 	}
+	look_at_disk(sim);
 	const char *state = core_state(broker->core);
+	if (core_disk_is_low(broker->core))
+		sometimes(sim, SOMETIMES_low_refuses_update);
 	if (strcmp(state, "store_full") == 0)
 		sometimes(sim, SOMETIMES_full_refuses_update);
 	if (strcmp(state, "queue_full") == 0)
@@ -466,6 +476,7 @@ static void receive_request(struct sim *sim, const struct peer *peer,
 		reply(sim, peer, request->id, RECORD_watch_result, &watch, true);
 	} else if (strcmp(request->method, "status") == 0) {
 		struct rec_status_result status = { .version = "sim", .store = "sim" };
+		look_at_disk(sim);
 		core_status(core, place_now(sim, sim->broker.place), &arena, &status);
 		reply(sim, peer, request->id, RECORD_status_result, &status, false);
 	} else {

@@ -15,6 +15,7 @@ enum fault_kind {
 	FAULT_PAUSE,
 	FAULT_LAG,
 	FAULT_DISK_FULL,
+	FAULT_DISK_LOW,
 	FAULT_DISK_SLOW,
 	FAULT_NETWORK, /* frames lost, doubled, overtaken: no fault of its own */
 	FAULT_ROGUE,   /* nor this */
@@ -144,6 +145,10 @@ static void carry_out(struct sim *sim, enum fault_kind kind)
 		sim->disk.full_until_ms = sim->now_ms + sim_between(sim, 100, 8000);
 		sim_print(sim, "fault: disk full until %lld", (long long)sim->disk.full_until_ms);
 		break;
+	case FAULT_DISK_LOW:
+		sim->disk.low_until_ms = sim->now_ms + sim_between(sim, 100, 8000);
+		sim_print(sim, "fault: disk low until %lld", (long long)sim->disk.low_until_ms);
+		break;
 	case FAULT_DISK_SLOW:
 		sim->disk.slow_until_ms = sim->now_ms + sim_between(sim, 500, 10000);
 		break;
@@ -215,7 +220,7 @@ void storm_end(struct sim *sim)
 		for (int j = 0; j < SIM_BROKERS; j++)
 			sim->links[i][j] = (struct link){ 0 };
 	}
-	sim->disk.full_until_ms = sim->disk.slow_until_ms = 0;
+	sim->disk.full_until_ms = sim->disk.low_until_ms = sim->disk.slow_until_ms = 0;
 	sim->weather.job_most_ms = 2000;
 	history_push_everywhere(sim);
 }

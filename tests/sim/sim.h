@@ -143,7 +143,7 @@ struct disk {
 	struct arena arena;
 	uint64_t last_build, last_job;
 	uint64_t first_open_build, first_open_job; /* all before are final */
-	int64_t full_until_ms, slow_until_ms;
+	int64_t full_until_ms, low_until_ms, slow_until_ms;
 	bool power_was_cut; /* since the broker ran last: logs that were not synced are doubtful */
 };
 

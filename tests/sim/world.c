@@ -172,6 +172,7 @@ static void draw_settings(struct sim *sim)
 		.liveness = (uint32_t)sim_between(sim, 3, 4),
 		.restart_grace_ms = 10000, /* over the longest back-off, and the clocks' drift */
 		.queue_max = sim_chance(sim, 80) ? 1000000 : 60,
+		.min_free = 1,
 	};
 	sim->interval_ms = intervals_ms[sim_between(sim, 0, 3)];
 	for (int i = 0; i < PLACES; i++) {
