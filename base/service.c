@@ -80,9 +80,21 @@ void service_tell(struct service *service, int64_t now_ms, const char *format, .
 	va_start(arguments, format);
 	vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
-	scoped(free_text) char *words = text_format("READY=1\nWATCHDOG=1\nSTATUS=%s", line);
+	long long more_us = (long long)service->interval_ms * WORDS_PER_WATCHDOG * 1000;
+	scoped(free_text) char *words =
+		service->leaving ? text_format("STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld\nWATCHDOG=1\n"
+	                                       "STATUS=%s",
+	                                       more_us, line)
+				 : text_format("READY=1\nWATCHDOG=1\nSTATUS=%s", line);
 	notify(words, 0); /* if it is lost, the next one says as much */
 	service->next_ms = now_ms + service->interval_ms;
+}
+
+void service_leaving(struct service *service)
+{
+	service->leaving = true;
+	if (service->interval_ms)
+		service->next_ms = 0;
 }
 
 void service_stopping(struct service *service)

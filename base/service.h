@@ -9,6 +9,7 @@
 struct service {
 	int64_t interval_ms; /* between two words; 0: nobody listens */
 	int64_t next_ms;     /* INT64_MAX: nobody listens */
+	bool leaving;
 };
 
 /* Find out whether a manager listens, and how often it wants to hear from this process: at a third
@@ -21,6 +22,10 @@ bool service_is_due(const struct service *service, int64_t now_ms);
 /* "I am ready, I live, and this is what I do." The manager shows the line in `systemctl status`. */
 __attribute__((format(printf, 3, 4))) void service_tell(struct service *service, int64_t now_ms,
                                                         const char *format, ...);
+
+/* From now on service_tell() says: "I end on purpose, and need more time for it." The first word is
+ * due at once. */
+void service_leaving(struct service *service);
 
 /* "I end on purpose." Waits up to a second for room in the manager's queue. */
 void service_stopping(struct service *service);

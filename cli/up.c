@@ -115,6 +115,7 @@ static enum err add_worker(struct house *house, const char *broker, int64_t numb
 		return err;
 	add_flag(child, "--broker", broker);
 	add_flag(child, "--name", name);
+	add_flag(child, "--drain-timeout", "0");
 	if (options->slots) {
 		scoped(free_text) char *slots = text_format("%lld", (long long)options->slots);
 		add_flag(child, "--slots", slots);

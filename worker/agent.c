@@ -161,12 +161,29 @@ static void receive(struct agent *agent)
 	}
 }
 
+/* SIGTERM lets jobs end, for a while; SIGINT, or another one, does not. */
+static void leave(struct agent *agent, bool patient)
+{
+	int64_t patience_ms = patient ? agent->settings->drain_timeout_ms : 0;
+	struct worker_event event = { .kind = WORKER_STOP };
+	if (patience_ms > 0)
+		event = (struct worker_event){ .kind = WORKER_DRAIN,
+			                       .until_ms = clock_mono_ms() + patience_ms };
+	feed(agent, event);
+	if (agent->core.leave_ms == INT64_MAX)
+		return;
+	char text[CLOCK_TEXT_SIZE];
+	log_at(LOG_LEVEL_INFO, "draining holding=%zu at_most=%s; a second signal ends them now",
+	       worker_attempts_held(&agent->core.attempts), clock_duration_text(patience_ms, text));
+	service_leaving(&agent->service);
+}
+
 static void read_signals(struct agent *agent)
 {
 	struct signalfd_siginfo info;
 	while (read(agent->signals, &info, sizeof info) == (ssize_t)sizeof info)
 		if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM)
-			feed(agent, (struct worker_event){ .kind = WORKER_STOP });
+			leave(agent, info.ssi_signo == SIGTERM);
 	jobs_reap(&agent->jobs);
 }
 
@@ -218,7 +235,8 @@ static void tell_manager(struct agent *agent)
 {
 	int64_t now_ms = clock_mono_ms();
 	if (service_is_due(&agent->service, now_ms))
-		service_tell(&agent->service, now_ms, "%s %s: %zu of %" PRId64 " slots busy",
+		service_tell(&agent->service, now_ms, "%s%s %s: %zu of %" PRId64 " slots busy",
+		             agent->core.draining ? "draining; " : "",
 		             agent->reach == REACHED ? "broker" : "no answer yet from broker",
 		             agent->settings->broker, worker_attempts_busy(&agent->core.attempts),
 		             agent->settings->slots);

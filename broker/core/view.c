@@ -192,6 +192,8 @@ static const char *worker_state(const struct worker *worker)
 		return "away";
 	if (worker->drained_by)
 		return worker->lease_count ? "draining" : "drained";
+	if (worker->ready == 0)
+		return "not_ready";
 	if (worker->lease_count == 0)
 		return "idle";
 	return worker->is_idle ? "busy" : "full";

@@ -66,6 +66,17 @@ Test(service, a_word_finds_no_room_and_its_teller_goes_on)
 	cr_expect_str_eq(word, "READY=1\nWATCHDOG=1\nSTATUS=alive");
 }
 
+Test(service, who_leaves_asks_for_the_time_that_it_needs)
+{
+	char word[256];
+	service_leaving(&service);
+	cr_assert(service_is_due(&service, 0));
+	service_tell(&service, 0, "one job left");
+	cr_assert(hear(word, sizeof word, 0));
+	cr_expect_str_eq(word, "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\nWATCHDOG=1\n"
+	                       "STATUS=one job left");
+}
+
 Test(service, the_last_word_waits_for_room)
 {
 	char word[256] = "";

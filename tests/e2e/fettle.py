@@ -60,6 +60,7 @@ def clean_environment(home):
     environment.update(
         HOME=home,
         GIT_CONFIG_GLOBAL="/dev/null",
+        FETTLE_DRAIN_TIMEOUT="0",  # the jobs of most tests never end by themselves
         GIT_CONFIG_NOSYSTEM="1",
         GIT_AUTHOR_NAME="Ada",
         GIT_AUTHOR_EMAIL="ada@example.org",

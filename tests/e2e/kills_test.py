@@ -7,6 +7,7 @@ import time
 
 import tap
 from fettle import (
+    PATIENCE,
     Case,
     Repository,
     children_of,
@@ -260,6 +261,41 @@ class Kills(Case):
         wait_until(lambda: self.house.worker_is_there("second"), "the second worker is there")
         self.assertEqual(self.house.stop(first, signal.SIGTERM), 0)
         self.house.wait_running(commit, "second", 3)
+        self.open_gate("gate")
+        self.assertEqual(self.house.verdict(commit), "passed")
+
+    def test_a_worker_that_drains_finishes_its_job_and_takes_no_other(self):
+        repository = Repository(self.house)
+        commit = self.gated_commit(repository, "gate")
+        self.house.broker()
+        first = self.house.worker("first", "--drain-timeout", "10m")
+        self.house.observer(repository)
+        self.house.wait_running(commit, "first")
+        first.send_signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in self.house.log_of("worker-first"), "the worker drains")
+        other = repository.steps("true")
+        self.house.worker("second")
+        self.assertEqual(self.house.verdict(other), "passed")
+        self.assertIsNone(first.poll())
+        self.open_gate("gate")
+        self.assertEqual(first.wait(PATIENCE), 0)
+        self.house.processes.remove(first)
+        self.assertEqual(self.house.verdict(commit), "passed")
+        job = self.house.only_job(commit)
+        self.assertEqual((job["worker"], job["attempt"]), ("first", 1))
+
+    def test_a_second_word_ends_a_drain(self):
+        repository = Repository(self.house)
+        commit = self.gated_commit(repository, "gate")
+        self.house.broker()
+        first = self.house.worker("first", "--drain-timeout", "10m")
+        self.house.observer(repository)
+        self.house.wait_running(commit, "first")
+        first.send_signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in self.house.log_of("worker-first"), "the worker drains")
+        self.assertEqual(self.house.stop(first, signal.SIGTERM), 0)
+        self.house.worker("second")
+        self.house.wait_running(commit, "second")
         self.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
 

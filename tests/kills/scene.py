@@ -129,7 +129,7 @@ class Programs:
         self.sanitized = settings.get("sanitized", False)
         self.nightly = settings.get("nightly", False)
         self.keep = settings.get("keep", False)
-        self.environment = {}
+        self.environment = {"FETTLE_DRAIN_TIMEOUT": "0"}
         if self.planted and "FETTLE_PLANT" in os.environ:
             self.environment["FETTLE_PLANT"] = os.environ["FETTLE_PLANT"]
         if self.sanitized:  # leaks are not looked for in what is traced

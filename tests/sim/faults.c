@@ -73,7 +73,7 @@ static void end_worker(struct sim *sim, enum fault_kind kind)
 		return;
 	sim_print(sim, "fault: worker %d ends, kind %d", index, (int)kind);
 	if (kind == FAULT_WORKER_STOPPED) { /* it starts again after it left */
-		worker_stop(sim, index);
+		(sim_between(sim, 0, 1) ? worker_stop : worker_drain)(sim, index);
 		return;
 	}
 	if (kind == FAULT_MACHINE_KILLED)

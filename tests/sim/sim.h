@@ -202,8 +202,9 @@ struct worker_node {
 	struct peer left; /* of the run before: what it sent may still be on its way */
 	char name[16], session[40], instance[40];
 	struct sim_process processes[PROCESSES_MAX];
-	int64_t heard_ms; /* when the broker got its last frame */
-	int64_t left_ms;  /* when its agent died */
+	int64_t heard_ms;         /* when the broker got its last frame */
+	int64_t left_ms;          /* when its agent died */
+	int64_t patient_until_ms; /* it drains, and held something; 0: it does not */
 };
 
 struct observer_poll_state {
@@ -444,7 +445,9 @@ void worker_crash(struct sim *sim, int index);
 void worker_machine_crash(struct sim *sim, int index);
 /* One of its jobs loses its supervisor; false when it has none. */
 bool worker_kill_supervisor(struct sim *sim, int index);
+/* At once, or when nothing is held, at the latest after a while. */
 void worker_stop(struct sim *sim, int index);
+void worker_drain(struct sim *sim, int index);
 struct worker_node *worker_at(struct sim *sim, const struct peer *peer);
 /* The attempt runs, or its result is kept. */
 struct sim_process *worker_process(struct worker_node *node, uint64_t job, uint32_t attempt);

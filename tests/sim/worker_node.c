@@ -162,6 +162,8 @@ static void take_effect(struct sim *sim, struct worker_node *node,
 			forget_job(sim, node, process);
 		break;
 	case WORKER_EXIT:
+		if (place_now(sim, place_of(sim, node)) < node->patient_until_ms)
+			sometimes(sim, SOMETIMES_drained_and_left);
 		worker_machine_crash(sim, (int)(node - sim->workers)); /* it waited for them */
 		sim_add(sim, sim_between(sim, 10, 5000), DO_START, place_of(sim, node));
 		break;
@@ -302,6 +304,7 @@ static void start(struct sim *sim, struct worker_node *node)
 	sim_print(sim, "worker %d starts as %s", index, node->name);
 	worker_init(&node->core, &identity);
 	node->up = true;
+	node->patient_until_ms = 0;
 	node->timer_ms = INT64_MAX;
 	for (int i = 0; i < PROCESSES_MAX; i++)
 		if (node->processes[i].used)
@@ -355,7 +358,17 @@ bool worker_kill_supervisor(struct sim *sim, int index)
 
 void worker_stop(struct sim *sim, int index)
 {
+	sim->workers[index].patient_until_ms = 0;
 	step(sim, &sim->workers[index], &(struct worker_event){ .kind = WORKER_STOP });
+}
+
+void worker_drain(struct sim *sim, int index)
+{
+	struct worker_node *node = &sim->workers[index];
+	int64_t until_ms = place_now(sim, place_of(sim, node)) + sim_between(sim, 1, 20000);
+	bool first = node->patient_until_ms == 0 && worker_attempts_busy(&node->core.attempts) > 0;
+	node->patient_until_ms = first ? until_ms : 0;
+	step(sim, node, &(struct worker_event){ .kind = WORKER_DRAIN, .until_ms = until_ms });
 }
 
 /* Bytes the worker took for stored are asked for again. */

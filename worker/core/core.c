@@ -26,6 +26,7 @@ void worker_init(struct worker_core *core, const struct worker_identity *identit
 		.label_count = identity->label_count,
 		.slots = identity->slots,
 	};
+	core->leave_ms = INT64_MAX;
 	worker_session_init(&core->session);
 }
 
@@ -247,11 +248,17 @@ static void grow_log(struct worker_core *core, const struct worker_event *event)
 		attempt->log_size = event->size;
 }
 
+bool worker_is_leaving(const struct worker_core *core)
+{
+	return core->session.state == WORKER_LEAVING || core->session.state == WORKER_GONE;
+}
+
 /* Jobs end now and are the broker's again; results nobody acknowledged stay in the spool. */
 static void stop(struct worker_core *core, struct worker_effects *out)
 {
 	struct worker_session *session = &core->session;
-	if (session->state == WORKER_LEAVING || session->state == WORKER_GONE) {
+	core->leave_ms = INT64_MAX;
+	if (worker_is_leaving(core)) {
 		session->next_ms = core->now_ms;
 		worker_session_tick(core, 0, out);
 		return;
@@ -264,6 +271,16 @@ static void stop(struct worker_core *core, struct worker_effects *out)
 			forget(core, &core->attempts.items[i], out);
 	session->state = WORKER_LEAVING;
 	session->next_ms = core->now_ms + WORKER_LEAVE_MS;
+}
+
+static void drain_until(struct worker_core *core, int64_t until_ms, struct worker_effects *out)
+{
+	if (core->leave_ms != INT64_MAX || worker_is_leaving(core)) {
+		stop(core, out);
+		return;
+	}
+	core->leave_ms = until_ms;
+	drain(core, out);
 }
 
 uint32_t worker_slots(const struct worker_core *core)
@@ -297,16 +314,23 @@ static void start_waiting(struct worker_core *core, struct worker_effects *out)
 	}
 }
 
+/* Who was told to leave this machine does not wait for a broker that is away, either: results that
+ * nobody acknowledged are in the spool. */
+static bool has_drained(const struct worker_core *core)
+{
+	bool told = core->leave_ms != INT64_MAX;
+	bool runs = worker_attempts_busy(&core->attempts) > 0;
+	return core->draining && (core->attempts.count == 0 ||
+	                          (told && !runs && core->session.state == WORKER_OFFLINE));
+}
+
 /* What follows from any event. */
 static void go_on(struct worker_core *core, struct worker_effects *out)
 {
 	struct worker_session *session = &core->session;
-	bool leaving = session->state == WORKER_LEAVING || session->state == WORKER_GONE;
-	if (!leaving && core->draining && core->attempts.count == 0) {
+	if (!worker_is_leaving(core) && has_drained(core))
 		stop(core, out);
-		leaving = true;
-	}
-	if (leaving) {
+	if (worker_is_leaving(core)) {
 		if (worker_attempts_busy(&core->attempts) == 0) {
 			session->next_ms = core->now_ms;
 			worker_session_tick(core, 0, out);
@@ -322,6 +346,8 @@ static void go_on(struct worker_core *core, struct worker_effects *out)
 static void pass_time(struct worker_core *core, const struct worker_event *event,
                       struct worker_effects *out)
 {
+	if (core->now_ms >= core->leave_ms)
+		stop(core, out);
 	if (core->session.state == WORKER_WELCOMED)
 		for (size_t i = 0; i < core->attempts.count; i++)
 			worker_upload_tick(&core->attempts.items[i], core->now_ms);
@@ -347,6 +373,7 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 	case WORKER_LOG_GREW: grow_log(core, event); break;
 	case WORKER_JOB_ENDED: end_job(core, event); break;
 	case WORKER_SLOTS_LOST: lose_slots(core, event->size, out); break;
+	case WORKER_DRAIN: drain_until(core, event->until_ms, out); break;
 	case WORKER_STOP: stop(core, out); break;
 	}
 	go_on(core, out);
@@ -355,6 +382,8 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 int64_t worker_wakeup_ms(const struct worker_core *core)
 {
 	int64_t wakeup_ms = worker_session_wakeup_ms(&core->session);
+	if (core->leave_ms < wakeup_ms)
+		wakeup_ms = core->leave_ms;
 	for (size_t i = 0; core->session.state == WORKER_WELCOMED && i < core->attempts.count;
 	     i++) {
 		const struct worker_attempt *attempt = &core->attempts.items[i];

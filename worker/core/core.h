@@ -29,6 +29,8 @@ enum worker_event_kind {
 	WORKER_JOB_ENDED,   /* job, attempt, size, result; once for each started job, also for one
 	                       that was killed or forgotten. The result is durable. */
 	WORKER_SLOTS_LOST,  /* size: how many slots are out of service in all */
+	WORKER_DRAIN,       /* until_ms: take nothing more, and leave when nothing is held, then at
+	                       the latest; a second one is a WORKER_STOP */
 	WORKER_STOP,        /* leave on purpose; a second one leaves at once */
 };
 
@@ -39,7 +41,8 @@ struct worker_event {
 	const struct message *message;
 	uint64_t job;
 	uint32_t attempt;
-	uint64_t size;            /* of the log file; or a number of slots */
+	uint64_t size; /* of the log file; or a number of slots */
+	int64_t until_ms;
 	struct msg_result result; /* its job, attempt and log_size come from the event */
 };
 
@@ -50,6 +53,7 @@ struct worker_core {
 	struct worker_attempts attempts;
 	uint32_t slots_lost; /* out of service: what ran there cannot be ended */
 	bool draining;       /* take nothing more, leave when nothing is held */
+	int64_t leave_ms;    /* then at the latest; INT64_MAX: nobody said so */
 	struct arena arena;
 };
 
@@ -66,6 +70,9 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 
 /* How many attempts may run at once. */
 uint32_t worker_slots(const struct worker_core *core);
+
+/* Did it say goodbye, or would it if somebody listened? */
+bool worker_is_leaving(const struct worker_core *core);
 
 /* When the core wants WORKER_TIME_PASSED at the latest; INT64_MAX for never. */
 int64_t worker_wakeup_ms(const struct worker_core *core);

@@ -316,6 +316,65 @@ Test(worker_core, a_drained_worker_leaves_when_its_last_result_is_stored)
 	story_end(&story);
 }
 
+Test(worker_core, who_is_told_to_drain_finishes_what_it_has_and_leaves)
+{
+	struct story story;
+	story_begin_welcomed(&story, 1);
+	story_offer(&story, 7, 1);
+	text_clear(&story.seen);
+	story_drain(&story, 60000);
+	story_expect(&story, "send ready slots=0\n");
+	story_job_ended(&story, 7, OUTCOME_passed, 0);
+	story_receive(&story, lease_message(MESSAGE_result_ok, 7, 1));
+	story_expect(&story, "send result job=7 attempt=1 outcome=passed\n"
+	                     "forget 7.1\nsend goodbye\nexit\n");
+	story_end(&story);
+}
+
+Test(worker_core, who_holds_nothing_drains_at_once_also_without_a_broker)
+{
+	struct story story;
+	story_begin(&story, 1);
+	story_drain(&story, 60000);
+	story_expect(&story, "exit\n");
+	story_end(&story);
+}
+
+Test(worker_core, a_drain_ends_with_its_time_or_at_the_second_word)
+{
+	struct story story;
+	for (int second = 0; second < 2; second++) {
+		story_begin_welcomed(&story, 1);
+		story_offer(&story, 7, 1);
+		story_drain(&story, 20000);
+		text_clear(&story.seen);
+		if (second)
+			story_drain(&story, 90000);
+		else
+			story_wait_until(&story, 20000, true);
+		story_expect(&story, "send goodbye\nforget 7.1\n");
+		cr_expect(worker_is_leaving(&story.core));
+		story_end(&story);
+	}
+}
+
+Test(worker_core, a_drain_waits_for_jobs_and_not_for_a_broker_that_is_away)
+{
+	struct story story;
+	story_begin_welcomed(&story, 1);
+	story_offer(&story, 7, 1);
+	story_drain(&story, 60000);
+	text_clear(&story.seen);
+	story_wait_until(&story, 12000, false);
+	cr_expect(!worker_is_leaving(&story.core));
+	while (story.core.session.state != WORKER_OFFLINE)
+		story_wake(&story);
+	text_clear(&story.seen);
+	story_job_ended(&story, 7, OUTCOME_passed, 0);
+	story_expect(&story, "exit\n"); /* and 7.1 is not forgotten: the spool has it */
+	story_end(&story);
+}
+
 Test(worker_core, a_slot_out_of_service_is_told_at_once_and_takes_no_job)
 {
 	struct story story;

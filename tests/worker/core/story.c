@@ -170,6 +170,11 @@ void story_slots_lost(struct story *story, uint64_t lost)
 	step(story, (struct worker_event){ .kind = WORKER_SLOTS_LOST, .size = lost });
 }
 
+void story_drain(struct story *story, int64_t until_ms)
+{
+	step(story, (struct worker_event){ .kind = WORKER_DRAIN, .until_ms = until_ms });
+}
+
 void story_stop(struct story *story)
 {
 	step(story, (struct worker_event){ .kind = WORKER_STOP });

@@ -28,6 +28,7 @@ void story_job_ended_with_parcel(struct story *story, uint64_t job, uint64_t log
 void story_restored(struct story *story, uint64_t job, uint64_t log_size);
 void story_adopted(struct story *story, uint64_t job, uint64_t log_size);
 void story_slots_lost(struct story *story, uint64_t lost);
+void story_drain(struct story *story, int64_t until_ms);
 void story_stop(struct story *story);
 
 /* Let time pass to the core's next deadline. */
