@@ -16,16 +16,27 @@ static const int priorities[] = { 3, 4, 6, 7 };
 static const char *who = "fettle";
 static enum log_level most = LOG_LEVEL_INFO;
 
+static int find_level(const char *level)
+{
+	for (int i = 0; i < 4; i++)
+		if (strcmp(level, level_words[i]) == 0)
+			return i;
+	return -1;
+}
+
+_Bool log_is_level(const char *level)
+{
+	return find_level(level) >= 0;
+}
+
 _Bool log_start(const char *program, const char *level)
 {
-	for (int i = 0; i < 4; i++) {
-		if (strcmp(level, level_words[i]) == 0) {
-			who = program;
-			most = (enum log_level)i;
-			return 1;
-		}
-	}
-	return 0;
+	int found = find_level(level);
+	if (found < 0)
+		return 0;
+	who = program;
+	most = (enum log_level)found;
+	return 1;
 }
 
 _Bool log_shows(enum log_level level)

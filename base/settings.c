@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void *field_of(const struct setting *setting, void *target)
+void *settings_field(const struct setting *setting, void *target)
 {
 	return (char *)target + setting->offset;
 }
@@ -87,7 +87,7 @@ static bool flag_set(bool *field, const char *value)
 static enum err set_value(const struct setting *setting, void *target, const char *value,
                           const char *where, bool replace)
 {
-	void *field = field_of(setting, target);
+	void *field = settings_field(setting, target);
 	char flag[NAME_SIZE_MAX];
 	settings_flag_name(setting, flag);
 	switch (setting->kind) {
@@ -353,7 +353,7 @@ enum err settings_load(const struct settings_table *table, int argc, char *const
 void settings_finish(const struct settings_table *table, void *target)
 {
 	for (size_t i = 0; i < table->count; i++) {
-		void *field = field_of(&table->settings[i], target);
+		void *field = settings_field(&table->settings[i], target);
 		if (table->settings[i].kind == SETTING_text)
 			free_text(field);
 		else if (table->settings[i].kind == SETTING_list)

@@ -81,6 +81,9 @@ struct settings_table {
 enum err settings_load(const struct settings_table *table, int argc, char *const *argv,
                        void *target, struct text_list *rest, bool *ret_help);
 
+/* Where the value of a setting lies in its struct: a pointer to what SETTING_FIELD declares. */
+void *settings_field(const struct setting *setting, void *target);
+
 /* Free what settings_load put into `target`. */
 void settings_finish(const struct settings_table *table, void *target);
 

@@ -109,7 +109,7 @@ static enum err serve(struct server *server, const struct address *ipc, const st
 	return server_run(server);
 }
 
-static enum err run(struct broker_settings *settings)
+static enum err run(struct broker_settings *settings, struct reload *reload)
 {
 	scoped(close_fd) int lock = -1;
 	scoped(close_fd) int signals = -1;
@@ -118,7 +118,7 @@ static enum err run(struct broker_settings *settings)
 		                               settings->restart_grace_ms,
 		                               (uint64_t)settings->queue_max,
 		                               (uint64_t)settings->min_free };
-	struct server server = { .settings = settings };
+	struct server server = { .settings = settings, .reload = reload };
 	enum err err;
 	if ((err = choose_state(settings)) || (err = read_addresses(settings, &ipc, &tcp)) ||
 	    (err = lock_state(settings->state, &lock)) || (err = seed_tables()) ||
@@ -145,16 +145,26 @@ static enum err run(struct broker_settings *settings)
 	return err ? fail(err, "%s", line) : OK;
 }
 
-static enum err check_settings(const struct broker_settings *settings)
+static enum err check_fresh(void *fresh)
 {
-	if (!log_start("fettle-broker", settings->log_level))
-		return fail(ERR_USAGE, "--log-level is error, warn, info or debug, not '%s'",
-		            settings->log_level);
-	if (settings->heartbeat_ms < 10 || settings->heartbeat_ms > 3600000)
-		return fail(ERR_USAGE, "--heartbeat is from 10ms to 1h");
-	if (settings->liveness < 1 || settings->liveness > 1000)
-		return fail(ERR_USAGE, "--liveness is from 1 to 1000");
-	return OK;
+	return broker_settings_check(fresh);
+}
+
+static enum err start(struct broker_settings *settings, int argc, char **argv)
+{
+	struct reload reload = { .table = &broker_settings_table,
+		                 .argc = argc,
+		                 .argv = argv,
+		                 .live = broker_live_settings,
+		                 .check = check_fresh,
+		                 .size = sizeof *settings,
+		                 .current = settings };
+	log_start("fettle-broker", settings->log_level);
+	enum err err = reload_start(&reload);
+	if (!err)
+		err = run(settings, &reload);
+	reload_finish(&reload);
+	return err;
 }
 
 int main(int argc, char **argv)
@@ -166,7 +176,8 @@ int main(int argc, char **argv)
 	enum err err = settings_load(&broker_settings_table, argc, argv, &settings, &rest, &help);
 	if (err && !help)
 		fprintf(stderr, "%s\n", error_text()); /* it names the program */
-	else if (!err && ((err = check_settings(&settings)) || (err = run(&settings))))
+	else if (!err &&
+	         ((err = broker_settings_check(&settings)) || (err = start(&settings, argc, argv))))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 	settings_finish(&broker_settings_table, &settings);
 	return help ? 0 : error_exit_code(err);

@@ -208,9 +208,10 @@ enum err parcel_load(struct store *store)
 
 size_t parcel_excess(const struct store *store)
 {
-	if (store->parcels_bytes <= store->parcels_max)
+	uint64_t most = store->parcels_max;
+	if (store->parcels_bytes <= most)
 		return 0;
-	return (size_t)(store->parcels_bytes - store->parcels_max);
+	return (size_t)(store->parcels_bytes - most);
 }
 
 /* What cannot be read has no tests to keep. */

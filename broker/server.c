@@ -10,9 +10,7 @@
 #include "proto/wire.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 enum {
 	DRAIN_MAX = 256,      /* messages of one socket in one turn */
@@ -333,17 +331,6 @@ static void drain_admin(struct server *server)
 	}
 }
 
-static void drain_signals(struct server *server)
-{
-	struct signalfd_siginfo info;
-	while (read(server->signals, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo != SIGINT && info.ssi_signo != SIGTERM)
-			continue;
-		server->stopping = true;
-		log_at(LOG_LEVEL_INFO, "stopping signal=%u", info.ssi_signo);
-	}
-}
-
 static void run_timers(struct server *server)
 {
 	if (server->disk_look_ms <= server->now_ms)
@@ -406,7 +393,7 @@ static enum err turn(struct server *server)
 	drain_workers(server);
 	drain_updates(server);
 	drain_admin(server);
-	drain_signals(server);
+	server_hear_signals(server);
 	run_timers(server);
 	flush(server);
 	tell_manager(server);

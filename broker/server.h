@@ -1,6 +1,7 @@
 /* The broker's shell: sockets to events, effects to sockets. It decides nothing. */
 #pragma once
 
+#include "base/reload.h"
 #include "base/service.h"
 #include "broker/settings.h"
 #include "broker/store.h"
@@ -13,6 +14,7 @@ struct watched_entry;
 
 struct server {
 	const struct broker_settings *settings;
+	struct reload *reload; /* of them */
 	struct core *core;
 	struct watchlist *watchlist; /* server_open() makes an empty one when there is none */
 	struct ledger *ledger;       /* likewise */
@@ -60,6 +62,10 @@ void server_take_effects(struct server *server);
 enum err server_disk_free(const struct server *server, uint64_t *ret_bytes);
 /* Tell the core, and say when there is less than there should be; `disk_look_ms` is next time. */
 void server_look_at_disk(struct server *server);
+
+/* ---- signals.c ---- */
+/* Do what those that arrived ask for. */
+void server_hear_signals(struct server *server);
 
 /* ---- admin.c ---- */
 void admin_receive(struct server *server, const struct peer *peer, struct message *message);

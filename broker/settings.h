@@ -10,3 +10,9 @@ struct broker_settings {
 };
 
 extern const struct settings_table broker_settings_table;
+
+/* Those that SIGHUP changes; NULL after the last. */
+extern const char *const broker_live_settings[];
+
+/* Is this acceptable? */
+enum err broker_settings_check(const struct broker_settings *settings);

@@ -31,7 +31,7 @@ enum err store_load_watchlist(struct store *store, struct watchlist *list);
 /* Put the newest changes into an empty ledger. Before store_start(). */
 enum err store_load_ledger(struct store *store, struct ledger *ledger);
 
-/* How many bytes of artifacts are kept; the oldest go first. Before store_start(). */
+/* How many bytes of artifacts are kept; the oldest go first. At any time. */
 void store_limit_artifacts(struct store *store, uint64_t bytes);
 
 /* Start its thread. From here on the store is used through the pipe only. */

@@ -39,7 +39,8 @@ struct store {
 	size_t written, files_synced, synced;
 
 	/* Artifacts: how many bytes may be kept, and are. */
-	uint64_t parcels_max, parcels_bytes;
+	_Atomic uint64_t parcels_max; /* set by the loop */
+	uint64_t parcels_bytes;
 
 	uint64_t last_event;  /* number of the newest */
 	int64_t audit_second; /* rows were written in */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/plant.h"
+#include "base/reload.h"
 #include "base/scoped.h"
 #include "base/service.h"
 #include "proto/address.h"
@@ -26,6 +27,7 @@ enum { DRAIN_MAX = 1000, WAIT_MAX_MS = 60000 };
 
 struct agent {
 	const struct worker_settings *settings;
+	struct reload *reload; /* of them */
 	struct worker_core core;
 	struct worker_effects effects;
 	struct jobs jobs;
@@ -178,11 +180,20 @@ static void leave(struct agent *agent, bool patient)
 	service_leaving(&agent->service);
 }
 
+/* Jobs that begin from now on go by them. */
+static void read_settings(struct agent *agent)
+{
+	if (reload_run(agent->reload))
+		log_start("fettle-worker", agent->settings->log_level);
+}
+
 static void read_signals(struct agent *agent)
 {
 	struct signalfd_siginfo info;
 	while (read(agent->signals, &info, sizeof info) == (ssize_t)sizeof info)
-		if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM)
+		if (info.ssi_signo == SIGHUP)
+			read_settings(agent);
+		else if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM)
 			leave(agent, info.ssi_signo == SIGTERM);
 	jobs_reap(&agent->jobs);
 }
@@ -331,10 +342,11 @@ static enum err start(struct agent *agent)
 	return OK;
 }
 
-enum err agent_run(const struct worker_settings *settings, const struct containment *containment)
+enum err agent_run(const struct worker_settings *settings, const struct containment *containment,
+                   struct reload *reload)
 {
 	scoped(address_finish) struct address address = { 0 };
-	struct agent agent = { .settings = settings, .signals = -1 };
+	struct agent agent = { .settings = settings, .reload = reload, .signals = -1 };
 	enum err err = address_parse(settings->broker, &address);
 	if (err)
 		return err;

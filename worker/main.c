@@ -1,6 +1,7 @@
 /* fettle-worker: settings, state folder, agent. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/reload.h"
 #include "base/scoped.h"
 #include "worker/agent.h"
 #include "worker/check.h"
@@ -24,7 +25,7 @@ static enum err lock_state(const char *state, int *ret_fd)
 	return err;
 }
 
-static enum err run_contained(struct worker_settings *settings)
+static enum err run_contained(struct worker_settings *settings, struct reload *reload)
 {
 	struct containment containment;
 	char instance[TOKEN_SIZE + 1];
@@ -34,7 +35,7 @@ static enum err run_contained(struct worker_settings *settings)
 	err = containment_open(&containment, settings, instance);
 	containment_add_labels(&containment, &settings->label);
 	if (!err)
-		err = agent_run(settings, &containment);
+		err = agent_run(settings, &containment, reload);
 	containment_close(&containment);
 	return err;
 }
@@ -50,19 +51,33 @@ static void hold_signals(void)
 	sigprocmask(SIG_BLOCK, &stopping, NULL);
 }
 
-static enum err run(struct worker_settings *settings)
+static enum err check_fresh(void *fresh)
 {
+	return worker_settings_check(fresh);
+}
+
+static enum err run(struct worker_settings *settings, int argc, char **argv)
+{
+	struct reload reload = { .table = &worker_settings_table,
+		                 .argc = argc,
+		                 .argv = argv,
+		                 .live = worker_live_settings,
+		                 .check = check_fresh,
+		                 .size = sizeof *settings,
+		                 .current = settings };
 	scoped(close_fd) int lock = -1;
 	enum err err;
 	hold_signals();
-	if (!log_start("fettle-worker", settings->log_level))
-		return fail(ERR_USAGE, "--log-level: error, warn, info or debug, not '%s'",
-		            settings->log_level);
-	if ((err = checkout_probe()) || (err = worker_settings_complete(settings)) ||
-	    (err = lock_state(settings->state, &lock)) ||
+	if ((err = checkout_probe()) || (err = worker_settings_complete(settings)))
+		return err;
+	log_start("fettle-worker", settings->log_level);
+	if ((err = lock_state(settings->state, &lock)) ||
 	    (err = checkout_choose(settings->state, &settings->checkout)))
 		return err;
-	return run_contained(settings);
+	if (!(err = reload_start(&reload)))
+		err = run_contained(settings, &reload);
+	reload_finish(&reload);
+	return err;
 }
 
 int main(int argc, char **argv)
@@ -80,7 +95,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", error_text()); /* it names the program */
 	else if (!err && settings.check)
 		check_code = check_run(&settings);
-	else if (!err && (err = run(&settings)))
+	else if (!err && (err = run(&settings, argc, argv)))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 	settings_finish(&worker_settings_table, &settings);
 	return help ? 0 : err ? error_exit_code(err) : check_code;

@@ -3,6 +3,7 @@
 
 #include "base/credentials.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/scoped.h"
 #include "proto/message.h"
@@ -18,6 +19,13 @@ static const struct setting rows[] = {
 #define SETTING SETTING_ROW
 #include "worker/settings.def"
 #undef SETTING
+};
+
+const char *const worker_live_settings[] = {
+	"job_timeout", "silence_timeout", "orphan_timeout",   "drain_timeout",
+	"kill_grace",  "trees_size",      "repository_files", "repository_size",
+	"fetch_size",  "max_artifacts",   "max_processes",    "max_memory",
+	"max_files",   "max_disk",        "log_level",        NULL
 };
 
 const struct settings_table worker_settings_table = {
@@ -54,6 +62,25 @@ static enum err check_limits(struct worker_settings *settings)
 	return OK;
 }
 
+enum err worker_settings_check(struct worker_settings *settings)
+{
+	enum err err;
+	if (!log_is_level(settings->log_level))
+		return fail(ERR_USAGE, "--log-level: error, warn, info or debug, not '%s'",
+		            settings->log_level);
+	if ((err = check_labels(&settings->label)) || (err = check_limits(settings)))
+		return err;
+	if (settings->slots > SLOTS_MAX)
+		return fail(ERR_USAGE, "--slots: at most %d", SLOTS_MAX);
+	if (settings->job_timeout_ms == 0)
+		return fail(ERR_USAGE, "--job-timeout: a job needs some time");
+	if (settings->silence_timeout_ms == 0)
+		return fail(ERR_USAGE, "--silence-timeout: a job needs some time");
+	if (settings->max_artifacts > PARCEL_ARTIFACTS_MAX)
+		return fail(ERR_USAGE, "--max-artifacts: at most %dM", PARCEL_ARTIFACTS_MAX >> 20);
+	return OK;
+}
+
 enum err worker_settings_complete(struct worker_settings *settings)
 {
 	enum err err;
@@ -64,18 +91,10 @@ enum err worker_settings_complete(struct worker_settings *settings)
 		            settings->name);
 	if (settings->slots == 0) {
 		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-		settings->slots = cpus < 1 ? 1 : cpus;
+		settings->slots = cpus < 1 ? 1 : cpus < SLOTS_MAX ? cpus : SLOTS_MAX;
 	}
-	if (settings->slots > SLOTS_MAX)
-		return fail(ERR_USAGE, "--slots: at most %d", SLOTS_MAX);
-	if ((err = check_labels(&settings->label)) || (err = check_limits(settings)))
+	if ((err = worker_settings_check(settings)))
 		return err;
-	if (settings->job_timeout_ms == 0)
-		return fail(ERR_USAGE, "--job-timeout: a job needs some time");
-	if (settings->silence_timeout_ms == 0)
-		return fail(ERR_USAGE, "--silence-timeout: a job needs some time");
-	if (settings->max_artifacts > PARCEL_ARTIFACTS_MAX)
-		return fail(ERR_USAGE, "--max-artifacts: at most %dM", PARCEL_ARTIFACTS_MAX >> 20);
 	scoped(free_text) char *folder = text_format("worker/%s", settings->name);
 	if (!settings->state && !(settings->state = settings_state_folder(folder)))
 		return ERR_USAGE;

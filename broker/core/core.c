@@ -91,6 +91,12 @@ void core_leave(struct core *core, struct effects *out)
 	core->wakeup_ms = next_wakeup(core);
 }
 
+void core_set_limits(struct core *core, uint64_t queue_max, uint64_t min_free)
+{
+	core->settings.queue_max = queue_max;
+	core->settings.min_free = min_free;
+}
+
 void core_step(struct core *core, const struct event *event, struct effects *out)
 {
 	core_enter(core, event->now_ms);

@@ -236,6 +236,10 @@ class House:
         self.gated = True
         return self.path(name)
 
+    def open_gate(self, name="gate"):
+        with open(self.gate(name), "w", encoding="utf-8"):
+            pass
+
     def path(self, *names):
         return os.path.join(self.folder, *names)
 

@@ -41,10 +41,6 @@ class FullDisk(Case):
         last = repository.push_many(3)[-1]
         wait_until(lambda: self.house.only_job(last), "more work is accepted")
 
-    def open_gate(self):
-        with open(self.house.gate(), "w", encoding="utf-8"):
-            pass
-
     def state(self):
         return self.house.json("status")["state"]
 
@@ -87,7 +83,7 @@ class FullDisk(Case):
         self.house.wait_running(commit)
         self.queue_some(repository)
         self.small.fill()
-        self.open_gate()
+        self.house.open_gate()
         self.wait_full()
         late = self.refuse_new_work(repository)
         self.expect_nothing_told()
@@ -104,7 +100,7 @@ class FullDisk(Case):
         self.house.wait_running(commit)
         self.queue_some(repository)
         self.small.fill()
-        self.open_gate()
+        self.house.open_gate()
         self.wait_full()
         late = self.refuse_new_work(repository)
         self.house.stop(broker, signal.SIGKILL)
@@ -144,7 +140,7 @@ class FullDisk(Case):
         self.assertEqual(looked.returncode, 1)
         found = {row["name"]: row for row in json.loads(looked.stdout)["checks"]}
         self.assertIn("--min-free", found["disk"]["fix"])
-        self.open_gate()
+        self.house.open_gate()
         self.assertEqual(self.house.verdict(commit), "passed")  # its verdict, and a log of 169 K
         self.assertEqual(self.state(), "store_full")
         self.house.stop(broker, signal.SIGKILL)
@@ -179,7 +175,7 @@ class FullDisk(Case):
         self.house.wait_running(commit)
         self.small.fill_inodes()
         late = [repository.steps(LINES, message=f"number {number}") for number in range(3)]
-        self.open_gate()
+        self.house.open_gate()
         self.wait_full()
         self.small.free_inodes()
         self.assertEqual(self.house.verdict(commit), "passed")

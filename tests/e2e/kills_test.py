@@ -28,10 +28,6 @@ class Kills(Case):
             "echo done",
         )
 
-    def open_gate(self, gate):
-        with open(self.house.gate(gate), "w", encoding="utf-8"):
-            pass
-
     def test_a_killed_worker_loses_its_job_to_another(self):
         repository = Repository(self.house)
         commit = self.gated_commit(repository, "gate")
@@ -46,7 +42,7 @@ class Kills(Case):
         self.house.wait_running(commit, "second")
         took = time.monotonic() - start
         print(f"# from SIGKILL to running elsewhere: {took:.2f} s")
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
         job = self.house.only_job(commit)
         self.assertEqual([row["worker"] for row in job["attempts"]], ["first", "second"])
@@ -69,7 +65,7 @@ class Kills(Case):
         self.house.stop(first, signal.SIGKILL)
         self.house.worker("second")
         self.house.wait_running(commit, "second")
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(follower.wait(30), 0)
         said = self.house.log_of("follower").splitlines()
         self.assertEqual((said.count("working"), said.count("done")), (2, 1))
@@ -84,7 +80,7 @@ class Kills(Case):
         self.house.wait_running(commit)
         self.house.stop(broker, signal.SIGKILL)
         self.house.broker()
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
         job = self.house.only_job(commit)
         self.assertEqual((job["attempt"], len(job["attempts"])), (1, 1))
@@ -100,7 +96,7 @@ class Kills(Case):
         self.house.observer(repository)
         self.house.wait_running(commit)
         self.house.stop(broker, signal.SIGKILL)
-        self.open_gate("gate")  # the result has nowhere to go for a while
+        self.house.open_gate("gate")  # the result has nowhere to go for a while
         away = time.monotonic()
         wait_until(lambda: time.monotonic() - away > 15, "fifteen seconds without a broker", 20)
         self.house.broker()
@@ -132,7 +128,7 @@ class Kills(Case):
             self.house.stop(worker, signal.SIGKILL)
             worker = self.house.worker()
             self.wait_holding()
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
         self.assert_ran_once(commit)
 
@@ -144,7 +140,7 @@ class Kills(Case):
         self.house.observer(repository)
         self.house.wait_running(commit)
         self.house.stop(worker, signal.SIGKILL)
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         wait_until(lambda: not descendants_of(os.getpid(), is_supervisor), "the job ended")
         self.house.worker()
         self.assertEqual(self.house.verdict(commit), "passed")
@@ -162,7 +158,7 @@ class Kills(Case):
         wait_until(lambda: self.house.only_job(commit)["state"] == "queued", "its lease ended")
         self.house.worker()
         self.house.wait_running(commit)
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
         self.assert_ran_once(commit)
 
@@ -180,7 +176,7 @@ class Kills(Case):
         self.assertTrue(is_alive(orphan[0]))
         self.house.worker("first")
         wait_until(lambda: not is_alive(orphan[0]), "the first one's job is stopped")
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
         job = self.house.only_job(commit)
         self.assertEqual([row["worker"] for row in job["attempts"]], ["first", "second"])
@@ -228,7 +224,7 @@ class Kills(Case):
         wait_until(lambda: self.house.only_job(commits[1]), "the second commit is accepted")
         for process in running:
             self.house.stop(process, signal.SIGKILL)
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.house.broker()
         self.house.worker()
         self.house.observer(repository)
@@ -261,7 +257,7 @@ class Kills(Case):
         wait_until(lambda: self.house.worker_is_there("second"), "the second worker is there")
         self.assertEqual(self.house.stop(first, signal.SIGTERM), 0)
         self.house.wait_running(commit, "second", 3)
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
 
     def test_a_worker_that_drains_finishes_its_job_and_takes_no_other(self):
@@ -277,7 +273,7 @@ class Kills(Case):
         self.house.worker("second")
         self.assertEqual(self.house.verdict(other), "passed")
         self.assertIsNone(first.poll())
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(first.wait(PATIENCE), 0)
         self.house.processes.remove(first)
         self.assertEqual(self.house.verdict(commit), "passed")
@@ -296,7 +292,7 @@ class Kills(Case):
         self.assertEqual(self.house.stop(first, signal.SIGTERM), 0)
         self.house.worker("second")
         self.house.wait_running(commit, "second")
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
 
     def test_waiting_outlives_a_broker_restart(self):
@@ -312,7 +308,7 @@ class Kills(Case):
         wait_until(lambda: self.house.subscribers() > 0, "it was answered and waits for events")
         self.house.stop(broker, signal.SIGKILL)
         self.house.broker()
-        self.open_gate("gate")
+        self.house.open_gate("gate")
         self.assertEqual(waiter.wait(60), 0)
         last = self.house.log_of("waiter").splitlines()[-1]
         self.assertEqual(json.loads(last)["outcome"], "passed")

@@ -38,10 +38,6 @@ class Logs(Case):
     def gate(self, name):
         return f"until [ -e {self.house.gate(name)} ]; do sleep 0.02; done"
 
-    def open_gate(self, name):
-        with open(self.house.gate(name), "w", encoding="utf-8"):
-            pass
-
     def stored(self):
         """Bytes of the only job's log that are in the broker's file."""
         folder = os.path.join(self.house.broker_folder, "logs")
@@ -79,13 +75,13 @@ class Logs(Case):
             if os.getsid(pid) == pid  # not the leader of its group, which has the same name
         ]
         before = {pid: peak_kib(pid) for pid in (broker.pid, worker.pid, supervisor)}
-        self.open_gate("one")
+        self.house.open_gate("one")
         wait_until(lambda: self.stored() >= HEAD, "the first part is stored", 120)
         tail = self.house.path("worker-one", "jobs", "1.1", "log")
         self.assertLess(os.path.getsize(tail), HEAD + MIB)
         wait_until(lambda: not self.is_writing(supervisor), "all is written", 120)
         after = {pid: peak_kib(pid) for pid in before}
-        self.open_gate("two")
+        self.house.open_gate("two")
         self.assertEqual(self.house.verdict(commit, 120), "passed")
         self.check_kept(size, loud)
         gaps = self.heartbeat_gaps()

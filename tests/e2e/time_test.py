@@ -46,10 +46,6 @@ class TimeCase(Case):
         wait_until(self.house.answers, "the broker answers")
         return broker
 
-    def open_gate(self):
-        with open(self.house.gate(), "w", encoding="utf-8"):
-            pass
-
     def pause(self, process, seconds):
         """Stop a program for a while."""
         process.send_signal(signal.SIGSTOP)
@@ -85,7 +81,7 @@ class TimeCase(Case):
 
     def finish_all(self, commits, attempt=1):
         """Everything ends well in this attempt, and the history checker finds nothing."""
-        self.open_gate()
+        self.house.open_gate()
         for commit in commits:
             self.assertEqual(self.house.verdict(commit), "passed")
             self.assertEqual(self.house.only_job(commit)["attempt"], attempt)
@@ -124,7 +120,7 @@ class Pauses(TimeCase):
         first.send_signal(signal.SIGSTOP)
         self.house.worker("two", *DEBUG)
         self.house.wait_running(commits[0], "two")
-        self.open_gate()
+        self.house.open_gate()
         self.assertEqual(self.house.verdict(commits[0]), "passed")
         kept = self.house.path("worker-one", "jobs", "1.1", "result")
         wait_until(lambda: os.path.exists(kept), "the late result is with its worker")

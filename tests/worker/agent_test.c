@@ -66,7 +66,7 @@ static int wait_for_agent(void)
 static void teardown(void)
 {
 	if (agent) {
-		kill(agent, SIGTERM);
+		kill(agent, SIGINT);
 		cr_expect_eq(wait_for_agent(), 0);
 	}
 	zsock_destroy(&broker);
@@ -248,7 +248,7 @@ Test(agent, leaving_ends_the_job_and_leaves_nothing)
 {
 	greet_and_offer("trap '' TERM; sleep 1000 & echo \"sleeps $!\"; wait; sleep 1000");
 	bench_wait_for_log(&bench, "\nsleeps ");
-	kill(agent, SIGTERM);
+	kill(agent, SIGINT);
 	pass_over(MESSAGE_goodbye);
 	cr_expect_eq(wait_for_agent(), 0);
 	cr_expect_eq(jobs_kept(), 0);
@@ -423,7 +423,7 @@ Test(agent, leaving_ends_a_job_that_was_taken_up_again)
 	replace_agent(false);
 	keep();
 	pass_over(MESSAGE_ready);
-	kill(agent, SIGTERM);
+	kill(agent, SIGINT);
 	pass_over(MESSAGE_goodbye);
 	cr_expect_eq(wait_for_agent(), 0);
 	cr_expect_eq(jobs_kept(), 0);

@@ -1,0 +1,31 @@
+/* What signals ask of the broker: to end, or to read its settings again. */
+#include "base/log.h"
+#include "broker/server.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void read_settings(struct server *server)
+{
+	const struct broker_settings *settings = server->settings;
+	if (!reload_run(server->reload))
+		return;
+	log_start("fettle-broker", settings->log_level);
+	core_set_limits(server->core, (uint64_t)settings->queue_max, (uint64_t)settings->min_free);
+	store_limit_artifacts(server->store, (uint64_t)settings->artifacts_max);
+	server->disk_look_ms = server->now_ms;
+}
+
+void server_hear_signals(struct server *server)
+{
+	struct signalfd_siginfo info;
+	while (read(server->signals, &info, sizeof info) == sizeof info) {
+		if (info.ssi_signo == SIGHUP)
+			read_settings(server);
+		if (info.ssi_signo != SIGINT && info.ssi_signo != SIGTERM)
+			continue;
+		server->stopping = true;
+		log_at(LOG_LEVEL_INFO, "stopping signal=%u", info.ssi_signo);
+	}
+}
