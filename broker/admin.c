@@ -248,6 +248,7 @@ static void pack_answer(struct server *server, struct store_task *task, struct t
 	case QUESTION_ARTIFACT:
 		record_pack(RECORD_artifact_result, &task->result.artifact, body);
 		return;
+	case QUESTION_GC: record_pack(RECORD_gc_result, &task->result.gc, body); return;
 	default: record_pack(RECORD_log_result, &task->result.log, body); return;
 	}
 }
@@ -262,6 +263,7 @@ void admin_answer(struct server *server, struct store_task *task)
 	if (task->err) {
 		const char *code = task->err == ERR_NOT_FOUND ? "not_found"
 		                   : task->err == ERR_USAGE   ? "bad_request"
+		                   : task->err == ERR_FULL    ? "store_full"
 		                                              : "store";
 		reply_error(server, &task->peer, id, code, task->error);
 		return;
@@ -310,6 +312,7 @@ static const struct method {
 	{ "artifacts", RECORD_artifacts_params, .question = QUESTION_ARTIFACTS },
 	{ "artifact", RECORD_artifact_params, .question = QUESTION_ARTIFACT },
 	{ "events", RECORD_events_params, .question = QUESTION_EVENTS },
+	{ "gc", RECORD_gc_params, .question = QUESTION_GC },
 };
 
 static void answer_picked(struct server *server, struct store_task *task)
@@ -348,7 +351,8 @@ static void ask_store(struct server *server, const struct peer *peer, struct mes
                       const struct method *method)
 {
 	uint64_t id = message->request.id;
-	if (server->questions >= QUESTIONS_MAX) {
+	if (server->questions >= QUESTIONS_MAX ||
+	    (method->question == QUESTION_GC && server->asked_to_collect)) {
 		reply_error(server, peer, id, "busy", "too many questions wait; ask again");
 		return;
 	}
@@ -364,7 +368,12 @@ static void ask_store(struct server *server, const struct peer *peer, struct mes
 	task->target = target_of(task, method->params);
 	task->message = *message;
 	*message = (struct message){ 0 };
+	if (method->question == QUESTION_GC) {
+		server->asked_to_collect = task;
+		return;
+	}
 	server->questions++;
+	server->picks += method->question == QUESTION_PICK;
 	store_ask(server->store, &task);
 }
 

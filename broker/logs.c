@@ -262,6 +262,31 @@ enum err result_write(const struct store *store, const struct result *result)
 	return err;
 }
 
+uint64_t result_size(const struct store *store, const char *commit, const char *name)
+{
+	scoped(free_text) char *path =
+		text_format("%s/results/%s/%s.txt", store->folder, commit, name);
+	return size_of(path);
+}
+
+/* The folder goes with its last file. */
+enum err result_remove(const struct store *store, const char *commit, const char *name)
+{
+	scoped(free_text) char *folder = result_folder(store, commit);
+	scoped(free_text) char *path = text_format("%s/%s.txt", folder, name);
+	enum err err = forget(path);
+	if (err || rmdir(folder) == 0 || errno == ENOENT)
+		return err;
+	return errno == ENOTEMPTY || errno == EEXIST ? sync_path(folder)
+	                                             : fail_file("remove", folder);
+}
+
+enum err log_sync_removals(const struct store *store)
+{
+	enum err err = sync_logs(store);
+	return err ? err : result_sync_names(store);
+}
+
 enum err result_sync(const struct store *store, const struct result *result)
 {
 	scoped(free_text) char *folder = result_folder(store, result->commit);

@@ -118,6 +118,7 @@ static enum err run(struct broker_settings *settings, struct reload *reload)
 		                               settings->restart_grace_ms,
 		                               (uint64_t)settings->queue_max,
 		                               (uint64_t)settings->min_free };
+	struct keep keep = broker_settings_keep(settings);
 	struct server server = { .settings = settings, .reload = reload };
 	enum err err;
 	if ((err = choose_state(settings)) || (err = read_addresses(settings, &ipc, &tcp)) ||
@@ -135,6 +136,7 @@ static enum err run(struct broker_settings *settings, struct reload *reload)
 	    !(err = store_load_watchlist(server.store, server.watchlist)) &&
 	    !(err = store_load_ledger(server.store, server.ledger))) {
 		store_limit_artifacts(server.store, (uint64_t)settings->artifacts_max);
+		store_keep(server.store, &keep);
 		err = serve(&server, &ipc, tcp.host ? &tcp : NULL);
 	}
 	scoped(free_text) char *line = memory_copy_text(error_text());

@@ -101,14 +101,30 @@ static const char version_9[] =
 	"NULL,"
 	"  since INTEGER NOT NULL, PRIMARY KEY(kind, name)) STRICT, WITHOUT ROWID;";
 
+static const char version_10[] =
+	/* What its logs, parcels and result files take; NULL: not measured yet. */
+	"ALTER TABLE builds ADD COLUMN bytes INTEGER;"
+	/* Commits whose build was collected; superseded ones are not among them. */
+	"CREATE TABLE collected("
+	"  commit_id TEXT NOT NULL, ref INTEGER NOT NULL REFERENCES refs,"
+	"  PRIMARY KEY(commit_id, ref)) STRICT, WITHOUT ROWID;"
+	/* Jobs that were collected, and whose files may be there still. */
+	"CREATE TABLE trash("
+	"  job INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, commit_id TEXT NOT NULL,"
+	"  name TEXT NOT NULL) STRICT;"
+	"CREATE INDEX builds_of_ref ON builds(ref);"
+	"CREATE INDEX builds_unweighed ON builds(id) WHERE bytes IS NULL AND outcome IS NOT NULL;"
+	"CREATE INDEX builds_weighed ON builds(bytes) WHERE bytes IS NOT NULL;"
+	"CREATE INDEX jobs_of_origin ON jobs(origin) WHERE origin IS NOT NULL;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
 	enum err (*after)(struct store *store);
 } steps[STORE_VERSION] = {
-	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL },
-	{ version_4, NULL }, { version_5, NULL },         { version_6, NULL },
-	{ version_7, NULL }, { version_8, NULL },         { version_9, NULL },
+	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL }, { version_4, NULL },
+	{ version_5, NULL }, { version_6, NULL },         { version_7, NULL }, { version_8, NULL },
+	{ version_9, NULL }, { version_10, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

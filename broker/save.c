@@ -313,12 +313,7 @@ static enum err keep(struct store *store, struct batch *batch)
 	enum err err = whole ? sql_run(store, sql_bind(store, SQL_begin, ""), -1) : OK;
 	if (!err)
 		err = save_and_fill(store, batch);
-	if (!err && whole)
-		err = sql_run(store, sql_bind(store, SQL_commit, ""), -1);
-	/* sqlite3_get_autocommit: some errors roll back by themselves. */
-	if (err && !sqlite3_get_autocommit(store->db))
-		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-	return err;
+	return whole ? sql_end(store, err) : err;
 }
 
 /* After ERR_FULL nothing of the batch is kept. Any other error: nobody knows what is on disk, and
@@ -338,7 +333,7 @@ static size_t left_over(const struct store *store)
 	size_t results = store->unwritten_count - store->written;
 	size_t syncs = store->written - store->files_synced + (store->written > store->synced);
 	return results + syncs + (store->log_pages >= store->checkpoint_pages) +
-	       parcel_excess(store);
+	       parcel_excess(store) + store->trash_count;
 }
 
 enum err save_rest(struct store *store, int *ret_wait_ms)
@@ -353,6 +348,8 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 		err = sync_result_names(store);
 	else if (parcel_excess(store) > 0)
 		err = parcel_shorten_oldest(store);
+	else if (store->trash_count > 0)
+		err = trash_remove_some(store);
 	else if (store->log_pages >= store->checkpoint_pages)
 		err = save_checkpoint(store);
 	size_t after = left_over(store);

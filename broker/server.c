@@ -69,40 +69,6 @@ void server_note_refusal(struct server *server, const char *door, const char *re
 	       (unsigned long long)server->refused);
 }
 
-static void debug_effect(const struct effect *effect)
-{
-	if (!log_shows(LOG_LEVEL_DEBUG))
-		return;
-	scoped(text_finish) struct text line = { 0 };
-	effect_print(effect, &line);
-	log_at(LOG_LEVEL_DEBUG, "%s", line.data);
-}
-
-/* The story of a job, for the operator's log. */
-static void log_event(const struct msg_event *event)
-{
-	scoped(text_finish) struct text line = { 0 };
-	if (event->build)
-		text_addf(&line, " build=%llu", (unsigned long long)event->build);
-	if (event->job)
-		text_addf(&line, " job=%llu", (unsigned long long)event->job);
-	if (event->attempt)
-		text_addf(&line, " attempt=%u", event->attempt);
-	if (event->worker)
-		text_addf(&line, " worker=%s", event->worker);
-	if (event->repository)
-		text_addf(&line, " repository=%s", event->repository);
-	if (event->commit)
-		text_addf(&line, " ref=%s commit=%.12s", event->ref, event->commit);
-	if (event->name)
-		text_addf(&line, " name=%s", event->name);
-	if (event->outcome)
-		text_addf(&line, " outcome=%s", outcome_text(event->outcome));
-	if (event->reason)
-		text_addf(&line, " reason=\"%s\"", event->reason);
-	log_at(LOG_LEVEL_INFO, "%s%s", event->kind, line.data ? line.data : "");
-}
-
 /* A worker is told; an observer asks for the marks anyway, and its socket goes one way. */
 static void refuse_effect(struct server *server, const struct effect *effect)
 {
@@ -118,7 +84,7 @@ void server_take_effects(struct server *server)
 {
 	for (size_t i = 0; i < server->effects.count; i++) {
 		const struct effect *effect = &server->effects.items[i];
-		debug_effect(effect);
+		server_log_effect(effect);
 		if (effect->kind == EFFECT_SEND_NOW ||
 		    (effect->kind == EFFECT_SEND && PLANTED(early_send))) {
 			/* Nobody there: silence will tell. */
@@ -143,7 +109,7 @@ static void step(struct server *server, const struct event *event)
 static enum err release_late(struct server *server, const struct batch_item *item)
 {
 	if (item->event) {
-		log_event(item->event);
+		server_log_event(item->event);
 		if (wire_send_packed(server->events, NULL, &item->event_body))
 			log_at(LOG_LEVEL_DEBUG, "%s", error_text());
 	} else if (item->unaudited) {
@@ -159,7 +125,7 @@ static void release(struct server *server, const struct batch *batch)
 		const struct batch_item *item = &batch->items[i];
 		enum err err = OK;
 		if (item->effect.kind == EFFECT_PUBLISH) {
-			log_event(&item->effect.message.event);
+			server_log_event(&item->effect.message.event);
 			if (item->body.size)
 				err = wire_send_packed(server->events, NULL, &item->body);
 		} else if (item->effect.kind == EFFECT_LATE) {
@@ -241,8 +207,11 @@ static enum err drain_store(struct server *server)
 			server->lookups--;
 			if (!task->err)
 				step_update(server, &task->message, task->known);
+		} else if (task->question == QUESTION_GC) {
+			server_collected(server, task);
 		} else if (task->question != QUESTION_NONE) {
 			server->questions--;
+			server->picks -= task->question == QUESTION_PICK;
 			admin_answer(server, task);
 		}
 		if (task->err == ERR_STORE)
@@ -364,6 +333,8 @@ static long poll_timeout(const struct server *server)
 	int64_t wakeup = core_wakeup_ms(server->core);
 	if (server->stuck && server->retry_ms < wakeup)
 		wakeup = server->retry_ms;
+	if (server_collect_ms(server) < wakeup)
+		wakeup = server_collect_ms(server);
 	if (server->disk_look_ms < wakeup)
 		wakeup = server->disk_look_ms;
 	if (server->service.next_ms < wakeup)
@@ -396,6 +367,7 @@ static enum err turn(struct server *server)
 	server_hear_signals(server);
 	run_timers(server);
 	flush(server);
+	server_collect(server);
 	tell_manager(server);
 	return OK;
 }
@@ -410,8 +382,8 @@ enum err server_run(struct server *server)
 	service_stopping(&server->service);
 	/* What was decided is stored, and told, and what was asked is answered before we go; a full
 	 * disk cannot be waited for. */
-	while (!err &&
-	       (server->lookups || server->questions || (server->saving && !server->stuck))) {
+	while (!err && (server->lookups || server->questions || server->collecting ||
+	                (server->saving && !server->stuck))) {
 		zmq_pollitem_t item = { .socket = wire_handle(store_pipe(server->store)),
 			                .events = ZMQ_POLLIN };
 		zmq_poll(&item, 1, -1);
@@ -429,6 +401,7 @@ void server_close(struct server *server)
 	zsock_destroy(&server->events);
 	batch_destroy(&server->filling);
 	store_task_destroy(&server->stuck);
+	store_task_destroy(&server->asked_to_collect);
 	effects_finish(&server->effects);
 	watchlist_destroy(&server->watchlist);
 	ledger_destroy(&server->ledger);

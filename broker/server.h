@@ -33,6 +33,12 @@ struct server {
 	int64_t disk_look_ms;     /* when the disk is looked at again */
 	uint32_t lookups;         /* updates that wait for an answer of the store */
 	uint32_t questions;       /* admin requests that do */
+	uint32_t picks;           /* of these, before a change or an answer of the core */
+
+	bool collecting;                     /* the store is at it */
+	struct store_task *asked_to_collect; /* somebody's request, until it may begin */
+	int64_t collect_ms;                  /* when the store collects of itself, */
+	uint64_t collect_after;              /* and from where on */
 
 	uint64_t refused;          /* messages */
 	int64_t refusal_logged_ms; /* last one that was logged */
@@ -56,6 +62,17 @@ void server_note_refusal(struct server *server, const char *door, const char *re
 
 /* Hand on what a core decided. */
 void server_take_effects(struct server *server);
+
+/* ---- tell.c ---- */
+void server_log_effect(const struct effect *effect);
+/* The story of a job, for the operator's log. */
+void server_log_event(const struct msg_event *event);
+
+/* ---- collect.c ---- */
+/* Have the store collect, if it is time and nothing that was picked is on its way to it. */
+void server_collect(struct server *server);
+int64_t server_collect_ms(const struct server *server);
+void server_collected(struct server *server, struct store_task *task);
 
 /* ---- disk.c ---- */
 /* Bytes free where the store lies, for those who are not root. */

@@ -23,6 +23,13 @@ const struct settings_table broker_settings_table = {
 	.count = sizeof rows / sizeof *rows,
 };
 
+struct keep broker_settings_keep(const struct broker_settings *settings)
+{
+	return (struct keep){ .rule = { settings->keep_age_ms, settings->keep_builds },
+		              .bytes = settings->keep_bytes,
+		              .others = &settings->keep_repository };
+}
+
 enum err broker_settings_check(const struct broker_settings *settings)
 {
 	if (!log_is_level(settings->log_level))
@@ -32,5 +39,6 @@ enum err broker_settings_check(const struct broker_settings *settings)
 		return fail(ERR_USAGE, "--heartbeat is from 10ms to 1h");
 	if (settings->liveness < 1 || settings->liveness > 1000)
 		return fail(ERR_USAGE, "--liveness is from 1 to 1000");
-	return OK;
+	struct keep keep = broker_settings_keep(settings);
+	return keep_check(&keep);
 }

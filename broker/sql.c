@@ -155,6 +155,16 @@ enum err sql_run(struct store *store, sqlite3_stmt *bound, int rows)
 	return err;
 }
 
+enum err sql_end(struct store *store, enum err err)
+{
+	if (!err)
+		err = sql_run(store, sql_bind(store, SQL_commit, ""), -1);
+	/* sqlite3_get_autocommit: some errors roll back by themselves. */
+	if (err && !sqlite3_get_autocommit(store->db))
+		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	return err;
+}
+
 uint64_t sql_number(sqlite3_stmt *row, int column)
 {
 	sqlite3_int64 value = sqlite3_column_int64(row, column);

@@ -255,6 +255,8 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 	if ((err = load_holds(store, core)) || (err = load_unwritten(store)) ||
 	    (err = event_load_last(store)))
 		return err;
+	if ((err = trash_load(store)))
+		return err;
 	return parcel_load(store);
 }
 
@@ -320,6 +322,7 @@ static enum err answer(struct store *store, struct store_task *task)
 	case QUESTION_ARTIFACT: return read_artifact(store, task);
 	case QUESTION_PICK: return read_picked(store, task);
 	case QUESTION_EVENTS: return read_events(store, task);
+	case QUESTION_GC: return gc_step(store, task);
 	case QUESTION_NONE: break;
 	}
 	return OK;
@@ -407,6 +410,7 @@ void store_destroy(struct store **store)
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
 	free(gone->unwritten);
+	free(gone->gc.limits);
 	free(gone->folder);
 	free(gone->path);
 	free(gone);

@@ -10,6 +10,7 @@
 #include "broker/core/core.h"
 #include "broker/core/ledger.h"
 #include "broker/core/watchlist.h"
+#include "broker/keep.h"
 
 #include <czmq.h>
 
@@ -34,6 +35,9 @@ enum err store_load_ledger(struct store *store, struct ledger *ledger);
 /* How many bytes of artifacts are kept; the oldest go first. At any time. */
 void store_limit_artifacts(struct store *store, uint64_t bytes);
 
+/* What is kept of finished builds; its list is borrowed. Before store_start(). */
+void store_keep(struct store *store, const struct keep *keep);
+
 /* Start its thread. From here on the store is used through the pipe only. */
 void store_start(struct store *store);
 
@@ -56,6 +60,7 @@ enum store_question {
 	QUESTION_ARTIFACT,
 	QUESTION_PICK, /* the jobs that a change, or a question to the core, is about */
 	QUESTION_EVENTS,
+	QUESTION_GC, /* collect a few builds that are not to be kept */
 };
 
 /* One thing for the store to do. Its owner is whoever holds the pointer: the loop makes it, hands
@@ -76,6 +81,7 @@ struct store_task {
 		struct rec_artifact_params artifact;
 		struct rec_cancel_params cancel;
 		struct rec_events_params events;
+		struct rec_gc_params gc;
 		struct rec_rerun_params rerun;
 		struct rec_why_params why;
 	} params;
@@ -96,6 +102,7 @@ struct store_task {
 		struct rec_artifacts_result artifacts;
 		struct rec_artifact_result artifact;
 		struct rec_events_result events;
+		struct rec_gc_result gc;
 	} result;
 };
 

@@ -6,7 +6,7 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 9,           /* of the tables: see migrations.c */
+	STORE_VERSION = 10,          /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
@@ -42,6 +42,22 @@ struct store {
 	_Atomic uint64_t parcels_max; /* set by the loop */
 	uint64_t parcels_bytes;
 
+	/* Files of collected jobs that may be there still. */
+	size_t trash_count;
+
+	/* What is kept, and in this round of collecting: the limits of each repository, and the
+	 * bytes of what is left. */
+	struct gc {
+		struct keep keep;
+		struct gc_limit {
+			uint64_t repository;
+			int64_t before_ms;    /* verdicts older than this go */
+			uint64_t oldest_kept; /* builds older than this one go */
+		} * limits;
+		size_t limit_count, limit_capacity;
+		uint64_t bytes;
+	} gc;
+
 	uint64_t last_event;  /* number of the newest */
 	int64_t audit_second; /* rows were written in */
 	int audit_rows;       /* how many */
@@ -67,6 +83,9 @@ enum err sql_run(struct store *store, sqlite3_stmt *bound, int rows);
 
 /* One row: OK with *ret_row true, or no more of them. */
 enum err sql_step(struct store *store, sqlite3_stmt *bound, bool *ret_row);
+
+/* End a transaction: commit it, or roll it back with an error, which is passed on. */
+enum err sql_end(struct store *store, enum err err);
 
 /* Word an error of the connection: ERR_FULL for a full disk, ERR_IN_USE, else ERR_STORE. */
 enum err sql_fail(struct store *store, const char *what);
@@ -153,6 +172,14 @@ size_t parcel_excess(const struct store *store);
 enum err parcel_shorten_oldest(struct store *store);
 enum err parcel_load(struct store *store);
 
+/* ---- gc.c: what is kept ---- */
+/* One small step of a round. */
+enum err gc_step(struct store *store, struct store_task *task);
+
+/* ---- trash.c: files of collected jobs ---- */
+enum err trash_load(struct store *store);
+enum err trash_remove_some(struct store *store);
+
 /* ---- logs.c: log files and result files ---- */
 enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
                     const struct bytes *bytes);
@@ -171,6 +198,8 @@ enum err log_read(const struct store *store, uint64_t job, uint32_t attempt, uin
                   size_t size_max, struct arena *arena, struct bytes *ret_bytes);
 /* The parcel of an attempt; -1 without one. */
 int parcel_open(const struct store *store, uint64_t job, uint32_t attempt, int flags);
+/* After log_forget() and result_remove(): they stay away. */
+enum err log_sync_removals(const struct store *store);
 /* To where this version keeps them. */
 enum err log_move_all(struct store *store);
 
@@ -182,6 +211,8 @@ struct result {
 	uint32_t attempt;
 };
 enum err result_write(const struct store *store, const struct result *result);
+uint64_t result_size(const struct store *store, const char *commit, const char *name);
+enum err result_remove(const struct store *store, const char *commit, const char *name);
 /* Its bytes, and its name; result_sync_names() for the names of the folders. */
 enum err result_sync(const struct store *store, const struct result *result);
 enum err result_sync_names(const struct store *store);

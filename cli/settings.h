@@ -50,6 +50,8 @@
 
 #define SETTINGS_install SETTING(flag, install, 0, NULL, NULL, "Write it, do not print it.")
 
+#define SETTINGS_trying SETTING(flag, dry_run, 0, NULL, NULL, "Only say what would go.")
+
 #define SETTINGS_reason SETTING(text, reason, 0, NULL, "TEXT", "Why; it stands in the verdict.")
 
 #define SETTINGS_running                                                                           \
@@ -85,6 +87,7 @@
 #define SETTINGS_drain       SETTINGS_status
 #define SETTINGS_pause       SETTINGS_status
 #define SETTINGS_resume      SETTINGS_status
+#define SETTINGS_gc          SETTINGS_status SETTINGS_trying
 #define SETTINGS_why         SETTINGS_status
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_completion  SETTINGS_file
@@ -102,9 +105,9 @@
 struct options {
 #define SETTING(kind, name, letter, fallback, value_name, help)                                    \
 	SETTING_FIELD(kind, name, letter, fallback, value_name, help)
-	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL)
-		SETTINGS_repository SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_file
-		SETTINGS_install SETTINGS_reason SETTING(duration, every, 0, NULL, NULL, NULL)
+	SETTINGS_running SETTINGS_json SETTINGS_answer SETTINGS_limit(NULL) SETTINGS_repository
+		SETTINGS_reading SETTINGS_failed SETTINGS_output SETTINGS_file SETTINGS_install
+		SETTINGS_trying SETTINGS_reason SETTING(duration, every, 0, NULL, NULL, NULL)
 	SETTING(text, since, 0, NULL, NULL, NULL)
 	SETTING(flag, once, 0, NULL, NULL, NULL)
 	SETTING(text, observer, 0, NULL, NULL, NULL)
