@@ -79,6 +79,7 @@ static void start_poll(struct feed *feed, const struct observer_effect *effect)
 		.rules_count = entry->rules_count,
 		.since = entry->since,
 		.timeout_ms = feed->settings->poll_timeout_ms,
+		.fetch_max = (uint64_t)feed->settings->fetch_size,
 	};
 	forget_poll(poll);
 	if (poll_start(&poll->child, &feed->maker, request, effect->marks, effect->mark_count))

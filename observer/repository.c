@@ -118,6 +118,16 @@ static int get_credential(git_credential **ret_credential, const char *url, cons
 	return git_credential_userpass_plaintext_new(ret_credential, name, token);
 }
 
+/* Before they fill the disk: what came so far lies in the mirror until the next look removes it. */
+static int watch_size(const git_indexer_progress *progress, void *payload)
+{
+	const struct repository *repository = payload;
+	if (!repository->fetch_max || progress->received_bytes <= repository->fetch_max)
+		return 0;
+	git_error_set_str(GIT_ERROR_NET, "it brings more bytes than --fetch-size allows");
+	return GIT_EUSER;
+}
+
 static void set_callbacks(git_remote_callbacks *callbacks, struct repository *repository)
 {
 	callbacks->credentials = get_credential;
@@ -145,6 +155,7 @@ static enum err open_url(const struct rec_poll_request *request, struct reposito
 enum err repository_open(const struct rec_poll_request *request, struct repository *repository)
 {
 	repository->url = request->url;
+	repository->fetch_max = request->fetch_max;
 	return entry_url_is_path(request->url) ? open_path(request->url, repository)
 	                                       : open_url(request, repository);
 }
@@ -337,6 +348,7 @@ static enum err fetch(struct repository *repository, const struct repository_ref
 	git_fetch_options options;
 	git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
 	set_callbacks(&options.callbacks, repository);
+	options.callbacks.transfer_progress = watch_size;
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.prune = GIT_FETCH_NO_PRUNE;
 	options.update_fetchhead = 0;

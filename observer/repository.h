@@ -12,6 +12,7 @@ struct repository {
 	git_repository *git; /* where the objects are */
 	git_remote *remote;  /* connected; NULL for a path */
 	const char *url;
+	uint64_t fetch_max; /* bytes; 0: any number */
 	struct credentials credentials;
 	bool tried_token; /* offered once, or a refusal would never end */
 };

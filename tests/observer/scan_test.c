@@ -709,3 +709,23 @@ Test(scan, a_forker_that_died_is_started_anew)
 			kill(maker.forker.pid, SIGKILL);
 	}
 }
+
+/* Noise that git cannot make smaller. */
+Test(scan, a_fetch_that_brings_too_much_is_an_error)
+{
+	git_make("repo");
+	git_sh("repo", "head -c 300000 /dev/urandom >noise; git add noise; git commit -qm noise");
+	struct rec_poll_request request = request_for(keep_url());
+	for (int i = 0; i < 2; i++) { /* and again: what came is not kept */
+		request.fetch_max = 100000;
+		scan_repository(&request, NULL, 0, &arena, &scan);
+		cr_assert_eq(scan.result.updates, 0);
+		cr_assert_not_null(scan.result.error);
+		cr_expect_str_eq(scan.result.error,
+		                 "fetch: it brings more bytes than --fetch-size allows");
+	}
+	request.fetch_max = 400000;
+	scan_repository(&request, NULL, 0, &arena, &scan);
+	cr_assert_null(scan.result.error, "%s", scan.result.error);
+	cr_assert_eq(scan.result.updates, 1);
+}
