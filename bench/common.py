@@ -43,6 +43,12 @@ def head(title):
     print(f"\n{title}\n{'':44}{'least':>10}{'median':>10}{'most':>10}", flush=True)
 
 
+def resident_kib(pid):
+    """Memory of a process that is there."""
+    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
 def load():
     """How busy the machine is."""
     return "load " + " ".join(f"{value:.1f}" for value in os.getloadavg())

@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from common import fettle, goal, head, load, row  # noqa: E402  pylint: disable=wrong-import-position
+from common import fettle, goal, head, load, resident_kib, row  # noqa: E402  pylint: disable=wrong-import-position
 
 PARTS = 20
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -29,11 +29,6 @@ def cpu_ms(pid):
         fields = file.read().rsplit(")", 1)[1].split()
     ticks = [int(field) for field in fields[11:15]]
     return sum(ticks[:2]) * TICK_MS, sum(ticks[2:]) * TICK_MS
-
-
-def resident_kib(pid):
-    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class Looks:

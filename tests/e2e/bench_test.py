@@ -37,6 +37,15 @@ class Bench(unittest.TestCase):
         self.assertRegex(said, r"(?m)^ratio to the bound: \d")
         self.assertRegex(said, r"(?m)^resident MiB of a supervisor: \d")
 
+    def test_admin(self):
+        words = ["--jobs", "500", "--workers", "10", "--rounds", "5", "--passes", "2", "--settle", "0"]
+        said = self.run_one("broker/admin.py", *words)
+        self.assertRegex(said, r"(?m)^ratio to the bound, p99: \d")
+        self.assertRegex(said, r"(?m)^ms of fettle status, p99: \d")
+        for verb in ("queue", "builds"):
+            self.assertRegex(said, rf"(?m)^all pages of fettle {verb}, 2 passes$")
+            self.assertRegex(said, rf"(?m)^KiB that the others added \({verb}\): -?\d")
+
     def test_quiet_repositories(self):
         said = self.run_one("observer/quiet.py", "--repositories", "3", "--looks", "10", "--interval", "200ms")
         self.assertRegex(said, r"(?m)^CPU ms per look: \d")

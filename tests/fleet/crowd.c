@@ -2,7 +2,10 @@
  * fettle promises about silence and restarts holds at that size, and the figures are printed.
  * Speaks TAP; the first failure ends the run with a line "crowd: FAILED ...".
  *
- * Usage: crowd BROKER [--workers N] [--jobs N] [--silent N] [--memory MIB] [SCENARIO...] */
+ * Usage: crowd BROKER [--workers N] [--jobs N] [--commit-jobs N] [--silent N] [--memory MIB]
+ *        [SCENARIO...]
+ * Without scenarios: all but `stand`, which holds still until its stdin ends, for others to look.
+ */
 #include "tests/fleet/crowd.h"
 
 #include "base/clock.h"
@@ -340,7 +343,7 @@ void crowd_end_all(void)
 static void crowd_load(void)
 {
 	size_t wanted = crowd.jobs_wanted * 5 / 4, queued = crowd_status().queued;
-	size_t commits = queued < wanted ? (wanted - queued) / JOBS_OF_COMMIT + 1 : 0;
+	size_t commits = queued < wanted ? (wanted - queued) / crowd.chain.jobs + 1 : 0;
 	int64_t start_ms = clock_mono_ms();
 	crowd_push(crowd.chain.commits + commits);
 	int64_t loaded_ms = clock_mono_ms();
@@ -350,8 +353,8 @@ static void crowd_load(void)
 	crowd_expect(status.workers == crowd.worker_count, "%u workers", status.workers);
 	crowd_expect(status.queued >= crowd.jobs_wanted, "%" PRIu64 " jobs wait", status.queued);
 	printf("# figures: crowd: %zu jobs accepted in %.1f s, %zu workers connected in %.1f s\n",
-	       commits * JOBS_OF_COMMIT, (double)(loaded_ms - start_ms) / 1000, crowd.worker_count,
-	       (double)(filled_ms - loaded_ms) / 1000);
+	       commits * crowd.chain.jobs, (double)(loaded_ms - start_ms) / 1000,
+	       crowd.worker_count, (double)(filled_ms - loaded_ms) / 1000);
 }
 
 static const struct {
@@ -364,20 +367,21 @@ static const struct {
 	{ "stopped-broker", crowd_stopped_broker },
 	{ "killed-broker", crowd_killed_broker },
 	{ "restarted-broker", crowd_restarted_broker },
+	{ "stand", crowd_stand },
 };
 
-static bool is_wanted(const char *name, char **words, int count)
+static bool is_wanted(size_t number, char **words, int count)
 {
-	bool wanted = count == 0 || strcmp(name, "load") == 0;
+	bool wanted = number == 0 || (count == 0 && table[number].run != crowd_stand);
 	for (int i = 0; i < count; i++)
-		wanted = wanted || strcmp(name, words[i]) == 0;
+		wanted = wanted || strcmp(table[number].name, words[i]) == 0;
 	return wanted;
 }
 
 static void run_round(char **words, int count)
 {
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		if (!is_wanted(table[i].name, words, count))
+		if (!is_wanted(i, words, count))
 			continue;
 		int64_t start_ms = clock_mono_ms();
 		crowd.scenario = table[i].name;
@@ -422,9 +426,6 @@ static void start(const char *program)
 	crowd_expect(fleet_new(&crowd.broker.address, crowd.worker_count, &hooks, &crowd.fleet) ==
 	                     OK,
 	             "%s", error_text());
-	crowd.chain = (struct fleet_chain){
-		.repository = "crowd", .ref = "refs/heads/main", .number = 1, .jobs = JOBS_OF_COMMIT
-	};
 	crowd.workers = memory_new(crowd.worker_count, sizeof *crowd.workers);
 	for (size_t i = 0; i < crowd.worker_count; i++)
 		snprintf(crowd.workers[i].name, sizeof crowd.workers[i].name, "worker-%zu", i);
@@ -435,9 +436,13 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "workers", required_argument, NULL, 'w' },
 		                                 { "jobs", required_argument, NULL, 'j' },
+		                                 { "commit-jobs", required_argument, NULL, 'c' },
 		                                 { "silent", required_argument, NULL, 's' },
 		                                 { "memory", required_argument, NULL, 'm' },
 		                                 { 0 } };
+	crowd.chain = (struct fleet_chain){
+		.repository = "crowd", .ref = "refs/heads/main", .number = 1, .jobs = JOBS_OF_COMMIT
+	};
 	crowd.worker_count = 1000;
 	crowd.jobs_wanted = 100000;
 	crowd.silent_wanted = 100;
@@ -448,6 +453,8 @@ int main(int argc, char **argv)
 			crowd.worker_count = number;
 		else if (option == 'j')
 			crowd.jobs_wanted = number;
+		else if (option == 'c' && number > 0)
+			crowd.chain.jobs = number;
 		else if (option == 's')
 			crowd.silent_wanted = number;
 		else if (option == 'm')

@@ -110,3 +110,4 @@ void crowd_pauses(void);
 void crowd_stopped_broker(void);
 void crowd_killed_broker(void);
 void crowd_restarted_broker(void);
+void crowd_stand(void);
