@@ -248,6 +248,7 @@ static void pack_answer(struct server *server, struct store_task *task, struct t
 	case QUESTION_ARTIFACT:
 		record_pack(RECORD_artifact_result, &task->result.artifact, body);
 		return;
+	case QUESTION_BACKUP: record_pack(RECORD_backup_result, &task->result.backup, body); return;
 	case QUESTION_GC: record_pack(RECORD_gc_result, &task->result.gc, body); return;
 	default: record_pack(RECORD_log_result, &task->result.log, body); return;
 	}
@@ -312,6 +313,7 @@ static const struct method {
 	{ "artifacts", RECORD_artifacts_params, .question = QUESTION_ARTIFACTS },
 	{ "artifact", RECORD_artifact_params, .question = QUESTION_ARTIFACT },
 	{ "events", RECORD_events_params, .question = QUESTION_EVENTS },
+	{ "backup", RECORD_backup_params, .question = QUESTION_BACKUP },
 	{ "gc", RECORD_gc_params, .question = QUESTION_GC },
 };
 

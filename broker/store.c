@@ -1,7 +1,6 @@
 /* The store's thread and its pipe. */
 #include "broker/store_sqlite.h"
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -74,6 +73,7 @@ static enum err open_all(struct store *store, const char *boot)
 	    (err = make_folder(store, "logs")) || (err = make_folder(store, "results")) ||
 	    (err = note_boot(store, boot)) || (err = file_sync_folder(store->folder)))
 		return err;
+	backup_remove_old(store);
 	return PLANTED(parents_not_synced) ? OK : file_sync_parents(store->folder);
 }
 
@@ -96,213 +96,6 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	return OK;
 }
 
-static enum err load_refs(struct store *store, struct core *core)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_refs, "");
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
-		arena_reset(&arena);
-		core_restore_ref(core, sql_text(found, 0, &arena), sql_text(found, 1, &arena),
-		                 sql_text(found, 2, &arena), sql_text(found, 3, &arena),
-		                 sql_number(found, 4) != 0);
-	}
-	return err;
-}
-
-static enum err load_finals(struct store *store, struct core *core, uint64_t build)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_finals, "i", (int64_t)build);
-	while (!(err = sql_step(store, found, &row)) && row)
-		core_restore_final(core, build, sql_outcome(found, 0), sql_number(found, 1) != 0);
-	return err;
-}
-
-static enum err load_builds(struct store *store, struct core *core)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_builds, "");
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
-		uint64_t build = sql_number(found, 0);
-		arena_reset(&arena);
-		core_restore_build(core,
-		                   &(struct stored_build){ .build = build,
-		                                           .repository = sql_text(found, 1, &arena),
-		                                           .ref = sql_text(found, 2, &arena),
-		                                           .commit = sql_text(found, 3, &arena),
-		                                           .rerun = sql_number(found, 4) != 0 });
-		if ((err = load_finals(store, core, build)))
-			return err;
-	}
-	return err;
-}
-
-static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms)
-{
-	bool row;
-	enum err err;
-	int64_t wall_ms = clock_wall_ms();
-	sqlite3_stmt *found = sql_bind(store, SQL_load_jobs, "");
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
-		arena_reset(&arena);
-		int64_t age = wall_ms - (int64_t)sql_number(found, 5);
-		struct stored_job job = {
-			.job = sql_number(found, 0),
-			.build = sql_number(found, 1),
-			.labels = sql_text(found, 2, &arena),
-			.leased = sql_number(found, 3) != 0,
-			.attempt = (uint32_t)sql_number(found, 4),
-			.age_ms = age > 0 ? age : 0,
-			.worker = sql_text(found, 6, &arena),
-			.losses = sql_text(found, 7, &arena),
-			.session = sql_text(found, 8, &arena),
-			.allow_failure = sql_number(found, 9) != 0,
-			.priority = (uint32_t)sql_number(found, 10),
-			.cancel = sql_text(found, 11, &arena),
-		};
-		if (job.attempt)
-			job.log_size = (uint32_t)(log_size(store, job.job, job.attempt) +
-			                          parcel_size(store, job.job, job.attempt));
-		core_restore_job(core, &job, now_ms);
-	}
-	return err;
-}
-
-/* One of the jobs that this one is after: it is green, or allowed to fail, or still to come. Had it
- * ended otherwise, so would this one have, in one transaction. */
-static enum err load_wait(struct store *store, struct core *core, uint64_t job, uint64_t build,
-                          const char *name)
-{
-	bool row;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_before, "is", (int64_t)build, name);
-	enum err err = sql_step(store, found, &row);
-	if (err)
-		return err;
-	uint64_t before = row ? sql_number(found, 0) : 0;
-	bool is_final = row && sql_number(found, 1), is_done = row && sql_number(found, 2);
-	sqlite3_reset(found);
-	if (before && !is_final)
-		core_restore_wait(core, job, before, name);
-	if (!before || (is_final && !is_done))
-		return fail(ERR_STORE, "store '%s' is damaged: job %llu waits for '%s' in vain",
-		            store->path, (unsigned long long)job, name);
-	return OK;
-}
-
-static enum err load_blocked(struct store *store, struct core *core)
-{
-	bool row;
-	enum err err;
-	struct rec_spec spec;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_blocked, "");
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
-		uint64_t job = sql_number(found, 0), build = sql_number(found, 1);
-		arena_reset(&arena);
-		err = sql_spec(store, found, 2, job, &arena, &spec);
-		for (size_t i = 0; !err && i < spec.after_count; i++)
-			err = load_wait(store, core, job, build, spec.after[i]);
-		if (err)
-			break;
-	}
-	sqlite3_reset(found);
-	return err;
-}
-
-static enum err load_unwritten(struct store *store)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_unwritten, "");
-	while (!(err = sql_step(store, found, &row)) && row) {
-		memory_reserve((void **)&store->unwritten, &store->unwritten_capacity,
-		               store->unwritten_count + 1, sizeof *store->unwritten);
-		store->unwritten[store->unwritten_count++] = sql_number(found, 0);
-	}
-	return err;
-}
-
-static enum err load_holds(struct store *store, struct core *core)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_holds, "");
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row)
-		core_restore_hold(core, (enum hold_kind)sql_number(found, 0),
-		                  sql_text(found, 1, &arena), sql_text(found, 2, &arena));
-	return err;
-}
-
-enum err store_load(struct store *store, struct core *core, int64_t now_ms)
-{
-	bool row;
-	sqlite3_stmt *ids = sql_bind(store, SQL_load_ids, "");
-	enum err err = sql_step(store, ids, &row);
-	if (err)
-		return err;
-	core_restore_ids(core, sql_number(ids, 0), sql_number(ids, 1));
-	sqlite3_reset(ids);
-	if ((err = load_refs(store, core)) || (err = load_builds(store, core)) ||
-	    (err = load_jobs(store, core, now_ms)) || (err = load_blocked(store, core)))
-		return err;
-	if ((err = load_holds(store, core)) || (err = load_unwritten(store)) ||
-	    (err = event_load_last(store)))
-		return err;
-	if ((err = trash_load(store)))
-		return err;
-	return parcel_load(store);
-}
-
-enum err store_load_watchlist(struct store *store, struct watchlist *list)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_watches, "");
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
-		struct rec_watch_entry entry;
-		arena_reset(&arena);
-		err = record_unpack(RECORD_watch_entry, sqlite3_column_blob(found, 1),
-		                    (size_t)sqlite3_column_bytes(found, 1), &arena, &entry);
-		if (err)
-			return fail(ERR_STORE, "store '%s' is damaged: repository '%s': %s",
-			            store->path, sql_text(found, 0, &arena), error_text());
-		watchlist_restore(list, &entry);
-	}
-	return err;
-}
-
-enum err store_load_ledger(struct store *store, struct ledger *ledger)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_changes, "i", (int64_t)LEDGER_MAX);
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
-		arena_reset(&arena);
-		struct admin_change change = {
-			.client = sql_text(found, 0, &arena),
-			.id = sql_number(found, 1),
-			.who = sql_text(found, 2, &arena),
-			.method = sql_text(found, 3, &arena),
-			.said = sql_text(found, 4, &arena),
-			.code = sql_text(found, 5, &arena),
-			.reason = sql_text(found, 6, &arena),
-			.result = { sqlite3_column_blob(found, 7),
-			            (size_t)sqlite3_column_bytes(found, 7) },
-		};
-		ledger_restore(ledger, &change);
-	}
-	return err;
-}
-
 void store_limit_artifacts(struct store *store, uint64_t bytes)
 {
 	store->parcels_max = bytes;
@@ -310,6 +103,7 @@ void store_limit_artifacts(struct store *store, uint64_t bytes)
 
 static enum err answer(struct store *store, struct store_task *task)
 {
+	backup_forget_idle(store);
 	switch (task->question) {
 	case QUESTION_BATCH: return save_batch(store, task->batch);
 	case QUESTION_KNOWN: return read_known(store, task);
@@ -323,6 +117,7 @@ static enum err answer(struct store *store, struct store_task *task)
 	case QUESTION_PICK: return read_picked(store, task);
 	case QUESTION_EVENTS: return read_events(store, task);
 	case QUESTION_GC: return gc_step(store, task);
+	case QUESTION_BACKUP: return read_backup(store, task);
 	case QUESTION_NONE: break;
 	}
 	return OK;
@@ -407,6 +202,7 @@ void store_destroy(struct store **store)
 	zactor_destroy(&gone->actor);
 	if (gone->broken && gone->db && !PLANTED(writes_after_error))
 		sql_leave_log(gone, true);
+	backup_drop(gone);
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
 	free(gone->unwritten);

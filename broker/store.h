@@ -60,6 +60,7 @@ enum store_question {
 	QUESTION_ARTIFACT,
 	QUESTION_PICK, /* the jobs that a change, or a question to the core, is about */
 	QUESTION_EVENTS,
+	QUESTION_BACKUP,
 	QUESTION_GC, /* collect a few builds that are not to be kept */
 };
 
@@ -82,6 +83,7 @@ struct store_task {
 		struct rec_cancel_params cancel;
 		struct rec_events_params events;
 		struct rec_gc_params gc;
+		struct rec_backup_params backup;
 		struct rec_rerun_params rerun;
 		struct rec_why_params why;
 	} params;
@@ -103,6 +105,7 @@ struct store_task {
 		struct rec_artifact_result artifact;
 		struct rec_events_result events;
 		struct rec_gc_result gc;
+		struct rec_backup_result backup;
 	} result;
 };
 

@@ -18,6 +18,8 @@ enum {
 	EVENT_ROWS_TRIM = 1000,      /* so many at once */
 };
 
+struct backup;
+
 struct store {
 	char *folder;
 	char *path; /* of the database */
@@ -57,6 +59,8 @@ struct store {
 		size_t limit_count, limit_capacity;
 		uint64_t bytes;
 	} gc;
+
+	struct backup *backup; /* a copy that somebody makes or fetches */
 
 	uint64_t last_event;  /* number of the newest */
 	int64_t audit_second; /* rows were written in */
@@ -175,6 +179,14 @@ enum err parcel_load(struct store *store);
 /* ---- gc.c: what is kept ---- */
 /* One small step of a round. */
 enum err gc_step(struct store *store, struct store_task *task);
+
+/* ---- backup.c ---- */
+enum err read_backup(struct store *store, struct store_task *task);
+void backup_drop(struct store *store);
+/* One that an earlier run left. */
+void backup_remove_old(const struct store *store);
+/* Likewise, when nobody asked for a while. */
+void backup_forget_idle(struct store *store);
 
 /* ---- trash.c: files of collected jobs ---- */
 enum err trash_load(struct store *store);

@@ -88,6 +88,7 @@
 #define SETTINGS_pause       SETTINGS_status
 #define SETTINGS_resume      SETTINGS_status
 #define SETTINGS_gc          SETTINGS_status SETTINGS_trying
+#define SETTINGS_backup      SETTINGS_status
 #define SETTINGS_why         SETTINGS_status
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_completion  SETTINGS_file

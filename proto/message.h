@@ -29,6 +29,7 @@ enum {
 	UPLOAD_SIZE_MAX = LOG_SIZE_MAX + PARCEL_SIZE_MAX,
 	TEST_RECORDS_MAX = 100000,  /* of a job */
 	ARTIFACT_FILES_MAX = 10000, /* likewise */
+	BACKUP_PART_MAX = 256 * 1024,
 	REASON_SIZE_MAX = 1024,
 	LOG_WINDOW = 256 * 1024, /* log bytes a worker may have unacknowledged, per attempt */
 };

@@ -10,7 +10,7 @@ import tap
 from fettle import Case, Repository, program, wait_until
 
 VERBS = """up status queue workers builds show log tests artifacts wait why cancel rerun drain pause
-resume gc lint version""".split()
+resume gc backup lint version""".split()
 
 BUILD = """build repository ref commit run author subject outcome reason accepted_at finished_at
 jobs unfinished""".split()

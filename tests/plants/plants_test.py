@@ -51,6 +51,7 @@ CATCHERS = {
     "sim": Catcher([f"{BUILD}/fettle-sim-planted", "--seeds", "120"], r"sim: FAILED seed="),
     "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
     "events": Catcher([f"{BUILD}/broker-events-test-planted"], r"\[FAIL\] events::"),
+    "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "watchlist": Catcher([f"{BUILD}/broker-watchlist-test-planted"], r"\[FAIL\] watchlist::"),
     "harvest": Catcher([f"{BUILD}/worker-harvest-test-planted"], r"\[FAIL\] harvest::"),
