@@ -146,6 +146,8 @@ static enum err measure(struct store *store, uint64_t build, struct rec_gc_resul
 			uint64_t log = log_size(store, job, attempt);
 			result->logs += log > 0;
 			result->bytes += log + parcel_size(store, job, attempt);
+			if (PLANTED(gc_files_first))
+				log_forget(store, job, attempt);
 		}
 	}
 	return err;

@@ -70,7 +70,7 @@ enum err trash_remove_some(struct store *store)
 	for (size_t i = 0; !err && i < count && !PLANTED(trash_forgotten); i++)
 		err = remove_one(store, &all[i]);
 	/* Or a power cut brings back what nobody looks at any more. */
-	if (!err && count > 0)
+	if (!err && count > 0 && !PLANTED(trash_not_synced))
 		err = log_sync_removals(store);
 	if (!err)
 		err = forget_rows(store, all, count);

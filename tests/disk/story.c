@@ -217,7 +217,7 @@ static bool is_done(struct story *story)
 	sqlite3_finalize(count);
 	while (script_commits[commits].number)
 		commits++;
-	return ended == commits && fleet_is_done(&story->fleet);
+	return (story->fleet.collects || ended == commits) && fleet_is_done(&story->fleet);
 }
 
 enum err story_play(struct story *story)
@@ -229,6 +229,41 @@ enum err story_play(struct story *story)
 		STORY_CHECK(left > 0, "the script does not come to its end");
 	}
 	return OK;
+}
+
+static enum err collect_some(struct story *story, uint64_t *after)
+{
+	struct store_task *task = store_task_new(QUESTION_GC);
+	struct milestone *milestone = begin(story);
+	task->params.gc.after = *after;
+	enum err err = gc_step(story->store, task);
+	if (err == ERR_FULL) {
+		disk_heal();
+		err = gc_step(story->store, task);
+	}
+	if (!err)
+		end(story, milestone);
+	*after = task->result.gc.next;
+	store_task_destroy(&task);
+	return err;
+}
+
+enum err story_collect(struct story *story)
+{
+	static const struct keep keep = { .rule = { .age_ms = 1 } };
+	uint64_t after = 0;
+	story->fleet.collects = true;
+	store_keep(story->store, &keep);
+	/* Rows of results that are on disk go with a batch. */
+	struct milestone *milestone = begin(story);
+	enum err err = save_everything(story->store);
+	if (!err)
+		end(story, milestone);
+	do {
+		if (!err)
+			err = collect_some(story, &after);
+	} while (!err && after);
+	return err ? err : story_rest(story);
 }
 
 void story_kill(struct story *story)

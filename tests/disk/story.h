@@ -84,7 +84,8 @@ struct told {
 
 struct fleet {
 	int turn;
-	bool resumes; /* the broker only died: it has what it acknowledged */
+	bool resumes;  /* the broker only died: it has what it acknowledged */
+	bool collects; /* all has ended, and old builds may be gone */
 	struct fake_worker workers[WORKERS];
 	int stage[REFS]; /* update that was sent last, from 0; -1: none */
 	struct told told;
@@ -139,6 +140,9 @@ enum err story_rest(struct story *story);
 /* Play to the end of the script; an error of the store ends the play. */
 enum err story_play(struct story *story);
 
+/* When all has ended: the store collects all that may go. */
+enum err story_collect(struct story *story);
+
 /* End as the broker does: on purpose, with everything done, or because of an error. */
 enum err story_stop(struct story *story);
 void story_kill(struct story *story);
@@ -171,6 +175,8 @@ void check_told(struct story *story);
 void check_logs(struct story *story);
 /* Every verdict has its plain file. */
 void check_results(struct story *story);
+/* Each log is of a job that is there: of builds that went, nothing stays. */
+void check_no_leftovers(struct story *story);
 /* All of these. */
 void check_all(struct story *story);
 /* All that was pushed ended as it should. */

@@ -75,6 +75,7 @@ static void check_start(struct story *story, uint64_t before, uint64_t after)
 	err = story_rest(story);
 	STORY_CHECK(err == OK, "no pause after the start: %s", error_text());
 	check_all(story);
+	check_no_leftovers(story);
 }
 
 static void play_to_end(struct story *story)
@@ -84,6 +85,13 @@ static void play_to_end(struct story *story)
 		err = story_rest(story);
 	STORY_CHECK(err == OK, "the store failed: %s", error_text());
 	check_end(story);
+	err = story_collect(story);
+	disk_heal();
+	if (!err)
+		err = story_rest(story);
+	STORY_CHECK(err == OK, "collecting failed: %s", error_text());
+	check_all(story);
+	check_no_leftovers(story);
 	err = story_stop(story);
 	STORY_CHECK(err == OK, "no clean end: %s", error_text());
 }
@@ -242,6 +250,8 @@ static enum err play_with_fault(struct story *story, bool *ret_started)
 		err = story_play(story);
 	if (!err)
 		err = story_rest(story);
+	if (!err)
+		err = story_collect(story);
 	return err ? err : story_stop(story);
 }
 
