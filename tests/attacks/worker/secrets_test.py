@@ -1,5 +1,6 @@
-"""A job looks for what is not its own: the worker's environment, files and memory, the broker's
-store and sockets, another job's folder (bad input 35). A canary is searched for in every byte."""
+"""A job looks for what is not its own: the worker's environment, files, memory, keys and tokens, the
+broker's store and sockets, another job's folder (bad input 35). A canary is searched for in every
+byte."""
 
 import os
 import secrets
@@ -34,7 +35,7 @@ for root in (state, broker, os.path.dirname(state), "/root"):
                 folder.startswith(os.environ["TMPDIR"]):
             continue
         for name in files:
-            if "canary" in name or name in ("offer", "orders", "instance", "fettle.db"):
+            if "canary" in name or name in ("offer", "orders", "instance", "fettle.db", "tokens", "key"):
                 read(os.path.join(folder, name))
 for path in glob.glob(broker + "/*.sock") + [broker + "/admin.sock", broker + "/workers.sock"]:
     try:
@@ -66,6 +67,7 @@ print("spied, found", found)
 class Secrets(arena.Attack):
     def setUp(self):
         self.canary = "canary-" + secrets.token_hex(16)
+        self.given = []  # files of the test's own that have it
         self.worker_environment = {"SECRET_TOKEN": self.canary, "FETTLE_SECRET": self.canary}
         super().setUp()
         self.keep(self.house.path("worker-one", "canary"))
@@ -73,11 +75,22 @@ class Secrets(arena.Attack):
         self.keep(os.path.join(self.house.home, "canary"))
         os.chmod(self.house.home, 0o700)
 
-    def keep(self, path):
+    @property
+    def worker_flags(self):
+        """What its fetches may use: for all repositories, and for this one."""
+        folder = self.house.path("credentials")
+        os.mkdir(folder, 0o700)
+        for name in ("tokens", "key", "sample.tokens", "sample.key"):
+            token = f"https://ada:{self.canary}@git.example.org\n"
+            self.keep(os.path.join(folder, name), token if "tokens" in name else self.canary)
+        return ("--credentials", folder)
+
+    def keep(self, path, text=None):
         wait_until(lambda: os.path.isdir(os.path.dirname(path)), "the folder is there")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(self.canary)
+            file.write(text or self.canary)
         os.chmod(path, 0o600)
+        self.given.append(path)
 
     def spy(self):
         state = self.house.path("worker-one")
@@ -88,7 +101,7 @@ class Secrets(arena.Attack):
         for root, _, names in os.walk(self.house.folder):
             for name in names:
                 path = os.path.join(root, name)
-                if name == "canary" or not os.path.isfile(path):
+                if path in self.given or not os.path.isfile(path):
                     continue
                 with open(path, "rb") as file:
                     if self.canary.encode() in file.read():
