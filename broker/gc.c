@@ -227,12 +227,13 @@ static enum err take_all(struct store *store, const struct victims *victims, boo
 static enum err note_who(struct store *store, struct store_task *task)
 {
 	static const struct bytes nothing;
+	static const char *const none;
 	const char *said = task->message.request.who;
 	char *who = arena_copy_text(&task->arena, said && *said ? said : "somebody");
 	text_make_line(who, strlen(who));
 	return sql_run(store,
 	               sql_bind(store, SQL_save_change, "isssisssb", clock_wall_ms(), who, "gc",
-	                        NULL, (int64_t)task->message.request.id, "", NULL, NULL, &nothing),
+	                        none, (int64_t)task->message.request.id, "", none, none, &nothing),
 	               1);
 }
 
