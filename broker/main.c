@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/scoped.h"
 #include "base/table.h"
+#include "broker/accept.h"
 #include "broker/server.h"
 #include "proto/wire.h"
 
@@ -76,13 +77,25 @@ static enum err seed_tables(void)
 	return OK;
 }
 
+enum {
+	CONNECTIONS_MAX = 32768,    /* each takes some 60 KiB in the end */
+	DESCRIPTORS_RESERVED = 128, /* for the store and its logs; of a low limit a quarter */
+};
+
+/* As many descriptors as we may have, and as many connections as that leaves room for. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
+	rlim_t most = CONNECTIONS_MAX;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
+		rlim_t quarter = limit.rlim_max / 4;
+		rlim_t left = limit.rlim_max -
+		              (quarter < DESCRIPTORS_RESERVED ? quarter : DESCRIPTORS_RESERVED);
+		most = left < most ? left : most;
 	}
+	accept_below((int)most);
 	zsys_set_max_sockets(1024);
 }
 

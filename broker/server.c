@@ -7,9 +7,11 @@
 #include "base/memory.h"
 #include "base/plant.h"
 #include "base/scoped.h"
+#include "broker/accept.h"
 #include "proto/wire.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 enum {
@@ -17,7 +19,9 @@ enum {
 	ADMIN_DRAIN_MAX = 32, /* questions, whose answers cost more */
 	FULL_RETRY_MS = 1000, /* between tries to store on a full disk */
 	REFUSAL_LOG_MS = 1000,
-	LOOKUPS_MAX = 256, /* updates that wait for the store; more stay in the socket */
+	TRIM_CONNECTIONS = 1000, /* after so many new ones, and */
+	TRIM_MS = 10000,         /* so long after them, unused memory is given back */
+	LOOKUPS_MAX = 256,       /* updates that wait for the store; more stay in the socket */
 };
 
 static enum err bind_door(zsock_t **socket, int type, enum door door, const struct address *ipc,
@@ -300,8 +304,36 @@ static void drain_admin(struct server *server)
 	}
 }
 
+/* Who was refused then cannot be told, so the operator is. */
+static void note_connections(struct server *server)
+{
+	uint64_t refused = accept_refused(), new = refused - server->connections_refused;
+	server->connections_refused = refused;
+	if (new == 0)
+		return;
+	server->refused += new - 1;
+	server_note_refusal(server, "any", "too many connections");
+}
+
+/* What many connections leave behind lies in pieces where libzmq's thread had it: the C library
+ * would keep it all, ten thousand times 20 KiB. Looking for it takes too long to be done without
+ * need. */
+static void give_memory_back(struct server *server)
+{
+	uint64_t taken = accept_taken();
+	if (taken - server->connections_taken >= TRIM_CONNECTIONS) {
+		server->connections_taken = taken;
+		server->trim_ms = server->now_ms + TRIM_MS;
+	}
+	if (server->trim_ms == 0 || server->trim_ms > server->now_ms)
+		return;
+	server->trim_ms = 0;
+	malloc_trim(0);
+}
+
 static void run_timers(struct server *server)
 {
+	give_memory_back(server);
 	if (server->disk_look_ms <= server->now_ms)
 		server_look_at_disk(server);
 	if (core_wakeup_ms(server->core) <= server->now_ms)
@@ -364,6 +396,7 @@ static enum err turn(struct server *server)
 	drain_workers(server);
 	drain_updates(server);
 	drain_admin(server);
+	note_connections(server);
 	server_hear_signals(server);
 	run_timers(server);
 	flush(server);

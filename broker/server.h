@@ -40,7 +40,9 @@ struct server {
 	int64_t collect_ms;                  /* when the store collects of itself, */
 	uint64_t collect_after;              /* and from where on */
 
-	uint64_t refused;          /* messages */
+	uint64_t refused; /* messages, and connections */
+	uint64_t connections_refused, connections_taken;
+	int64_t trim_ms;           /* when unused memory is given back; 0: never */
 	int64_t refusal_logged_ms; /* last one that was logged */
 	struct watched_entry *watched;
 	bool stopping;
