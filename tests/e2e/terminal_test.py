@@ -1,115 +1,11 @@
 """What people see in a terminal, and that they get it back: fettle top and fettle log -f."""
 
 import os
-import re
-import shlex
 import signal
-import subprocess
 
 import fettle
 import tap
-
-
-class Terminal:
-    """A shell in a terminal of its own, with a server of its own in the test's folder."""
-
-    def __init__(self, house, width=100, height=24, **environment):
-        self.house = house
-        self.environment = {**house.environment, "LC_ALL": "C.UTF-8", "TERM": "xterm"}
-        self.environment.update(environment)
-        self.tmux("new-session", "-d", "-x", str(width), "-y", str(height), "sh")
-        self.wait_for("[#$]")
-
-    def tmux(self, *words):
-        server = ["tmux", "-f", "/dev/null", "-S", self.house.path("tmux")]
-        done = subprocess.run(
-            [*server, *words],
-            env=self.environment,
-            cwd=self.house.folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
-
-    def type(self, text):
-        self.tmux("send-keys", "-l", text)
-        self.press("Enter")
-
-    def press(self, key):
-        self.tmux("send-keys", key)
-
-    def resize(self, width, height):
-        self.tmux("resize-window", "-x", str(width), "-y", str(height))
-
-    def screen(self, *flags):
-        return self.tmux("capture-pane", "-p", *flags)
-
-    def wait_for(self, pattern, present=True):
-        """The screen, once it shows this, or shows it no more."""
-        found = {}
-
-        def look():
-            found["screen"] = self.screen()
-            return bool(re.search(pattern, found["screen"])) == present
-
-        try:
-            fettle.wait_until(look, f"{pattern!r} is {'' if present else 'not '}there")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{found['screen']}") from None
-        return found["screen"]
-
-    def is_plain(self):
-        """Is it on its first screen, with a cursor, and wraps lines?"""
-        flags = "#{alternate_on} #{cursor_flag} #{wrap_flag}"
-        return self.tmux("display-message", "-p", flags).strip() == "0 1 1"
-
-    def said(self, line):
-        """What a shell command of this terminal says, aside of the screen."""
-        path = self.house.path("said")
-        self.type(f"{{ {line}; }} >said.new; mv said.new said")
-        fettle.wait_until(lambda: os.path.exists(path), f"{line} was run")
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        os.remove(path)
-        return text
-
-    def shell(self):
-        return int(self.tmux("display-message", "-p", "#{pane_pid}"))
-
-    def close(self):
-        self.tmux("kill-server")
-
-
-class Screen(fettle.Case):
-    def open(self, **settings):
-        terminal = Terminal(self.house, **settings)
-        self.addCleanup(terminal.close)
-        return terminal
-
-    def run_in(self, terminal, *words):
-        """Have the terminal's shell run a verb."""
-        words = [fettle.program("fettle"), words[0], "--broker", "ipc:broker", *words[1:]]
-        terminal.type("clear; " + shlex.join(words))
-
-    @staticmethod
-    def ours(terminal):
-        """The process of the verb that runs in the terminal."""
-        return fettle.wait_until(lambda: fettle.children_of(terminal.shell()), "it runs")[0]
-
-    def set_up(self):
-        """A broker, a worker, and a commit whose job waits for its gate."""
-        repository = fettle.Repository(self.house, "app")
-        gate = self.house.gate()
-        self.house.broker()
-        self.house.worker()
-        self.house.observer(repository)
-        wait = f"until [ -e {gate} ]; do sleep 0.02; done"
-        return repository.steps("echo the beginning", wait, "echo the end")
-
-    def open_gate(self):
-        with open(self.house.gate(), "w", encoding="utf-8"):
-            pass
+from terminal import Screen, Terminal
 
 
 class Top(Screen):
@@ -127,7 +23,7 @@ class Top(Screen):
         self.assertTrue(all(len(row) <= 40 for row in rows), rows)
         terminal.resize(120, 30)
         fettle.wait_until(lambda: self.rows_when(terminal, 30), "it fits again")
-        self.open_gate()
+        self.house.open_gate()
         terminal.wait_for(rf"{commit[:10]} +app +main +passed")
         terminal.press("p")
         terminal.wait_for("held")
@@ -241,7 +137,7 @@ class Log(Screen):
         self.run_in(terminal, "log", "-f", commit)
         terminal.wait_for(r"(?m)^the beginning$")
         self.assertNotRegex(terminal.screen(), r"(?m)^the end$")
-        self.open_gate()
+        self.house.open_gate()
         terminal.wait_for(r"(?m)^the end$")
         self.assertEqual(terminal.said("echo $?"), "0\n")
 
@@ -260,7 +156,7 @@ class Log(Screen):
         self.assertTrue(terminal.is_plain())
         self.assertEqual(terminal.said("stty -a"), before)
         self.assertEqual(self.house.only_job(commit)["state"], "leased")
-        self.open_gate()
+        self.house.open_gate()
 
 
 if __name__ == "__main__":
