@@ -13,7 +13,7 @@ import sys
 ROOT, BUILD, *WANTED = sys.argv[1:]
 WHOLE_BUILD = os.path.dirname(os.path.dirname(BUILD))
 TIMEOUT_SECONDS = 300
-SAMPLE = 1 / 3
+SAMPLE = 1 / 4
 
 # What a catcher runs, and what it says when it caught something: an exit code alone could be a
 # crash of the harness. `settings` are of its environment.
