@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/scoped.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +31,18 @@ static void destroy(const struct reload *reload, void **said)
 	*said = NULL;
 }
 
+static bool is_setting(const struct settings_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (strcmp(table->settings[i].name, name) == 0)
+			return table->settings[i].kind != SETTING_list;
+	return false;
+}
+
 enum err reload_start(struct reload *reload)
 {
+	for (const char *const *name = reload->live; *name; name++)
+		assert(is_setting(reload->table, *name));
 	return read_sources(reload, &reload->said);
 }
 

@@ -102,10 +102,10 @@ zsock_t *wire_socket(int type)
 		set_routing_id(handle);
 	if (type == ZMQ_DEALER || type == ZMQ_PUSH)
 		set_number(handle, ZMQ_IMMEDIATE, 1);
-	if (type == ZMQ_DEALER || type == ZMQ_ROUTER) {
+	if (type == ZMQ_DEALER)
 		set_number(handle, ZMQ_HEARTBEAT_IVL, ZMTP_HEARTBEAT_MS);
+	if (type == ZMQ_DEALER || type == ZMQ_ROUTER) /* that one: see choose_heartbeats() */
 		set_number(handle, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_TIMEOUT_MS);
-	}
 	if (type == ZMQ_SUB)
 		zmq_setsockopt(handle, ZMQ_SUBSCRIBE, "", 0);
 	return socket;

@@ -58,7 +58,7 @@ struct core; /* opaque outside broker/core */
 struct core *core_new(const struct core_settings *settings);
 void core_destroy(struct core **core);
 
-/* Others from now on. */
+/* Change two of the settings while it works: they hold from now on. */
 void core_set_limits(struct core *core, uint64_t queue_max, uint64_t min_free);
 
 /* Advance by one event; what must now be done is appended to `out`. */
