@@ -260,7 +260,8 @@ class Kills(Case):
         self.house.open_gate("gate")
         self.assertEqual(self.house.verdict(commit), "passed")
 
-    def test_a_worker_that_drains_finishes_its_job_and_takes_no_other(self):
+    def drain_while_it_works(self):
+        """A repository, its commit whose job waits at the gate, and the worker that has it."""
         repository = Repository(self.house)
         commit = self.gated_commit(repository, "gate")
         self.house.broker()
@@ -269,6 +270,10 @@ class Kills(Case):
         self.house.wait_running(commit, "first")
         first.send_signal(signal.SIGTERM)
         wait_until(lambda: "draining" in self.house.log_of("worker-first"), "the worker drains")
+        return repository, commit, first
+
+    def test_a_worker_that_drains_finishes_its_job_and_takes_no_other(self):
+        repository, commit, first = self.drain_while_it_works()
         other = repository.steps("true")
         self.house.worker("second")
         self.assertEqual(self.house.verdict(other), "passed")
@@ -281,14 +286,7 @@ class Kills(Case):
         self.assertEqual((job["worker"], job["attempt"]), ("first", 1))
 
     def test_a_second_word_ends_a_drain(self):
-        repository = Repository(self.house)
-        commit = self.gated_commit(repository, "gate")
-        self.house.broker()
-        first = self.house.worker("first", "--drain-timeout", "10m")
-        self.house.observer(repository)
-        self.house.wait_running(commit, "first")
-        first.send_signal(signal.SIGTERM)
-        wait_until(lambda: "draining" in self.house.log_of("worker-first"), "the worker drains")
+        _, commit, first = self.drain_while_it_works()
         self.assertEqual(self.house.stop(first, signal.SIGTERM), 0)
         self.house.worker("second")
         self.house.wait_running(commit, "second")

@@ -301,34 +301,30 @@ Test(worker_core, stopping_does_not_wait_for_ever)
 	story_end(&story);
 }
 
-Test(worker_core, a_drained_worker_leaves_when_its_last_result_is_stored)
+/* It was told to take no more. */
+static void expect_to_finish_and_leave(struct story *story)
 {
-	struct story story;
-	story_begin_welcomed(&story, 1);
-	story_offer(&story, 7, 1);
-	text_clear(&story.seen);
-	story_receive(&story, (struct message){ .type = MESSAGE_drain });
-	story_expect(&story, "send ready slots=0\n");
-	story_job_ended(&story, 7, OUTCOME_passed, 0);
-	story_receive(&story, lease_message(MESSAGE_result_ok, 7, 1));
-	story_expect(&story, "send result job=7 attempt=1 outcome=passed\n"
-	                     "forget 7.1\nsend goodbye\nexit\n");
-	story_end(&story);
+	story_expect(story, "send ready slots=0\n");
+	story_job_ended(story, 7, OUTCOME_passed, 0);
+	story_receive(story, lease_message(MESSAGE_result_ok, 7, 1));
+	story_expect(story, "send result job=7 attempt=1 outcome=passed\n"
+	                    "forget 7.1\nsend goodbye\nexit\n");
+	story_end(story);
 }
 
 Test(worker_core, who_is_told_to_drain_finishes_what_it_has_and_leaves)
 {
 	struct story story;
-	story_begin_welcomed(&story, 1);
-	story_offer(&story, 7, 1);
-	text_clear(&story.seen);
-	story_drain(&story, 60000);
-	story_expect(&story, "send ready slots=0\n");
-	story_job_ended(&story, 7, OUTCOME_passed, 0);
-	story_receive(&story, lease_message(MESSAGE_result_ok, 7, 1));
-	story_expect(&story, "send result job=7 attempt=1 outcome=passed\n"
-	                     "forget 7.1\nsend goodbye\nexit\n");
-	story_end(&story);
+	for (int by_broker = 0; by_broker < 2; by_broker++) {
+		story_begin_welcomed(&story, 1);
+		story_offer(&story, 7, 1);
+		text_clear(&story.seen);
+		if (by_broker)
+			story_receive(&story, (struct message){ .type = MESSAGE_drain });
+		else
+			story_drain(&story, 60000);
+		expect_to_finish_and_leave(&story);
+	}
 }
 
 Test(worker_core, who_holds_nothing_drains_at_once_also_without_a_broker)
