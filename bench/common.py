@@ -17,6 +17,7 @@ import fettle  # noqa: E402  pylint: disable=wrong-import-position
 signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("stopped"))
 
 House, Repository, wait_until = fettle.House, fettle.Repository, fettle.wait_until
+resident_kib = fettle.resident_kib
 
 
 def default_folder():
@@ -43,12 +44,6 @@ def head(title):
     print(f"\n{title}\n{'':44}{'least':>10}{'median':>10}{'most':>10}", flush=True)
 
 
-def resident_kib(pid):
-    """Memory of a process that is there."""
-    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-
-
 def load():
     """How busy the machine is."""
     return "load " + " ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -71,3 +66,14 @@ def write_files(folder, count, seed=1):
         with open(os.path.join(place, f"f{number}.c"), "w", encoding="utf-8") as file:
             for _ in range(200):
                 file.write(f"int v{draw.randrange(10**9)} = {draw.randrange(10**9)};\n")
+
+
+def run(measure, settings, parent="/tmp"):
+    """Have a fleet measured, and end the program as its goals say."""
+    house = House(parent)
+    try:
+        met = measure(house, settings)
+    finally:
+        wrong = house.finish()
+    print("\n".join(wrong))
+    sys.exit(0 if met and not wrong else 1)

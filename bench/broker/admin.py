@@ -26,6 +26,7 @@ from common import (  # noqa: E402  pylint: disable=wrong-import-position
     load,
     resident_kib,
     row,
+    run,
     timed,
 )
 
@@ -135,13 +136,7 @@ def main():
     parser.add_argument("--passes", type=int, default=10)
     parser.add_argument("--settle", type=float, default=300)
     settings = parser.parse_args()
-    house = fettle.House()
-    try:
-        met = measure(house, settings)
-    finally:
-        wrong = house.finish()
-    print("\n".join(wrong))
-    sys.exit(0 if met and not wrong else 1)
+    run(measure, settings)
 
 
 if __name__ == "__main__":

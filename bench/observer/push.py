@@ -16,13 +16,13 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from common import (  # noqa: E402  pylint: disable=wrong-import-position
-    House,
     Repository,
     default_folder,
     goal,
     head,
     load,
     row,
+    run,
     wait_until,
 )
 
@@ -85,13 +85,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--folder", default=default_folder())
     settings = parser.parse_args()
-    house = House(settings.folder)
-    try:
-        met = measure(house, settings)
-    finally:
-        wrong = house.finish()
-    print("\n".join(wrong))
-    sys.exit(0 if met and not wrong else 1)
+    run(measure, settings, settings.folder)
 
 
 if __name__ == "__main__":

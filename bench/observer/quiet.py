@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
-from common import fettle, goal, head, load, resident_kib, row  # noqa: E402  pylint: disable=wrong-import-position
+from common import fettle, goal, head, load, resident_kib, row, run  # noqa: E402  pylint: disable=wrong-import-position
 
 PARTS = 20
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -115,13 +115,7 @@ def main():
     parser.add_argument("--looks", type=int, default=10000)
     parser.add_argument("--interval", default="5s")
     settings = parser.parse_args()
-    house = fettle.House()
-    try:
-        met = measure(house, settings)
-    finally:
-        wrong = house.finish()
-    print("\n".join(wrong))
-    sys.exit(0 if met and not wrong else 1)
+    run(measure, settings)
 
 
 if __name__ == "__main__":

@@ -55,11 +55,6 @@ def wrong_ones(draw):
         yield GREETING + draw.randbytes(draw.randrange(1, 4096))
 
 
-def resident_kib(pid):
-    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-
-
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -97,13 +92,13 @@ class Abuse(fettle.Case):
         self.peers.close()  # the newest first: what libzmq has the most work with
         self.assert_served()
         fettle.wait_until(lambda: descriptors(broker.pid) <= start, "all connections are gone")
-        return resident_kib(broker.pid)
+        return fettle.resident_kib(broker.pid)
 
     def test_ten_thousand_connections(self):
         many = min(MANY, self.files - 100)
         broker = self.house.broker()
         self.assert_served()
-        first, before = descriptors(broker.pid), resident_kib(broker.pid)
+        first, before = descriptors(broker.pid), fettle.resident_kib(broker.pid)
         most = []
         for _ in range(2):
             for number in range(many):
@@ -112,12 +107,13 @@ class Abuse(fettle.Case):
                     self.assert_served()
             fettle.wait_until(lambda: descriptors(broker.pid) >= many, "they are all there")
             self.assert_served()
-            most.append(resident_kib(broker.pid))
+            most.append(fettle.resident_kib(broker.pid))
             self.ends(broker, first)
         fettle.wait_until(
-            lambda: resident_kib(broker.pid) <= before + GROWTH_MAX_KIB, "it gives memory back"
+            lambda: fettle.resident_kib(broker.pid) <= before + GROWTH_MAX_KIB,
+            "it gives memory back",
         )
-        after = resident_kib(broker.pid)
+        after = fettle.resident_kib(broker.pid)
         print(f"# figures: {many} connections, twice: {before}, {most}, {after} KiB")
 
     def test_who_never_says_hello_is_shown_out(self):

@@ -50,6 +50,12 @@ def is_sanitized():
         return b"__asan_init" in file.read()
 
 
+def resident_kib(pid):
+    """Memory of a process that is there."""
+    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
 def clean_environment(home):
     """What a program of ours gets: nothing of the fettle that may run this very test."""
     environment = {
