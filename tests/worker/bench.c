@@ -53,7 +53,10 @@ static int shell(const char *folder, const char *command)
 static void read_commit(struct bench *bench)
 {
 	scoped(text_finish) struct text content = { 0 };
-	scoped(free_text) char *path = text_format("%s/.git/refs/heads/main", bench->repository);
+	scoped(free_text) char *path = text_format("%s/commit", bench->state);
+	cr_assert_eq(
+		shell(bench->repository, "git -c safe.directory='*' rev-parse main > ../commit"),
+		0);
 	cr_assert_eq(file_read(path, 100, &content), OK);
 	memcpy(bench->commit, content.data, COMMIT_SIZE);
 	bench->commit[COMMIT_SIZE] = 0;

@@ -390,15 +390,80 @@ Test(checkout, a_commit_is_had_without_its_ref)
 	const char *const commands[] = {
 		"git branch topic", "git commit -q --allow-empty -m next; git branch -D -q topic"
 	};
-	for (size_t i = 0; i < 2; i++) {
-		bench_git(&bench, commands[i]);
+	scoped(free_text) char *url = text_format("file://%s", bench.repository);
+	for (size_t i = 0; i < 4; i++) {
+		bench_git(&bench, commands[i % 2]);
 		struct msg_offer offer = bench_offer(&bench, steps, 1, &spec);
 		offer.ref = "refs/heads/topic";
+		offer.url = i < 2 ? offer.url : url;
 		scoped(message_finish) struct message result = bench_run(&bench, &offer);
 		scoped(free_text) char *log = bench_log(&bench);
 		cr_expect_eq(result.result.outcome, OUTCOME_passed, "%s", log);
-		cr_expect_eq(i > 0, strstr(log, "fetching this commit alone") != NULL, "%s", log);
+		cr_expect_eq(i == 3, strstr(log, "fetching this commit alone") != NULL, "%s", log);
 	}
+}
+
+/* From now on `calls` in the state folder has a line for each git that a worker starts. */
+static void list_calls_of_git(void)
+{
+	const char *path = getenv("PATH");
+	scoped(free_text) char *longer = text_format("%s/bin:%s", bench.state, path);
+	scoped(free_text) char *command = text_format("mkdir ../bin; printf '#!/bin/sh\\necho $* "
+	                                              ">> %s/calls\\nPATH=%s exec git \"$@\"\\n'"
+	                                              " > ../bin/git; chmod +x ../bin/git",
+	                                              bench.state, path);
+	bench_git(&bench, command);
+	setenv("PATH", longer, 1);
+}
+
+/* Two processes, where nothing is special about the repository. */
+Test(checkout, a_path_is_fetched_from_without_git_fetch)
+{
+	static const struct {
+		const char *before;
+		bool by_fetch;
+	} cases[] = {
+		{ "true", true }, /* the first commit of a ref */
+		{ "true", false },
+		{ "git pack-refs --all", false }, /* then its newest commit is in no file */
+		{ "git checkout -qb other; git symbolic-ref refs/heads/main refs/heads/other",
+		  false },
+		{ "git gc -q", false },
+		{ "git checkout -q --orphan new; git commit -qm new; git branch -qD other;"
+		  "git symbolic-ref refs/heads/main refs/heads/new;"
+		  "git reflog expire --expire=now --all; git gc -q --prune=now",
+		  true }, /* what the mirror has is not there any more */
+		{ "git rev-parse HEAD > .git/shallow", true },
+	};
+	list_calls_of_git();
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		scoped(free_text) char *command =
+			text_format("echo %zu > greeting; git commit -qam next; %s; rm -f ../calls",
+		                    i, cases[i].before);
+		scoped(free_text) char *step = text_format("grep -x %zu greeting", i);
+		bench_git(&bench, command);
+		expect_passes(step, cases[i].before);
+		bench_git(&bench,
+		          cases[i].by_fetch
+		                  ? "grep -q ^fetch ../calls"
+		                  : "grep -q pack-objects ../calls; ! grep ^fetch ../calls");
+	}
+	expect_as_cloned("after all that");
+}
+
+/* A repository may say where its missing objects are; git would ask a program of its choice. */
+Test(checkout, what_a_repository_lacks_is_not_fetched_for_it)
+{
+	expect_passes("true", "whole");
+	bench_git(&bench, "echo lost > lost; git add .; git commit -qm lost;"
+	                  "blob=$(git rev-parse HEAD:lost | sed 's,^..,&/,');"
+	                  "git config core.repositoryFormatVersion 1;"
+	                  "git config extensions.partialClone away;"
+	                  "git config remote.away.promisor true; git config remote.away.url ..;"
+	                  "git config remote.away.uploadpack \"touch '$PWD/../evil'; false\";"
+	                  "rm -f .git/objects/$blob");
+	expect_error("");
+	bench_git(&bench, "! test -e ../evil");
 }
 
 Test(checkout, newer_commits_that_are_too_large_hold_up_nobody)

@@ -129,13 +129,10 @@ static void add_inherited(struct text_list *env, const char *name, const char *f
 static void make_env(struct text_list *env, const char *folder,
                      const struct credentials *credentials)
 {
-	static const char *const fixed[] = { "GIT_CONFIG_NOSYSTEM=1",
-		                             "GIT_ATTR_NOSYSTEM=1",
-		                             ALLOCATION_MAX,
-		                             "GIT_TERMINAL_PROMPT=0",
-		                             "GIT_ASKPASS=/bin/false",
-		                             "SSH_ASKPASS=/bin/false",
-		                             "LC_ALL=C" };
+	static const char *const fixed[] = { "GIT_CONFIG_NOSYSTEM=1",  "GIT_ATTR_NOSYSTEM=1",
+		                             ALLOCATION_MAX,           "GIT_NO_LAZY_FETCH=1",
+		                             "GIT_TERMINAL_PROMPT=0",  "GIT_ASKPASS=/bin/false",
+		                             "SSH_ASKPASS=/bin/false", "LC_ALL=C" };
 	scoped(free_text) char *config = text_format("GIT_CONFIG_GLOBAL=%s/git/config", folder);
 	scoped(free_text) char *home = text_format("HOME=%s/home", folder);
 	scoped(free_text) char *ssh = text_format("GIT_SSH_COMMAND=%s", credentials->ssh);

@@ -6,6 +6,7 @@
 #include "proto/message.h"
 #include "worker/checkout.h"
 #include "worker/checkout/git.h"
+#include "worker/checkout/nearby.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -248,10 +249,14 @@ static enum err fetch_ahead(const struct git *git, const char *pin)
 	scoped(free_text) char *tip = take_ref(git, "ahead");
 	if (access(seen, F_OK) != 0)
 		return ERR_REPOSITORY;
+	most = most && most < AHEAD_MAX ? most : AHEAD_MAX;
+	enum err err = nearby_fetch(git, &(struct nearby_pins){ pin, tip }, most);
+	if (err != ERR_REPOSITORY)
+		return err;
+	tidy_packs(git);
 	scoped(free_text) char *this_one = text_format("+%s:%s", offer->commit, pin);
 	scoped(free_text) char *newest = text_format("+%s:%s", offer->ref, tip);
-	enum err err = fetch(git, "--no-prune", (const char *const[]){ this_one, newest, NULL },
-	                     most && most < AHEAD_MAX ? most : AHEAD_MAX);
+	err = fetch(git, "--no-prune", (const char *const[]){ this_one, newest, NULL }, most);
 	if (err != ERR_REPOSITORY && err != ERR_MALFORMED)
 		return err;
 	joblog_line(&git->run->log, "fettle: fetching this commit alone");
