@@ -16,12 +16,6 @@
 #include <sys/resource.h>
 
 /* Without keys only this machine may reach us. */
-static bool is_loopback(const struct address *address)
-{
-	return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "localhost") == 0 ||
-	       strcmp(address->host, "[::1]") == 0;
-}
-
 static enum err read_addresses(const struct broker_settings *settings, struct address *ret_ipc,
                                struct address *ret_tcp)
 {
@@ -34,7 +28,9 @@ static enum err read_addresses(const struct broker_settings *settings, struct ad
 	if (ret_tcp->folder)
 		return fail(ERR_USAGE,
 		            "--listen takes HOST:PORT or none; ipc sockets are always there");
-	if (!is_loopback(ret_tcp) && !settings->insecure)
+	if ((err = address_resolve(ret_tcp)))
+		return fail(err, "--listen: %s", error_text());
+	if (!address_is_loopback(ret_tcp) && !settings->insecure)
 		return fail(ERR_USAGE,
 		            "--listen %s would let others in without keys; add --insecure if the "
 		            "network is trusted",

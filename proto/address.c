@@ -5,6 +5,8 @@
 #include "base/scoped.h"
 #include "base/text.h"
 
+#include <arpa/inet.h>
+#include <netdb.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -22,17 +24,43 @@ static enum err parse_folder(const char *path, struct address *ret_address)
 	return OK;
 }
 
+static const char name_bytes[] =
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+
+/* What is between brackets, as bytes; an interface may follow: [fe80::1%eth0]. */
+static bool read_ipv6(const char *host, size_t size, struct in6_addr *ret_bytes)
+{
+	char text[INET6_ADDRSTRLEN];
+	if (size < 4 || host[0] != '[' || host[size - 1] != ']')
+		return false;
+	const char *zone = memchr(host, '%', size);
+	size_t length = (zone ? (size_t)(zone - host) : size - 1) - 1;
+	if (length >= sizeof text ||
+	    (zone &&
+	     (zone[1] == ']' || zone + 1 + strspn(zone + 1, name_bytes) != host + size - 1)))
+		return false;
+	memcpy(text, host + 1, length);
+	text[length] = 0;
+	return inet_pton(AF_INET6, text, ret_bytes) == 1;
+}
+
 static bool is_host(const char *host, size_t size)
 {
+	struct in6_addr bytes;
 	if (size == 0 || size > 255 || host[0] == '-')
 		return false;
-	bool brackets = host[0] == '[';
-	if (brackets)
-		return size > 2 && host[size - 1] == ']' &&
-		       strspn(host + 1, "0123456789abcdefABCDEF:.%") == size - 2;
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
-	return strspn(host, allowed) >= size;
+	return host[0] == '[' ? read_ipv6(host, size, &bytes) : strspn(host, name_bytes) >= size;
+}
+
+static bool is_ipv4(const char *host)
+{
+	struct in_addr bytes;
+	return inet_pton(AF_INET, host, &bytes) == 1;
+}
+
+static bool is_name(const struct address *address)
+{
+	return address->host && address->host[0] != '[' && !is_ipv4(address->host);
 }
 
 enum err address_parse(const char *text, struct address *ret_address)
@@ -58,6 +86,53 @@ enum err address_parse(const char *text, struct address *ret_address)
 	*ret_address = (struct address){ .host = text_format("%.*s", (int)size, text),
 		                         .port = (uint16_t)port };
 	return OK;
+}
+
+bool address_is_loopback(const struct address *address)
+{
+	struct in6_addr bytes;
+	const char *host = address->host;
+	if (!host)
+		return true;
+	if (host[0] != '[')
+		return is_ipv4(host) && strncmp(host, "127.", 4) == 0;
+	if (!read_ipv6(host, strlen(host), &bytes))
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(&bytes) ||
+	       (IN6_IS_ADDR_V4MAPPED(&bytes) && bytes.s6_addr[12] == 127);
+}
+
+/* The host as libzmq wants it. */
+static char *print_host(const struct sockaddr *found)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	bool is_six = found->sa_family == AF_INET6;
+	const void *bytes = is_six ? (const void *)&((const struct sockaddr_in6 *)found)->sin6_addr
+	                           : &((const struct sockaddr_in *)found)->sin_addr;
+	inet_ntop(found->sa_family, bytes, text, sizeof text);
+	return is_six ? text_format("[%s]", text) : memory_copy_text(text);
+}
+
+enum err address_resolve(struct address *address)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	int error = 0;
+	if (!is_name(address))
+		return OK;
+	for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+		struct addrinfo hints = { .ai_family = families[i], .ai_socktype = SOCK_STREAM };
+		struct addrinfo *found;
+		int tried = getaddrinfo(address->host, NULL, &hints, &found);
+		if (tried == 0) {
+			free_text(&address->host);
+			address->host = print_host(found->ai_addr);
+			freeaddrinfo(found);
+			return OK;
+		}
+		error = i == 0 ? tried : error;
+	}
+	return fail(ERR_USAGE, "address: '%s' cannot be looked up: %s", address->host,
+	            gai_strerror(error));
 }
 
 void address_finish(struct address *address)

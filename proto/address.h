@@ -21,6 +21,13 @@ struct address {
 /* HOST, HOST:PORT, [IPv6], [IPv6]:PORT, or ipc:FOLDER (a word with a slash is a folder too). */
 enum err address_parse(const char *text, struct address *ret_address);
 
+/* Can only this machine reach it? A name was not looked up: it is not known to be. */
+bool address_is_loopback(const struct address *address);
+
+/* Put the address in the place of a name, to listen at: IPv4 where it has one. Waits for the name
+ * service; ERR_USAGE when that knows none. */
+enum err address_resolve(struct address *address);
+
 /* Free what parsing took. Fits `scoped(address_finish)`. */
 void address_finish(struct address *address);
 
