@@ -35,7 +35,8 @@ static bool is_setting(const struct settings_table *table, const char *name)
 {
 	for (size_t i = 0; i < table->count; i++)
 		if (strcmp(table->settings[i].name, name) == 0)
-			return table->settings[i].kind != SETTING_list;
+			return table->settings[i].kind != SETTING_list &&
+			       table->settings[i].kind != SETTING_addresses;
 	return false;
 }
 
@@ -71,7 +72,8 @@ static bool is_same(const struct setting *setting, void *a, void *b)
 	const void *left = settings_field(setting, a), *right = settings_field(setting, b);
 	switch (setting->kind) {
 	case SETTING_text: return same_text(*(char *const *)left, *(char *const *)right);
-	case SETTING_list: return same_list(left, right);
+	case SETTING_list:
+	case SETTING_addresses: return same_list(left, right);
 	case SETTING_flag: return *(const bool *)left == *(const bool *)right;
 	case SETTING_count:
 	case SETTING_duration:

@@ -58,14 +58,15 @@ static enum err fail_unknown(const struct settings_table *table, const char *whe
 	            table->program);
 }
 
-static void list_set(struct text_list *list, const char *value, bool replace)
+static void list_set(struct text_list *list, const char *value, const char *dividers, bool replace)
 {
 	if (replace)
 		text_list_finish(list);
 	scoped(free_text) char *copy = memory_copy_text(value);
 	char *rest = NULL;
-	for (char *item = strtok_r(copy, ", ", &rest); item; item = strtok_r(NULL, ", ", &rest))
-		text_list_add(list, item);
+	for (char *item = strtok_r(copy, dividers, &rest); item;
+	     item = strtok_r(NULL, dividers, &rest))
+		text_list_add(list, item + strspn(item, " "));
 }
 
 static bool flag_set(bool *field, const char *value)
@@ -95,7 +96,8 @@ static enum err set_value(const struct setting *setting, void *target, const cha
 		free(*(char **)field);
 		*(char **)field = memory_copy_text(value);
 		return OK;
-	case SETTING_list: list_set(field, value, replace); return OK;
+	case SETTING_list: list_set(field, value, ", ", replace); return OK;
+	case SETTING_addresses: list_set(field, value, ",", replace); return OK;
 	case SETTING_flag:
 		if (flag_set(field, value))
 			return OK;
@@ -356,7 +358,8 @@ void settings_finish(const struct settings_table *table, void *target)
 		void *field = settings_field(&table->settings[i], target);
 		if (table->settings[i].kind == SETTING_text)
 			free_text(field);
-		else if (table->settings[i].kind == SETTING_list)
+		else if (table->settings[i].kind == SETTING_list ||
+		         table->settings[i].kind == SETTING_addresses)
 			text_list_finish(field);
 	}
 }

@@ -16,7 +16,8 @@ enum setting_kind {
 	SETTING_count,
 	SETTING_duration,
 	SETTING_size,
-	SETTING_list
+	SETTING_list,
+	SETTING_addresses, /* a list that only commas divide: paths may have spaces */
 };
 
 struct setting {
@@ -58,14 +59,16 @@ struct settings_table {
 #define SETTING_FIELD_size(name)                                      int64_t name;
 #define SETTING_FIELD_duration(name)                                  int64_t name##_ms;
 #define SETTING_FIELD_list(name)                                      struct text_list name;
+#define SETTING_FIELD_addresses(name)                                 struct text_list name;
 #define SETTING_FIELD(kind, name, letter, fallback, value_name, help) SETTING_FIELD_##kind(name)
 
-#define SETTING_NAME_text(name)     name
-#define SETTING_NAME_flag(name)     name
-#define SETTING_NAME_count(name)    name
-#define SETTING_NAME_size(name)     name
-#define SETTING_NAME_duration(name) name##_ms
-#define SETTING_NAME_list(name)     name
+#define SETTING_NAME_text(name)      name
+#define SETTING_NAME_flag(name)      name
+#define SETTING_NAME_count(name)     name
+#define SETTING_NAME_size(name)      name
+#define SETTING_NAME_duration(name)  name##_ms
+#define SETTING_NAME_list(name)      name
+#define SETTING_NAME_addresses(name) name
 /* One row of the table; `settings_struct` must be a typedef of the struct where it is used. */
 #define SETTING_ROW(kind, name, letter, fallback, value_name, help)                                \
 	{ #name,                                                                                   \

@@ -35,8 +35,14 @@ static void write_hook(const struct session *session, const char *name, struct t
 		options->state ? realpath(options->state, NULL) : settings_state_folder(NULL);
 	text_add(script, "#!/bin/sh\n" HOOK_MARK ": a push is looked at now\n");
 	add_quoted(script, program);
-	text_add(script, options->broker ? " poke --broker " : " poke --state ");
-	add_quoted(script, options->broker ? options->broker : state ? state : "");
+	for (size_t i = 0; i < options->broker.count; i++) {
+		text_add(script, i ? " --broker " : " poke --broker ");
+		add_quoted(script, options->broker.items[i]);
+	}
+	if (!options->broker.count) {
+		text_add(script, " poke --state ");
+		add_quoted(script, state ? state : "");
+	}
 	text_addf(script, " --timeout 10s %s </dev/null >/dev/null 2>&1 &\n", name);
 }
 

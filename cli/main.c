@@ -73,22 +73,26 @@ static enum err check_words(const struct command *command, const struct text_lis
 }
 
 /* --broker, else the broker of the `fettle up` whose state folder is named, else its default. */
-static enum err find_broker(const struct options *options, struct address *ret_address)
+static enum err find_broker(const struct options *options, struct addresses *ret_addresses)
 {
-	if (options->broker)
-		return address_parse(options->broker, ret_address);
+	struct address address;
+	if (options->broker.count)
+		return addresses_parse(&options->broker, ret_addresses);
 	scoped(free_text) char *state =
 		options->state ? memory_copy_text(options->state) : settings_state_folder(NULL);
 	if (!state)
 		return ERR_USAGE;
 	scoped(free_text) char *folder = text_format("ipc:%s/broker", state);
-	return address_parse(folder, ret_address);
+	enum err err = address_parse(folder, &address);
+	if (!err)
+		*ret_addresses = addresses_of(&address);
+	return err;
 }
 
 static enum err run_verb(const struct command *command, const struct options *options,
                          const struct text_list *words, bool *ret_red)
 {
-	scoped(address_finish) struct address address = { 0 };
+	struct addresses addresses;
 	struct session session = { .options = options, .words = words };
 	enum err err = check_words(command, words);
 	if (err || (err = wire_start(&session.signals)))
@@ -100,10 +104,10 @@ static enum err run_verb(const struct command *command, const struct options *op
 	sigprocmask(SIG_UNBLOCK, &hangup, NULL); /* a closed terminal ends us */
 	output_start();
 	if (asks_broker(command)) {
-		if ((err = find_broker(options, &address)))
+		if ((err = find_broker(options, &addresses)))
 			return err;
 		int64_t timeout = command->run == verb_wait ? ANSWER_MS : options->timeout_ms;
-		session.client = client_new(&address, session.signals, timeout);
+		session.client = client_new(&addresses, session.signals, timeout);
 	}
 	err = command->run(&session);
 	client_destroy(&session.client);

@@ -4,7 +4,8 @@
 #include "base/settings.h"
 
 #define SETTINGS_place                                                                             \
-	SETTING(text, broker, 'b', NULL, "ADDRESS", "Broker: HOST[:PORT] or ipc:FOLDER.")          \
+	SETTING(addresses, broker, 'b', NULL, "ADDRESS,...",                                       \
+	        "Broker: HOST[:PORT] or ipc:FOLDER; of several the first that answers.")           \
 	SETTING(text, state, 0, NULL, "DIR", "State folder of the `fettle up` to talk to.")
 
 #define SETTINGS_json SETTING(flag, json, 0, NULL, NULL, "Print JSON with stable keys.")
@@ -112,6 +113,6 @@ struct options {
 	SETTING(text, since, 0, NULL, NULL, NULL)
 	SETTING(flag, once, 0, NULL, NULL, NULL)
 	SETTING(text, observer, 0, NULL, NULL, NULL)
-	SETTING(text, broker, 0, NULL, NULL, NULL)
+	SETTING(addresses, broker, 0, NULL, NULL, NULL)
 #undef SETTING
 };

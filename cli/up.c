@@ -377,7 +377,7 @@ static enum err prepare(struct house *house)
 {
 	scoped(text_list_finish) struct text_list repositories = { 0 };
 	scoped(free_text) char *here = NULL;
-	scoped(address_finish) struct address address = { 0 };
+	struct address address;
 	const struct text_list *words = house->session->words;
 	enum err err = check_options(house->session->options);
 	if (err || (err = find_folder(house)))
@@ -387,9 +387,15 @@ static enum err prepare(struct house *house)
 	if (words->count == 0 && is_git_repository() && (here = realpath(".", NULL)))
 		text_list_add(&repositories, here);
 	scoped(free_text) char *broker = text_format("ipc:%s/broker", house->folder);
-	if ((err = address_parse(broker, &address)) || (err = add_children(house, &repositories)))
+	if (strchr(broker, ','))
+		return fail(ERR_USAGE, "--state: '%s' has a comma, which divides addresses",
+		            house->folder);
+	if ((err = address_parse(broker, &address)))
 		return err;
-	house->session->client = client_new(&address, house->session->signals, REFRESH_MS);
+	struct addresses addresses = addresses_of(&address);
+	house->session->client = client_new(&addresses, house->session->signals, REFRESH_MS);
+	if ((err = add_children(house, &repositories)))
+		return err;
 	fprintf(stderr, "fettle: state and the programs' logs (*.log) are in %s\n", house->folder);
 	if (repositories.count == 0)
 		fprintf(stderr,

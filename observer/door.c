@@ -10,15 +10,17 @@
 /* Updates beyond this are dropped: the next round finds out and plans anew. */
 enum { WAITING_MAX = 4096 };
 
-static enum err connect_sockets(struct door_keeper *door)
+/* PUSH deals out what it sends to all it is connected to: one address at a time. */
+static enum err connect_sockets(struct door_keeper *door, size_t place)
 {
+	const struct address *address = &door->broker->places[place];
 	door->admin = wire_socket(ZMQ_DEALER);
 	door->updates = wire_socket(ZMQ_PUSH);
 	door->events = wire_socket(ZMQ_SUB);
-	enum err err = wire_connect(door->admin, door->admin_endpoint);
-	if (err || (err = wire_connect(door->updates, door->updates_endpoint)))
+	enum err err = wire_connect_to(door->admin, address, DOOR_ADMIN);
+	if (err || (err = wire_connect_to(door->updates, address, DOOR_UPDATES)))
 		return err;
-	return wire_connect(door->events, door->events_endpoint);
+	return wire_connect_to(door->events, address, DOOR_EVENTS);
 }
 
 static void forget(struct door_keeper *door)
@@ -33,18 +35,16 @@ static void forget(struct door_keeper *door)
 	zsock_destroy(&door->events);
 }
 
-enum err door_open(struct door_keeper *door, const struct address *address)
+enum err door_open(struct door_keeper *door, const struct addresses *broker)
 {
-	door->admin_endpoint = address_endpoint(address, DOOR_ADMIN);
-	door->updates_endpoint = address_endpoint(address, DOOR_UPDATES);
-	door->events_endpoint = address_endpoint(address, DOOR_EVENTS);
-	return connect_sockets(door);
+	door->broker = broker;
+	return connect_sockets(door, 0);
 }
 
-void door_reset(struct door_keeper *door)
+void door_reset(struct door_keeper *door, size_t place)
 {
 	forget(door);
-	if (connect_sockets(door)) /* the same endpoints as at the start */
+	if (connect_sockets(door, place))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 }
 
@@ -53,9 +53,6 @@ void door_close(struct door_keeper *door)
 	forget(door);
 	free(door->waiting);
 	text_finish(&door->question);
-	free_text(&door->admin_endpoint);
-	free_text(&door->updates_endpoint);
-	free_text(&door->events_endpoint);
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */

@@ -9,9 +9,7 @@
 
 /* Zero is closed. */
 struct door_keeper {
-	char *admin_endpoint;
-	char *updates_endpoint;
-	char *events_endpoint;
+	const struct addresses *broker; /* borrowed */
 	zsock_t *admin;
 	zsock_t *updates;
 	zsock_t *events;
@@ -30,11 +28,13 @@ struct door_keeper {
 	size_t waiting_capacity;
 };
 
-enum err door_open(struct door_keeper *door, const struct address *address);
+/* Connect to the first of these addresses, which must outlive the door. */
+enum err door_open(struct door_keeper *door, const struct addresses *broker);
 void door_close(struct door_keeper *door);
 
-/* New sockets; the question and the waiting updates are forgotten. */
-void door_reset(struct door_keeper *door);
+/* New sockets, all of them to one address of the broker; the question and the waiting updates are
+ * forgotten. */
+void door_reset(struct door_keeper *door, size_t place);
 
 void door_ask_status(struct door_keeper *door);
 void door_ask_marks(struct door_keeper *door, size_t repository, const char *name,

@@ -148,7 +148,7 @@ static void carry_out(struct feed *feed, const struct observer_effect *effect)
 	case OBSERVER_POLL: start_poll(feed, effect); break;
 	case OBSERVER_KILL_POLL: forget_poll(poll_at(feed, effect->repository)); break;
 	case OBSERVER_PUSH: door_push(&feed->broker, effect->update); break;
-	case OBSERVER_RESET_CONNECTION: door_reset(&feed->broker); break;
+	case OBSERVER_RESET_CONNECTION: door_reset(&feed->broker, effect->place); break;
 	case OBSERVER_SAY:
 		log_at(effect->warn ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s", effect->text);
 		break;
@@ -197,7 +197,8 @@ static struct observer_settings core_settings(const struct feed *feed)
 {
 	return (struct observer_settings){ .name = feed->settings->name,
 		                           .interval_ms = feed->settings->interval_ms,
-		                           .poll_timeout_ms = feed->settings->poll_timeout_ms };
+		                           .poll_timeout_ms = feed->settings->poll_timeout_ms,
+		                           .places = feed->settings->addresses.count };
 }
 
 static void read_settings(struct feed *feed)
@@ -288,7 +289,7 @@ static enum err start(struct feed *feed)
 		return err;
 	observer_init(&feed->core, &core);
 	feed->maker.program = process_self();
-	scoped(free_text) char *address = address_text(&settings->address);
+	scoped(free_text) char *address = addresses_text(&settings->addresses);
 	log_at(LOG_LEVEL_INFO, "ready broker=%s repositories=%zu interval=%lldms", address,
 	       settings->declared_count, (long long)settings->interval_ms);
 	return OK;
@@ -310,7 +311,7 @@ enum err feed_run(struct fettle_observer_settings *settings, int signals)
 {
 	struct feed feed = { .settings = settings, .signals = signals };
 	enum err err = sodium_init() < 0 ? fail(ERR_SYSTEM, "libsodium does not start") : OK;
-	if (err || (err = door_open(&feed.broker, &settings->address)))
+	if (err || (err = door_open(&feed.broker, &settings->addresses)))
 		return err;
 	err = start(&feed);
 	service_open(&feed.service);

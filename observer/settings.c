@@ -194,7 +194,7 @@ enum err observer_settings_load(int argc, char *const *argv,
 	if (err)
 		return err;
 	if ((err = check_words(settings)) ||
-	    (err = address_parse(settings->broker, &settings->address)) ||
+	    (err = addresses_parse(&settings->broker, &settings->addresses)) ||
 	    (err = declare_all(settings, &arguments)) || (err = make_state(settings)) ||
 	    (err = credentials_choose(&settings->credentials)))
 		return fail(err, "%s: %s", table.program, error_text());
@@ -210,7 +210,7 @@ void observer_settings_finish(struct fettle_observer_settings *settings)
 	}
 	free(settings->sections);
 	arena_finish(&settings->arena);
-	address_finish(&settings->address);
+	addresses_finish(&settings->addresses);
 }
 
 static void exchange(char **a, char **b)
@@ -230,10 +230,9 @@ enum err observer_settings_reload(struct fettle_observer_settings *settings)
 		fresh = before;
 		exchange(&settings->name, &fresh.name);
 		exchange(&settings->state, &fresh.state);
-		exchange(&settings->broker, &fresh.broker);
-		struct address address = settings->address;
-		settings->address = fresh.address;
-		fresh.address = address;
+		struct addresses addresses = settings->addresses;
+		settings->addresses = fresh.addresses;
+		fresh.addresses = addresses;
 	}
 	observer_settings_finish(&fresh);
 	return err;

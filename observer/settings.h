@@ -20,7 +20,7 @@ struct fettle_observer_settings {
 	struct rec_watch_entry *declared; /* what they and the arguments name, in `arena` */
 	size_t declared_count;
 	struct arena arena;
-	struct address address;
+	struct addresses addresses;
 	bool latest;
 	int argc; /* what they were loaded with */
 	char *const *argv;

@@ -155,3 +155,62 @@ char *address_text(const struct address *address)
 		return text_format("ipc:%s", address->folder);
 	return text_format("%s:%d", address->host, address->port);
 }
+
+static void add_place(struct addresses *addresses, struct address *address)
+{
+	struct address other = { 0 };
+	if (is_name(address))
+		other = (struct address){ .host = memory_copy_text(address->host),
+			                  .port = address->port,
+			                  .ipv4_only = true };
+	addresses->places[addresses->count++] = *address;
+	if (other.host)
+		addresses->places[addresses->count++] = other;
+	addresses->words++;
+	*address = (struct address){ 0 };
+}
+
+enum err addresses_parse(const struct text_list *words, struct addresses *ret_addresses)
+{
+	scoped(addresses_finish) struct addresses read = { 0 };
+	if (words->count == 0)
+		return fail(ERR_USAGE, "address: a broker is needed: HOST[:PORT] or ipc:FOLDER");
+	if (words->count > ADDRESSES_MAX)
+		return fail(ERR_USAGE, "address: at most %d of a broker", ADDRESSES_MAX);
+	for (size_t i = 0; i < words->count; i++) {
+		struct address address = { 0 };
+		enum err err = address_parse(words->items[i], &address);
+		if (err)
+			return err;
+		add_place(&read, &address);
+	}
+	*ret_addresses = read;
+	read = (struct addresses){ 0 };
+	return OK;
+}
+
+struct addresses addresses_of(struct address *address)
+{
+	struct addresses addresses = { 0 };
+	add_place(&addresses, address);
+	return addresses;
+}
+
+void addresses_finish(struct addresses *addresses)
+{
+	for (size_t i = 0; i < addresses->count; i++)
+		address_finish(&addresses->places[i]);
+	*addresses = (struct addresses){ 0 };
+}
+
+char *addresses_text(const struct addresses *addresses)
+{
+	struct text line = { 0 };
+	for (size_t i = 0; i < addresses->count; i++) {
+		if (addresses->places[i].ipv4_only)
+			continue;
+		scoped(free_text) char *word = address_text(&addresses->places[i]);
+		text_addf(&line, "%s%s", i ? "," : "", word);
+	}
+	return text_take(&line);
+}

@@ -10,10 +10,14 @@
 #include <pwd.h>
 #include <sys/signalfd.h>
 
-enum { ASK_AGAIN_MS = 1000 }; /* a change that nobody answered */
+enum {
+	ASK_AGAIN_MS = 1000, /* a change that nobody answered */
+	HEAD_START_MS = 250, /* of one address before the next; as RFC 8305 has it */
+};
 
 struct client {
-	struct address address;
+	struct addresses addresses;
+	size_t place; /* where the broker was found last; tried first */
 	int signals;
 	int64_t timeout_ms;
 	uint64_t next_id;
@@ -25,11 +29,11 @@ struct client {
 	void *context;
 };
 
-struct client *client_new(const struct address *address, int signals, int64_t timeout_ms)
+struct client *client_new(struct addresses *addresses, int signals, int64_t timeout_ms)
 {
 	struct client *client = memory_new(1, sizeof *client);
-	client->address = (struct address){ memory_copy_text(address->host), address->port,
-		                            memory_copy_text(address->folder) };
+	client->addresses = *addresses;
+	*addresses = (struct addresses){ 0 };
 	client->signals = signals;
 	client->timeout_ms = timeout_ms;
 	client->next_id = 1;
@@ -50,18 +54,18 @@ void client_destroy(struct client **client)
 		return;
 	zsock_destroy(&(*client)->admin);
 	zsock_destroy(&(*client)->events);
-	address_finish(&(*client)->address);
+	addresses_finish(&(*client)->addresses);
 	free(*client);
 	*client = NULL;
 }
 
-static enum err open_socket(struct client *client, int type, enum door door, zsock_t **socket)
+static enum err open_socket(struct client *client, int type, enum door door, size_t place,
+                            zsock_t **socket)
 {
 	if (*socket)
 		return OK;
-	scoped(free_text) char *endpoint = address_endpoint(&client->address, door);
 	*socket = wire_socket(type);
-	enum err err = wire_connect(*socket, endpoint);
+	enum err err = wire_connect_to(*socket, &client->addresses.places[place], door);
 	if (err)
 		zsock_destroy(socket);
 	return err;
@@ -77,34 +81,49 @@ static enum err check_signals(const struct client *client)
 	return OK;
 }
 
-/* Poll one socket, the signals and what else is attended until `deadline`; OK when the socket may
- * have something. */
-static enum err poll_until(struct client *client, zsock_t *socket, short events, int64_t deadline)
+/* Poll sockets, the signals and what else is attended until `deadline`; OK when a socket may have
+ * something: the first such one. */
+static enum err poll_sockets(struct client *client, zsock_t *const *sockets, size_t count,
+                             short events, int64_t deadline, size_t *ret_ready)
 {
 	for (;;) {
 		int64_t left = deadline - clock_mono_ms();
-		zmq_pollitem_t items[3] = { { .socket = wire_handle(socket), .events = events },
-			                    { .fd = client->signals, .events = ZMQ_POLLIN },
-			                    { .fd = client->attended, .events = ZMQ_POLLIN } };
-		int ready =
-			zmq_poll(items, client->attended < 0 ? 2 : 3, left > 0 ? (long)left : 0);
+		zmq_pollitem_t items[2 + PLACES_MAX] = {
+			{ .fd = client->signals, .events = ZMQ_POLLIN },
+			{ .fd = client->attended, .events = ZMQ_POLLIN }
+		};
+		zmq_pollitem_t *of_sockets = items + (client->attended < 0 ? 1 : 2);
+		for (size_t i = 0; i < count; i++)
+			of_sockets[i] = (zmq_pollitem_t){ .socket = wire_handle(sockets[i]),
+				                          .events = events };
+		int ready = zmq_poll(items, (int)(of_sockets - items + (ptrdiff_t)count),
+		                     left > 0 ? (long)left : 0);
 		enum err err = OK;
-		if (ready > 0 && items[1].revents)
+		if (ready > 0 && items[0].revents)
 			err = check_signals(client);
-		if (!err && ready > 0 && items[2].revents)
+		if (!err && ready > 0 && client->attended >= 0 && items[1].revents)
 			err = client->attend(client->context);
 		if (err)
 			return err;
-		if (ready > 0 && items[0].revents)
-			return OK;
+		for (size_t i = 0; ready > 0 && i < count; i++) {
+			*ret_ready = i;
+			if (of_sockets[i].revents)
+				return OK;
+		}
 		if (left <= 0)
 			return ERR_TIMED_OUT;
 	}
 }
 
+static enum err poll_until(struct client *client, zsock_t *socket, short events, int64_t deadline)
+{
+	size_t ready;
+	return poll_sockets(client, &socket, 1, events, deadline, &ready);
+}
+
 static enum err fail_unreachable(struct client *client)
 {
-	scoped(free_text) char *address = address_text(&client->address);
+	scoped(free_text) char *address = addresses_text(&client->addresses);
 	zsock_destroy(&client->admin); /* a late answer must not meet the next question */
 	return fail(ERR_UNREACHABLE,
 	            "no broker answers at %s; is it running? (fettle up, or --broker)", address);
@@ -123,11 +142,65 @@ static enum err read_reply(const struct msg_reply *reply, enum record_type type,
 	return record_unpack(type, reply->result.data, reply->result.size, arena, result);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Try one place after the other and give none up, until one takes us. */
+static enum err try_places(struct client *client, zsock_t *tries[PLACES_MAX], int64_t deadline,
+                           size_t *ret_found)
+{
+	size_t opened = 0, places = client->addresses.count;
+	enum err err = ERR_TIMED_OUT;
+	while (err == ERR_TIMED_OUT && (opened < places || clock_mono_ms() < deadline)) {
+		int64_t until = deadline;
+		if (opened < places) {
+			err = open_socket(client, ZMQ_DEALER, DOOR_ADMIN,
+			                  (client->place + opened) % places, &tries[opened]);
+			if (err)
+				return err;
+			opened++;
+		}
+		if (opened < places)
+			until = earlier(deadline, clock_mono_ms() + HEAD_START_MS);
+		err = poll_sockets(client, tries, opened, ZMQ_POLLOUT, until, ret_found);
+	}
+	return err;
+}
+
+/* Events come from where questions are answered. */
+static enum err connect_admin(struct client *client, int64_t deadline)
+{
+	zsock_t *tries[PLACES_MAX] = { 0 };
+	size_t found = 0;
+	if (client->admin)
+		return poll_until(client, client->admin, ZMQ_POLLOUT, deadline);
+	enum err err = try_places(client, tries, deadline, &found);
+	if (!err) {
+		client->admin = steal(&tries[found]);
+		if (found)
+			zsock_destroy(&client->events);
+		client->place = (client->place + found) % client->addresses.count;
+	}
+	for (size_t i = 0; i < PLACES_MAX; i++)
+		zsock_destroy(&tries[i]);
+	return err;
+}
+
+/* Who let us in and then says nothing is left alone for now. */
+static void leave_place(struct client *client)
+{
+	if (client->addresses.words == 1)
+		return;
+	zsock_destroy(&client->admin);
+	zsock_destroy(&client->events);
+	client->place = (client->place + 1) % client->addresses.count;
+}
+
 static enum err send_request(struct client *client, const struct message *request, int64_t deadline)
 {
-	enum err err = open_socket(client, ZMQ_DEALER, DOOR_ADMIN, &client->admin);
-	if (!err)
-		err = poll_until(client, client->admin, ZMQ_POLLOUT, deadline);
+	enum err err = connect_admin(client, deadline);
 	return err ? err : wire_send(client->admin, NULL, request);
 }
 
@@ -157,7 +230,8 @@ static enum err await_reply(struct client *client, const struct message *request
 }
 
 /* What is lost on its way, with the connection or with the broker, is sent again by those who may:
- * `again_ms` is how long an answer is waited for then. */
+ * `again_ms` is how long an answer is waited for then. Of several addresses it is the next that is
+ * asked. */
 static enum err ask(struct client *client, const struct message *request, int64_t again_ms,
                     struct message *ret_reply)
 {
@@ -167,12 +241,12 @@ static enum err ask(struct client *client, const struct message *request, int64_
 		bool sent = !err;
 		int64_t until = clock_mono_ms() + again_ms;
 		if (!err)
-			err = await_reply(client, request, until < deadline ? until : deadline,
-			                  ret_reply);
+			err = await_reply(client, request, earlier(until, deadline), ret_reply);
 		if (err != ERR_TIMED_OUT && err != ERR_UNREACHABLE)
 			return err;
 		if (clock_mono_ms() >= deadline || !sent)
 			return fail_unreachable(client);
+		leave_place(client);
 	}
 }
 
@@ -195,8 +269,9 @@ enum err client_call(struct client *client, const char *method, enum record_type
                      const void *params, enum record_type result_type, struct arena *arena,
                      void *result)
 {
+	int64_t parts = client->addresses.words > 1 ? 2 : 1;
 	return call(client, (struct msg_request){ .method = method }, params_type, params,
-	            client->timeout_ms, result_type, arena, result);
+	            client->timeout_ms / parts, result_type, arena, result);
 }
 
 /* "ada@laptop" */
@@ -228,7 +303,8 @@ enum err client_change(struct client *client, const char *method, enum record_ty
 enum err client_wait_event(struct client *client, int64_t wait_ms, struct message *ret_event)
 {
 	scoped(message_finish) struct message event = { 0 };
-	enum err refusal, err = open_socket(client, ZMQ_SUB, DOOR_EVENTS, &client->events);
+	enum err refusal,
+		err = open_socket(client, ZMQ_SUB, DOOR_EVENTS, client->place, &client->events);
 	if (ret_event)
 		*ret_event = (struct message){ 0 };
 	if (!err)

@@ -8,9 +8,9 @@
 
 struct client;
 
-/* `signals` is wire_start()'s descriptor, so that Ctrl-C ends a wait. The client copies the
- * address. */
-struct client *client_new(const struct address *address, int signals, int64_t timeout_ms);
+/* `signals` is wire_start()'s descriptor, so that Ctrl-C ends a wait. Takes the addresses
+ * over: of several, the first that lets us in is asked, and the next one when no answer comes. */
+struct client *client_new(struct addresses *addresses, int signals, int64_t timeout_ms);
 void client_destroy(struct client **client);
 
 /* While it waits, for whatever, `attend` is called each time this descriptor can be read; the error

@@ -141,6 +141,13 @@ enum err wire_connect(zsock_t *socket, const char *endpoint)
 	return fail(ERR_USAGE, "connect to %s: %s", endpoint, zmq_strerror(errno));
 }
 
+enum err wire_connect_to(zsock_t *socket, const struct address *broker, enum door door)
+{
+	scoped(free_text) char *endpoint = address_endpoint(broker, door);
+	set_number(zsock_resolve(socket), ZMQ_IPV6, !broker->ipv4_only);
+	return wire_connect(socket, endpoint);
+}
+
 /* At debug level every message is a line: who it went to or came from, and all it says. */
 static void trace(const char *what, const struct peer *peer, const struct message *message)
 {

@@ -1,6 +1,7 @@
 /* Messages on ZeroMQ sockets: [routing id] ["fettle/1"] [body]. */
 #pragma once
 
+#include "proto/address.h"
 #include "proto/message.h"
 #include "proto/peer.h"
 
@@ -19,6 +20,10 @@ zsock_t *wire_socket(int type);
 /* ERR_IN_USE when the endpoint belongs to someone else; the caller removes old ipc files. */
 enum err wire_bind(zsock_t *socket, const char *endpoint);
 enum err wire_connect(zsock_t *socket, const char *endpoint);
+
+/* To a door of a broker. Its name, if it has one, is looked up by libzmq: now, and each time the
+ * connection is made anew. */
+enum err wire_connect_to(zsock_t *socket, const struct address *broker, enum door door);
 
 /* What is sent and received is traced at debug level: "sent peer=0a1b2c3d4e5f6071 log_ok job=7
  * ...", "received ...", "unsent ..." for what found nobody or no room. A test reads histories from

@@ -15,6 +15,7 @@
 #include "worker/core/core.h"
 #include "worker/identity.h"
 #include "worker/jobs.h"
+#include "worker/place.h"
 #include "worker/settings.h"
 #include "worker/spool.h"
 
@@ -32,7 +33,9 @@ struct agent {
 	struct worker_effects effects;
 	struct jobs jobs;
 	struct service service;
-	char *endpoint;
+	struct addresses broker;
+	char *shown;     /* the place that was tried last */
+	size_t kept;     /* the one that the next run begins with */
 	zsock_t *socket; /* NULL while backing off */
 	bool usable;     /* the socket took messages since it was opened */
 	bool exited;
@@ -73,12 +76,15 @@ static void send_log(struct agent *agent, const struct worker_effect *effect)
 	send_message(agent, &message);
 }
 
-static void reconnect(struct agent *agent)
+static void reconnect(struct agent *agent, size_t place)
 {
+	const struct address *address = &agent->broker.places[place];
 	zsock_destroy(&agent->socket);
 	agent->socket = wire_socket(ZMQ_DEALER);
 	agent->usable = false;
-	enum err err = wire_connect(agent->socket, agent->endpoint);
+	free_text(&agent->shown);
+	agent->shown = address_text(address);
+	enum err err = wire_connect_to(agent->socket, address, DOOR_WORKERS);
 	if (err) {
 		agent->err = err;
 		agent->exited = true;
@@ -90,7 +96,7 @@ static void carry_out(struct agent *agent, const struct worker_effect *effect)
 	switch (effect->kind) {
 	case WORKER_SEND: send_message(agent, &effect->message); break;
 	case WORKER_SEND_LOG: send_log(agent, effect); break;
-	case WORKER_RECONNECT: reconnect(agent); break;
+	case WORKER_RECONNECT: reconnect(agent, effect->place); break;
 	case WORKER_DISCONNECT: zsock_destroy(&agent->socket); break;
 	case WORKER_START_JOB: jobs_start(&agent->jobs, effect->offer); break;
 	case WORKER_KILL_JOB:
@@ -107,16 +113,26 @@ static void show_session(struct agent *agent, enum worker_session_state before)
 	enum worker_session_state state = agent->core.session.state;
 	size_t holding = worker_attempts_held(&agent->core.attempts);
 	if (state == WORKER_WELCOMED && agent->reach != REACHED) {
-		log_at(LOG_LEVEL_INFO, "connected broker=%s holding=%zu", agent->endpoint, holding);
+		log_at(LOG_LEVEL_INFO, "connected broker=%s holding=%zu", agent->shown, holding);
 		agent->reach = REACHED;
 	} else if (state == WORKER_OFFLINE && before != state && agent->reach != AWAY &&
 	           agent->reach != REFUSED) {
-		log_at(LOG_LEVEL_WARN, "broker does not answer broker=%s holding=%zu",
-		       agent->endpoint, holding);
+		log_at(LOG_LEVEL_WARN, "broker does not answer broker=%s holding=%zu", agent->shown,
+		       holding);
 		agent->reach = AWAY;
 	} else if (state == WORKER_LEAVING && before != state) {
 		log_at(LOG_LEVEL_INFO, "leaving");
 	}
+}
+
+/* It let us in. */
+static void keep_place(struct agent *agent)
+{
+	size_t place = agent->core.session.place;
+	if (agent->core.session.state != WORKER_WELCOMED || place == agent->kept)
+		return;
+	place_keep(agent->settings->state, &agent->broker, place);
+	agent->kept = place;
 }
 
 static void feed(struct agent *agent, struct worker_event event)
@@ -129,6 +145,7 @@ static void feed(struct agent *agent, struct worker_event event)
 	for (size_t i = 0; i < agent->effects.count; i++)
 		carry_out(agent, &agent->effects.items[i]);
 	show_session(agent, before);
+	keep_place(agent);
 }
 
 /* ---- events -------------------------------------------------------------------------------- */
@@ -245,12 +262,14 @@ static void free_items(zmq_pollitem_t **items)
 static void tell_manager(struct agent *agent)
 {
 	int64_t now_ms = clock_mono_ms();
-	if (service_is_due(&agent->service, now_ms))
-		service_tell(&agent->service, now_ms, "%s%s %s: %zu of %" PRId64 " slots busy",
-		             agent->core.draining ? "draining; " : "",
-		             agent->reach == REACHED ? "broker" : "no answer yet from broker",
-		             agent->settings->broker, worker_attempts_busy(&agent->core.attempts),
-		             agent->settings->slots);
+	bool reached = agent->reach == REACHED;
+	if (!service_is_due(&agent->service, now_ms))
+		return;
+	scoped(free_text) char *all = addresses_text(&agent->broker);
+	service_tell(&agent->service, now_ms, "%s%s %s: %zu of %" PRId64 " slots busy",
+	             agent->core.draining ? "draining; " : "",
+	             reached ? "broker" : "no answer yet from broker", reached ? agent->shown : all,
+	             worker_attempts_busy(&agent->core.attempts), agent->settings->slots);
 }
 
 /* One turn: everything that is there is handled before any deadline is looked at. */
@@ -331,26 +350,27 @@ static enum err start(struct agent *agent)
 	    (err = identity_load(agent->settings, &identity)))
 		return err;
 	worker_init(&agent->core, &identity.worker);
+	agent->kept = place_load(agent->settings->state, &agent->broker);
+	worker_set_places(&agent->core, agent->broker.count, agent->kept);
 	if ((err = spool_restore(agent->settings->state, &visitor)))
 		return err;
 	size_t held = worker_attempts_held(&agent->core.attempts);
 	size_t running = worker_attempts_busy(&agent->core.attempts);
+	scoped(free_text) char *broker = addresses_text(&agent->broker);
 	log_at(LOG_LEVEL_INFO,
 	       "ready name=%s slots=%" PRId64 " broker=%s state=%s running=%zu kept_results=%zu",
-	       agent->settings->name, agent->settings->slots, agent->endpoint,
-	       agent->settings->state, running, held - running);
+	       agent->settings->name, agent->settings->slots, broker, agent->settings->state,
+	       running, held - running);
 	return OK;
 }
 
 enum err agent_run(const struct worker_settings *settings, const struct containment *containment,
                    struct reload *reload)
 {
-	scoped(address_finish) struct address address = { 0 };
 	struct agent agent = { .settings = settings, .reload = reload, .signals = -1 };
-	enum err err = address_parse(settings->broker, &address);
+	enum err err = addresses_parse(&settings->broker, &agent.broker);
 	if (err)
 		return err;
-	agent.endpoint = address_endpoint(&address, DOOR_WORKERS);
 	jobs_init(&agent.jobs, settings, containment);
 	agent.err = start(&agent);
 	service_open(&agent.service);
@@ -362,7 +382,8 @@ enum err agent_run(const struct worker_settings *settings, const struct containm
 	worker_effects_finish(&agent.effects);
 	worker_finish(&agent.core);
 	close_fd(&agent.signals);
-	free(agent.endpoint);
+	free_text(&agent.shown);
+	addresses_finish(&agent.broker);
 	zsys_shutdown();
 	return agent.err;
 }

@@ -2,6 +2,7 @@
 #include "observer/core/watch.h"
 
 #include "base/memory.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "observer/core/list.h"
 #include "observer/core/round.h"
@@ -34,7 +35,8 @@ static void set_settings(struct observer_core *core, const struct observer_setti
 
 void observer_init(struct observer_core *core, const struct observer_settings *settings)
 {
-	*core = (struct observer_core){ .name = memory_copy_text(settings->name) };
+	*core = (struct observer_core){ .name = memory_copy_text(settings->name),
+		                        .places = settings->places ? settings->places : 1 };
 	set_settings(core, settings);
 }
 
@@ -60,20 +62,35 @@ static void back_off(struct observer_core *core)
 	core->retry_ms = core->now_ms + core->backoff_ms - (int64_t)jitter;
 }
 
+/* What was asked of one address is not pushed to another: a look that goes by the marks of the old
+ * one begins anew. */
+static void restart_rounds(struct observer_core *core, struct observer_effects *out)
+{
+	bool moves = core->places > 1;
+	for (size_t i = 0; i < core->watch_count; i++) {
+		struct observer_watch *watch = &core->watches[i];
+		bool looks =
+			moves && watch->state == WATCH_POLLING && !PLANTED(push_marks_of_another);
+		if (looks)
+			effect_add(out, OBSERVER_KILL_POLL)->repository = i;
+		if (looks || watch->state == WATCH_MARKS || watch->state == WATCH_CONFIRM)
+			watch_restart_round(core, watch);
+	}
+}
+
+/* On to the next address at once; when all of them were silent, after a while. */
 static void lose_broker(struct observer_core *core, const char *reason,
                         struct observer_effects *out)
 {
 	core->asked = ASKED_NOTHING;
-	effect_add(out, OBSERVER_RESET_CONNECTION);
+	core->place = (core->place + 1) % core->places;
+	effect_add(out, OBSERVER_RESET_CONNECTION)->place = core->place;
 	if (!core->away)
 		effect_say(out, true, "broker away: %s; waiting for it", reason);
 	core->away = true;
-	back_off(core);
-	for (size_t i = 0; i < core->watch_count; i++) {
-		struct observer_watch *watch = &core->watches[i];
-		if (watch->state == WATCH_MARKS || watch->state == WATCH_CONFIRM)
-			watch_restart_round(core, watch);
-	}
+	if (++core->silent % core->places == 0)
+		back_off(core);
+	restart_rounds(core, out);
 }
 
 /* Any answer shows that the broker lives. */
@@ -146,6 +163,7 @@ static void receive_answer(struct observer_core *core, const struct observer_eve
 		lose_broker(core, event->text, out);
 		return;
 	}
+	core->silent = 0;
 	core->asked = ASKED_NOTHING; /* a refused report only leaves the status page poorer */
 	find_broker(core, out);
 	if (event->kind == OBSERVER_STATUS)

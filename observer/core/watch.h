@@ -36,6 +36,7 @@ struct observer_settings {
 	const char *name; /* of this observer */
 	int64_t interval_ms;
 	int64_t poll_timeout_ms;
+	size_t places; /* addresses of the broker, tried in turn; 0 is 1 */
 };
 
 /* What a poll of a repository found. */
@@ -84,7 +85,8 @@ enum observer_effect_kind {
 	OBSERVER_POLL,             /* start the child for `repository` with `marks` */
 	OBSERVER_KILL_POLL,        /* kill it, no POLLED will be taken */
 	OBSERVER_PUSH,             /* send `update` */
-	OBSERVER_RESET_CONNECTION, /* a fresh connection; answers of the old one are not wanted */
+	OBSERVER_RESET_CONNECTION, /* a fresh connection, for all that is asked and pushed from now
+	                            * on, to `place`; answers of the old one are not wanted */
 	OBSERVER_SAY,              /* a log line: `warn` or information */
 };
 
@@ -94,6 +96,7 @@ struct observer_effect {
 	const char *text;             /* ASK_MARKS, ASK_WATCH: cursor or NULL; SAY: the line */
 	uint64_t version;             /* ASK_WATCH */
 	bool warn;                    /* SAY */
+	size_t place;                 /* RESET_CONNECTION: among the addresses of the broker */
 	const struct rec_mark *marks; /* POLL: borrowed from the core until its next step */
 	size_t mark_count;
 	const struct rec_report_params *report; /* ASK_REPORT */
@@ -139,6 +142,9 @@ struct observer_core {
 	size_t turn;            /* the watch after the one asked for last */
 	int64_t retry_ms;       /* no question before */
 	int64_t backoff_ms;     /* what retry_ms grew by; 0: all is well */
+	size_t places;          /* addresses of the broker */
+	size_t place;           /* the one in use */
+	size_t silent;          /* how many gave no answer since the last one */
 	bool away;              /* said */
 	bool full;              /* said */
 	int64_t report_ms;      /* next report */

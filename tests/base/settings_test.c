@@ -14,7 +14,8 @@
 	SETTING(flag, colour, 0, "true", NULL, "Use colour.")                                      \
 	SETTING(count, slots, 0, "2", "N", "Jobs at once.")                                        \
 	SETTING(duration, poll_interval, 'i', "5s", "DURATION", "Time between polls.")             \
-	SETTING(list, label, 'l', "any", "LABEL", "A label.")
+	SETTING(list, label, 'l', "any", "LABEL", "A label.")                                      \
+	SETTING(addresses, peer, 0, NULL, "ADDRESS,...", "Peers.")
 
 struct settings {
 #define SETTING SETTING_FIELD
@@ -140,6 +141,22 @@ Test(settings, flags_in_every_form)
 	cr_assert_not(got.json);
 	cr_assert_str_eq(got.broker, "");
 	cr_assert_str_eq(rest.items[0], "-");
+}
+
+Test(settings, addresses_are_divided_by_commas_only)
+{
+	write_config("[test]\npeer = ipc:/a b/c, [::1]:7,,host\npeer = x\n");
+	loads(NO_FLAGS);
+	cr_assert_eq(got.peer.count, 4);
+	cr_assert_str_eq(got.peer.items[0], "ipc:/a b/c");
+	cr_assert_str_eq(got.peer.items[1], "[::1]:7");
+	cr_assert_str_eq(got.peer.items[3], "x");
+	setenv("FETTLE_PEER", "one,two", 1);
+	loads(NO_FLAGS);
+	cr_assert_eq(got.peer.count, 2);
+	loads(FLAGS("--peer", "a", "--peer", "b"));
+	cr_assert_eq(got.peer.count, 2);
+	cr_assert_str_eq(got.peer.items[1], "b");
 }
 
 Test(settings, a_list_is_replaced_by_a_later_source_and_added_to_within_one)

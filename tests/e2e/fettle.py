@@ -298,8 +298,10 @@ class House:
         words = self.worker_words(name, *flags, **settings)
         return self.start(f"worker-{name}", words, environment)
 
-    def observer_words(self, *repositories, interval="100ms", flags=(), name="observer"):
-        words = [program("observer"), "--broker", f"ipc:{self.broker_folder}"]
+    def observer_words(
+        self, *repositories, interval="100ms", flags=(), name="observer", broker=None
+    ):
+        words = [program("observer"), "--broker", broker or f"ipc:{self.broker_folder}"]
         words += ["--state", self.path(name), "--interval", interval, "--name", name, *flags, "--"]
         return words + [getattr(one, "path", one) for one in repositories]
 

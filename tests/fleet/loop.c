@@ -221,8 +221,9 @@ enum err fleet_new(const struct address *broker, size_t workers_max,
                    const struct fleet_hooks *hooks, struct fleet **ret_fleet)
 {
 	struct fleet *fleet = memory_new(1, sizeof *fleet);
-	fleet->broker = (struct address){ memory_copy_text(broker->host), broker->port,
-		                          memory_copy_text(broker->folder) };
+	fleet->broker = (struct address){ .host = memory_copy_text(broker->host),
+		                          .port = broker->port,
+		                          .folder = memory_copy_text(broker->folder) };
 	fleet->hooks = *hooks;
 	fleet->signals = -1;
 	fleet->epoll = epoll_create1(EPOLL_CLOEXEC);

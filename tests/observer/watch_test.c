@@ -24,15 +24,21 @@ static struct arena arena;
 static struct rec_watch_result watched;
 static bool list_is_quiet;
 
-static void start(size_t repositories)
+static void start_with(size_t repositories, size_t places)
 {
 	observer_init(&core, &(struct observer_settings){ .name = "eye",
 	                                                  .interval_ms = 5000,
-	                                                  .poll_timeout_ms = 60000 });
+	                                                  .poll_timeout_ms = 60000,
+	                                                  .places = places });
 	watched = (struct rec_watch_result){
 		.version = 1, .whole = true, .entries = sources, .entries_count = repositories
 	};
 	list_is_quiet = true;
+}
+
+static void start(size_t repositories)
+{
+	start_with(repositories, 0);
 }
 
 static void finish(void)
@@ -81,7 +87,12 @@ static void print_effect(const struct observer_effect *effect)
 		text_addf(&trace, "push %s %.4s..%.4s\n", effect->update->update.ref,
 		          effect->update->update.from, effect->update->update.to);
 		break;
-	case OBSERVER_RESET_CONNECTION: text_add(&trace, "reset\n"); break;
+	case OBSERVER_RESET_CONNECTION:
+		text_add(&trace, "reset");
+		if (effect->place)
+			text_addf(&trace, " to address %zu", effect->place);
+		text_add(&trace, "\n");
+		break;
 	case OBSERVER_SAY: text_addf(&trace, "say %s\n", effect->text); break;
 	}
 }
@@ -310,6 +321,48 @@ Test(watch, a_broker_that_is_away_is_said_once)
 	answer_status("ok");
 	cr_assert_not_null(strstr(trace.data, "say broker back\n"));
 	cr_assert_not_null(strstr(trace.data, "marks? one\n"));
+}
+
+Test(watch, the_next_address_is_asked_at_once_and_all_of_them_again_after_a_while)
+{
+	start_with(1, 2);
+	pass_time(100);
+	pass_time(2100);
+	expect("[100] status?\n"
+	       "[2100] reset to address 1\n"
+	       "[2100] say broker away: no answer; waiting for it\n"
+	       "[2100] status?\n");
+	pass_time(4100);
+	expect("[4100] reset\n");
+	cr_assert_eq(wakeup_ms(), 4100 + OBSERVER_AWAY_MIN_MS);
+	pass_time(wakeup_ms());
+	expect("[5100] status?\n");
+	answer_status("ok");
+	expect("[5100] say broker back\n"
+	       "[5100] marks? one\n");
+}
+
+/* A look that began with marks of the first address is not pushed to the second. */
+Test(watch, marks_are_asked_where_updates_are_pushed)
+{
+	start_with(1, 2);
+	pass_time(100);
+	answer_status("ok");
+	answer_marks(0, C1);
+	expect("[100] status?\n"
+	       "[100] marks? one\n"
+	       "[100] poll one with 1 marks\n"
+	       "[100] report one:waiting\n");
+	pass_time(2100);
+	expect("[2100] reset to address 1\n"
+	       "[2100] say broker away: no answer; waiting for it\n"
+	       "[2100] kill one\n"
+	       "[2100] status?\n");
+	polled_commits(0, C1, 1, C2); /* too late: it was killed */
+	expect("");
+	answer_status("ok");
+	expect("[2100] say broker back\n"
+	       "[2100] marks? one\n");
 }
 
 Test(watch, a_broker_lost_in_mid_round_starts_the_round_anew)

@@ -53,6 +53,7 @@ CATCHERS = {
     "events": Catcher([f"{BUILD}/broker-events-test-planted"], r"\[FAIL\] events::"),
     "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
+    "watch": Catcher([f"{BUILD}/observer-watch-test-planted"], r"\[FAIL\] watch::"),
     "watchlist": Catcher([f"{BUILD}/broker-watchlist-test-planted"], r"\[FAIL\] watchlist::"),
     "harvest": Catcher([f"{BUILD}/worker-harvest-test-planted"], r"\[FAIL\] harvest::"),
     "supervisor": Catcher(

@@ -110,3 +110,40 @@ Test(address, an_address_is_not_looked_up_and_an_unknown_name_is_refused)
 	          error_text());
 	cr_assert_str_eq(unknown.host, "nobody.invalid");
 }
+
+static enum err read_several(const char *const *texts, size_t count, struct addresses *ret_read)
+{
+	scoped(text_list_finish) struct text_list words = { 0 };
+	for (size_t i = 0; i < count; i++)
+		text_list_add(&words, texts[i]);
+	return addresses_parse(&words, ret_read);
+}
+
+/* libzmq takes one of the addresses that a name has: IPv6, where it has one. */
+Test(address, a_name_is_two_places)
+{
+	static const char *const texts[] = { "a.example:7000", "[::1]", "10.0.0.1", "ipc:/x" };
+	scoped(addresses_finish) struct addresses read = { 0 };
+	cr_assert_eq(read_several(texts, 4, &read), OK, "%s", error_text());
+	cr_assert_eq(read.words, 4);
+	cr_assert_eq(read.count, 5);
+	cr_assert_str_eq(read.places[1].host, "a.example");
+	cr_assert_eq(read.places[1].port, 7000);
+	cr_assert(!read.places[0].ipv4_only && read.places[1].ipv4_only);
+	scoped(free_text) char *shown = addresses_text(&read);
+	cr_assert_str_eq(shown, "a.example:7000,[::1]:5570,10.0.0.1:5570,ipc:/x");
+}
+
+Test(address, one_to_eight_of_a_broker)
+{
+	static const char *const texts[] = { "a", "b", "c", "d", "e", "f", "g", "h", "i" };
+	static const char *const bad[] = { "a", "b:x" };
+	scoped(addresses_finish) struct addresses read = { 0 };
+	cr_assert_eq(read_several(texts, 0, &read), ERR_USAGE);
+	cr_assert_eq(read_several(texts, 9, &read), ERR_USAGE);
+	cr_assert_str_eq(error_text(), "address: at most 8 of a broker");
+	cr_assert_eq(read_several(bad, 2, &read), ERR_USAGE);
+	cr_assert_eq(read.count, 0);
+	cr_assert_eq(read_several(texts, 8, &read), OK);
+	cr_assert_eq(read.count, PLACES_MAX);
+}

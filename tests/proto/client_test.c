@@ -7,8 +7,10 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
-static struct address address;
+static struct address address; /* where it is served */
+static const char *elsewhere;  /* another address, tried before; NULL: none */
 static int signals = -1;
 static zsock_t *admin;
 static pthread_t server;
@@ -71,9 +73,20 @@ static void stop(void)
 
 TestSuite(client, .init = start, .fini = stop);
 
+static struct client *new_client(int64_t timeout_ms)
+{
+	scoped(text_list_finish) struct text_list words = { 0 };
+	struct addresses addresses;
+	if (elsewhere)
+		text_list_add(&words, elsewhere);
+	text_list_add(&words, address.folder);
+	cr_assert_eq(addresses_parse(&words, &addresses), OK, "%s", error_text());
+	return client_new(&addresses, signals, timeout_ms);
+}
+
 static enum err ask(const char *method, int64_t timeout_ms, struct rec_queue_result *ret_queue)
 {
-	scoped(client_destroy) struct client *client = client_new(&address, signals, timeout_ms);
+	scoped(client_destroy) struct client *client = new_client(timeout_ms);
 	scoped(arena_finish) struct arena arena = { 0 };
 	return client_call(client, method, RECORD_no_params, NULL, RECORD_queue_result, &arena,
 	                   ret_queue);
@@ -136,7 +149,7 @@ Test(client, a_change_is_asked_for_again_as_the_same)
 	admin = wire_socket(ZMQ_ROUTER);
 	cr_assert_eq(wire_bind(admin, endpoint), OK);
 	cr_assert_eq(pthread_create(&server, NULL, serve_second, &same), 0);
-	scoped(client_destroy) struct client *client = client_new(&address, signals, 5000);
+	scoped(client_destroy) struct client *client = new_client(5000);
 	cr_assert_eq(client_change(client, "poke", RECORD_no_params, NULL, RECORD_change_result,
 	                           &arena, &change),
 	             OK, "%s", error_text());
@@ -158,4 +171,47 @@ Test(client, a_signal_ends_the_wait)
 	struct rec_queue_result queue = { 0 };
 	raise(SIGINT);
 	cr_assert_eq(ask("queue", 60000, &queue), ERR_STOPPED);
+}
+
+Test(client, the_next_address_is_asked_when_nobody_is_at_the_first)
+{
+	struct rec_queue_result queue = { 0 };
+	elsewhere = "ipc:/tmp/fettle-client-nowhere";
+	serve_one();
+	cr_assert_eq(ask("queue", 5000, &queue), OK, "%s", error_text());
+	cr_assert_eq(queue.next, 77);
+}
+
+/* Its door opens, and nobody answers. */
+Test(client, the_next_address_is_asked_when_the_first_is_silent)
+{
+	struct rec_queue_result queue = { 0 };
+	scoped(free_text) char *silent = text_format("%s/silent", address.folder);
+	scoped(free_text) char *door = text_format("%s/admin.sock", silent);
+	scoped(free_text) char *endpoint = text_format("ipc://%s", door);
+	cr_assert_eq(mkdir(silent, 0700), 0);
+	zsock_t *mute = wire_socket(ZMQ_ROUTER);
+	cr_assert_eq(wire_bind(mute, endpoint), OK);
+	elsewhere = silent;
+	serve_one();
+	cr_assert_eq(ask("queue", 3000, &queue), OK, "%s", error_text());
+	cr_assert_eq(queue.next, 77);
+	struct peer from;
+	enum err refusal;
+	struct message message;
+	cr_assert_eq(wire_receive(mute, &from, &message, &refusal), WIRE_MESSAGE, "it was asked");
+	message_finish(&message);
+	zsock_destroy(&mute);
+	unlink(door);
+	rmdir(silent);
+}
+
+Test(client, all_that_were_asked_are_named)
+{
+	struct rec_queue_result queue = { 0 };
+	elsewhere = "localhost:1";
+	cr_assert_eq(ask("queue", 400, &queue), ERR_UNREACHABLE);
+	scoped(free_text) char *wanted =
+		text_format("no broker answers at localhost:1,ipc:%s; ", address.folder);
+	cr_assert(strstr(error_text(), wanted), "%s", error_text());
 }

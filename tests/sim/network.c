@@ -38,6 +38,11 @@ static void deliver(struct sim *sim, int64_t cut_until_ms, int64_t clog_until_ms
 		       body);
 }
 
+bool net_is_there(const struct sim *sim, size_t address)
+{
+	return sim->addresses == 1 || sim->broker.place == PLACE_BROKER + (enum place)address;
+}
+
 void net_to_broker(struct sim *sim, enum place from, enum door door, const struct peer *peer,
                    const struct message *message)
 {

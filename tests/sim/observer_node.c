@@ -39,7 +39,8 @@ static void ask(struct sim *sim, struct observer_node *node, const char *method,
 		                   .request = { .id = node->question,
 		                                .method = method,
 		                                .params = { packed.data, packed.size } } };
-	net_to_broker(sim, place_of(sim, node), DOOR_ADMIN, &node->peer, &request);
+	if (net_is_there(sim, node->address))
+		net_to_broker(sim, place_of(sim, node), DOOR_ADMIN, &node->peer, &request);
 	text_finish(&packed);
 }
 
@@ -146,10 +147,13 @@ static void take_effect(struct sim *sim, struct observer_node *node,
 		sometimes(sim, SOMETIMES_poll_killed);
 		break;
 	case OBSERVER_PUSH:
-		net_to_broker(sim, place_of(sim, node), DOOR_UPDATES, &node->peer, effect->update);
+		if (net_is_there(sim, node->address))
+			net_to_broker(sim, place_of(sim, node), DOOR_UPDATES, &node->peer,
+			              effect->update);
 		break;
 	case OBSERVER_RESET_CONNECTION:
 		new_connection(sim, node);
+		node->address = effect->place;
 		sometimes(sim, SOMETIMES_observer_gives_up);
 		break;
 	case OBSERVER_SAY: sim_print(sim, "observer: %s", effect->text); break;
@@ -232,11 +236,13 @@ static void start(struct sim *sim, struct observer_node *node)
 {
 	struct observer_settings settings = { .name = node == sim->observers ? "o0" : "o1",
 		                              .interval_ms = sim->interval_ms,
-		                              .poll_timeout_ms = POLL_TIMEOUT_MS };
+		                              .poll_timeout_ms = POLL_TIMEOUT_MS,
+		                              .places = sim->addresses };
 	observer_finish(&node->core);
 	observer_init(&node->core, &settings);
 	node->up = true;
 	node->timer_ms = INT64_MAX;
+	node->address = 0;
 	new_connection(sim, node);
 	step(sim, node, &(struct observer_event){ .kind = OBSERVER_TIME_PASSED });
 }

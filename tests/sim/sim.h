@@ -199,6 +199,8 @@ struct worker_node {
 	struct worker_core core;
 	struct worker_effects effects;
 	struct peer peer; /* size 0: no socket */
+	size_t address;   /* of the broker that it was opened to */
+	size_t found_at;  /* the one that let it in last; kept in its state folder */
 	struct peer left; /* of the run before: what it sent may still be on its way */
 	char name[16], session[40], instance[40];
 	struct sim_process processes[PROCESSES_MAX];
@@ -220,6 +222,7 @@ struct observer_node {
 	struct observer_core core;
 	struct observer_effects effects;
 	struct peer peer;
+	size_t address;    /* of the broker */
 	uint64_t question; /* id of the one request under way */
 	enum { ASK_STATUS, ASK_MARKS, ASK_REPORT, ASK_DECLARE, ASK_WATCH } asked;
 	size_t asked_place;
@@ -293,6 +296,7 @@ struct sim {
 	size_t heap_count, heap_capacity;
 	struct core_settings settings;
 	int64_t interval_ms; /* of the observers */
+	size_t addresses;    /* of the broker: 1 that moves with it, or 1 of each machine */
 	struct weather weather;
 	int round;
 	bool storm;
@@ -354,6 +358,8 @@ _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1
  * weather says. */
 void net_to_broker(struct sim *sim, enum place from, enum door door, const struct peer *peer,
                    const struct message *message);
+/* Is the broker at this one of its addresses? */
+bool net_is_there(const struct sim *sim, size_t address);
 void net_from_broker(struct sim *sim, enum door door, const struct peer *to,
                      const struct bytes *body);
 

@@ -41,7 +41,7 @@ static void draw_text(struct sim *sim, char *text, size_t size)
 static void to_broker(struct sim *sim, struct worker_node *node, const struct message *message)
 {
 	sim_print_message(sim, "  worker: send", message);
-	if (node->peer.size)
+	if (node->peer.size && net_is_there(sim, node->address))
 		net_to_broker(sim, place_of(sim, node), DOOR_WORKERS, &node->peer, message);
 }
 
@@ -149,6 +149,7 @@ static void take_effect(struct sim *sim, struct worker_node *node,
 	case WORKER_DISCONNECT: node->peer = (struct peer){ 0 }; break;
 	case WORKER_RECONNECT:
 		node->peer = (struct peer){ .size = 8 };
+		node->address = effect->place;
 		uint64_t id = sim_draw(sim);
 		memcpy(node->peer.id, &id, sizeof id);
 		break;
@@ -303,6 +304,7 @@ static void start(struct sim *sim, struct worker_node *node)
 		                            .slots = 1 + (uint32_t)index % 3 };
 	sim_print(sim, "worker %d starts as %s", index, node->name);
 	worker_init(&node->core, &identity);
+	worker_set_places(&node->core, sim->addresses, node->found_at);
 	node->up = true;
 	node->patient_until_ms = 0;
 	node->timer_ms = INT64_MAX;
@@ -381,6 +383,13 @@ static void note_sent_back(struct sim *sim, struct worker_node *node, const stru
 		sometimes(sim, SOMETIMES_log_sent_back);
 }
 
+static void note_found(struct sim *sim, struct worker_node *node, const struct msg_welcome *welcome)
+{
+	if (welcome->keep_count && node->found_at != node->address)
+		sometimes(sim, SOMETIMES_found_elsewhere);
+	node->found_at = node->address;
+}
+
 static void receive(struct sim *sim, struct worker_node *node, const struct occurrence *next)
 {
 	struct message message;
@@ -389,6 +398,8 @@ static void receive(struct sim *sim, struct worker_node *node, const struct occu
 	SIM_CHECK(message_unpack(next->body.data, next->body.size, &message) == OK,
 	          "a message does not unpack: %s", error_text());
 	sim_print_message(sim, node->name, &message);
+	if (message.type == MESSAGE_welcome)
+		note_found(sim, node, &message.welcome);
 	if (message.type == MESSAGE_log_ok)
 		note_sent_back(sim, node, &message);
 	step(sim, node, &(struct worker_event){ .kind = WORKER_RECEIVED, .message = &message });

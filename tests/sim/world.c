@@ -175,6 +175,7 @@ static void draw_settings(struct sim *sim)
 		.min_free = 1,
 	};
 	sim->interval_ms = intervals_ms[sim_between(sim, 0, 3)];
+	sim->addresses = (size_t)sim_between(sim, 1, SIM_BROKERS);
 	for (int i = 0; i < PLACES; i++) {
 		sim->places[i].clock_offset_ms = sim_between(sim, 0, 1000000000);
 		sim->places[i].clock_drift_ppm = sim_between(sim, -5000, 5000);

@@ -30,6 +30,13 @@ void worker_init(struct worker_core *core, const struct worker_identity *identit
 	worker_session_init(&core->session);
 }
 
+void worker_set_places(struct worker_core *core, size_t places, size_t first)
+{
+	assert(first < places);
+	core->session.places = places;
+	core->session.place = first;
+}
+
 void worker_finish(struct worker_core *core)
 {
 	worker_attempts_finish(&core->attempts);
@@ -204,6 +211,7 @@ static void receive(struct worker_core *core, const struct worker_event *event,
 	if (session->state != WORKER_GREETING && session->state != WORKER_WELCOMED)
 		return;
 	session->heard_ms = core->now_ms;
+	session->connected = true;
 	switch (message->type) {
 	case MESSAGE_welcome: receive_welcome(core, &message->welcome, out); break;
 	case MESSAGE_offer: receive_offer(core, &message->offer, out); break;
@@ -222,7 +230,7 @@ static void receive(struct worker_core *core, const struct worker_event *event,
 		break;
 	case MESSAGE_error:
 		if (session->state == WORKER_GREETING)
-			worker_session_back_off(core, event->random, out);
+			worker_session_refused(core, event->random, out);
 		break;
 	default: break; /* a heartbeat; the rest is not for workers */
 	}
@@ -365,6 +373,7 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 	case WORKER_RESTORED: restore(core, event); return;
 	case WORKER_ADOPTED: adopt(core, event, out); return;
 	case WORKER_CONNECTED:
+		core->session.connected = true;
 		if (core->session.state == WORKER_GREETING)
 			worker_session_greet(core, out);
 		break;

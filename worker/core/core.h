@@ -22,7 +22,8 @@ enum worker_event_kind {
 	WORKER_RESTORED, /* job, attempt, size, result: found in the spool; before all others */
 	WORKER_ADOPTED,  /* job, attempt, size: an earlier run of the agent started it, and it still
 	                    runs; before all others, too */
-	WORKER_CONNECTED,   /* the socket takes messages now; optional, makes the hello earlier */
+	WORKER_CONNECTED,   /* the socket takes messages now; optional: makes the hello earlier, and
+	                       is patient with who takes time to answer it */
 	WORKER_RECEIVED,    /* message */
 	WORKER_TIME_PASSED, /* sockets are drained: deadlines may be looked at */
 	WORKER_LOG_GREW,    /* job, attempt, size */
@@ -59,6 +60,10 @@ struct worker_core {
 
 /* Copies the identity. */
 void worker_init(struct worker_core *core, const struct worker_identity *identity);
+
+/* How many addresses the broker has, and which is tried first; one when nobody says. They are tried
+ * in turn: the next one when a session has ended, or nobody answers. */
+void worker_set_places(struct worker_core *core, size_t places, size_t first);
 
 /* Zero is fine. */
 void worker_finish(struct worker_core *core);

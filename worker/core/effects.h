@@ -7,7 +7,7 @@ enum worker_effect_kind {
 	WORKER_SEND,       /* send `message` */
 	WORKER_SEND_LOG,   /* send `size` bytes at `offset` of the attempt's log as a `log`; with
 	                      `parcel`, of its parcel, which begins at `text_size` */
-	WORKER_RECONNECT,  /* destroy the socket, open one with a new routing id */
+	WORKER_RECONNECT,  /* destroy the socket, open one with a new routing id to `place` */
 	WORKER_DISCONNECT, /* destroy the socket */
 	WORKER_START_JOB,  /* start `offer` */
 	WORKER_KILL_JOB,   /* stop the attempt, it ends as cancelled because of `reason` */
@@ -23,6 +23,7 @@ struct worker_effect {
 	bool parcel;
 	uint64_t text_size;
 	const char *reason;
+	size_t place; /* among the addresses of the broker */
 	const struct msg_offer *offer;
 	struct message message;
 };

@@ -11,12 +11,18 @@ void worker_session_init(struct worker_session *session)
 		.heartbeat_ms = WORKER_HEARTBEAT_MS,
 		.liveness = WORKER_LIVENESS,
 		.backoff_ms = WORKER_BACKOFF_MS,
+		.places = 1,
 	};
 }
 
+/* An address where nobody is costs a heartbeat while there are others; in later rounds more, for
+ * connections that take their time. */
 static int64_t silence_ends_ms(const struct worker_session *session)
 {
-	return session->heard_ms + session->heartbeat_ms * session->liveness;
+	size_t beats = session->liveness, round = session->tries / session->places;
+	if (session->places > 1 && !session->connected && round + 1 < beats)
+		beats = round + 1;
+	return session->heard_ms + session->heartbeat_ms * (int64_t)beats;
 }
 
 void worker_session_greet(struct worker_core *core, struct worker_effects *out)
@@ -51,15 +57,37 @@ void worker_session_greet(struct worker_core *core, struct worker_effects *out)
 	core->session.next_ms = core->now_ms + core->session.heartbeat_ms;
 }
 
-void worker_session_back_off(struct worker_core *core, uint64_t random, struct worker_effects *out)
+/* Close the socket; the next one is opened when `most_ms` passed, or a part of it. */
+static void hang_up(struct worker_core *core, int64_t most_ms, uint64_t random,
+                    struct worker_effects *out)
 {
-	struct worker_session *session = &core->session;
 	worker_effects_add(out, WORKER_DISCONNECT);
-	session->state = WORKER_OFFLINE;
-	session->next_ms = core->now_ms + (int64_t)(random % ((uint64_t)session->backoff_ms + 1));
+	core->session.state = WORKER_OFFLINE;
+	core->session.next_ms = core->now_ms + (int64_t)(random % ((uint64_t)most_ms + 1));
+}
+
+static void lengthen_back_off(struct worker_session *session)
+{
 	session->backoff_ms *= 2;
 	if (session->backoff_ms > WORKER_BACKOFF_MAX_MS)
 		session->backoff_ms = WORKER_BACKOFF_MAX_MS;
+}
+
+void worker_session_refused(struct worker_core *core, uint64_t random, struct worker_effects *out)
+{
+	hang_up(core, core->session.backoff_ms, random, out);
+	lengthen_back_off(&core->session);
+}
+
+/* On to the next address, which is another chance; the back-off is that of whole rounds. */
+static void leave_place(struct worker_core *core, uint64_t random, struct worker_effects *out)
+{
+	struct worker_session *session = &core->session;
+	bool ends_round = ++session->tries % session->places == 0;
+	hang_up(core, ends_round ? session->backoff_ms : WORKER_BACKOFF_MS, random, out);
+	if (ends_round)
+		lengthen_back_off(session);
+	session->place = (session->place + 1) % session->places;
 }
 
 /* How many attempts we may hold at once. Said after a welcome, and again in every heartbeat: a
@@ -76,6 +104,7 @@ void worker_session_welcome(struct worker_core *core, const struct msg_welcome *
 	session->heartbeat_ms = welcome->heartbeat_ms;
 	session->liveness = welcome->liveness;
 	session->backoff_ms = WORKER_BACKOFF_MS;
+	session->tries = 0;
 	if (session->state != WORKER_WELCOMED)
 		session->next_ms = core->now_ms; /* a heartbeat at once names what is held */
 	session->state = WORKER_WELCOMED;
@@ -109,14 +138,15 @@ void worker_session_tick(struct worker_core *core, uint64_t random, struct worke
 	case WORKER_OFFLINE:
 		if (!due)
 			return;
-		worker_effects_add(out, WORKER_RECONNECT);
+		worker_effects_add(out, WORKER_RECONNECT)->place = session->place;
 		session->heard_ms = core->now_ms;
+		session->connected = false;
 		worker_session_greet(core, out);
 		return;
 	case WORKER_GREETING:
 	case WORKER_WELCOMED:
 		if (core->now_ms >= silence_ends_ms(session))
-			worker_session_back_off(core, random, out);
+			leave_place(core, random, out);
 		else if (due && session->state == WORKER_GREETING)
 			worker_session_greet(core, out);
 		else if (due)

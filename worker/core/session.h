@@ -4,9 +4,12 @@
  *      ^                         |   ^                  |
  *      +----silence, refused-----+   +---who_are_you----+   silence: OFFLINE
  *
- * While OFFLINE there is no socket. Only WELCOMED sends anything but hello. */
+ * While OFFLINE there is no socket. Only WELCOMED sends anything but hello. Where the broker has
+ * several addresses, each GREETING tries the next one. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
@@ -30,6 +33,10 @@ struct worker_session {
 	int64_t heartbeat_ms;
 	uint32_t liveness;
 	int64_t backoff_ms; /* upper end of the next draw */
+	size_t places;      /* addresses of the broker */
+	size_t place;       /* that of the socket, or of the next one */
+	size_t tries;       /* that ended since the last welcome */
+	bool connected;     /* somebody is at the other end */
 	int64_t heard_ms;   /* last frame from the broker, or the opening of the socket */
 	int64_t next_ms;    /* when this state has something to do: connect, greet, beat, exit */
 };
@@ -46,8 +53,9 @@ void worker_session_tick(struct worker_core *core, uint64_t random, struct worke
 /* Say hello now: the socket just became usable, or the broker does not know us. */
 void worker_session_greet(struct worker_core *core, struct worker_effects *out);
 
-/* Close the socket and wait before the next try. */
-void worker_session_back_off(struct worker_core *core, uint64_t random, struct worker_effects *out);
+/* The broker answered that it does not take us in: after a while it is tried again at this address.
+ */
+void worker_session_refused(struct worker_core *core, uint64_t random, struct worker_effects *out);
 
 /* The broker took us in. */
 void worker_session_welcome(struct worker_core *core, const struct msg_welcome *welcome,

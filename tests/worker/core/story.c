@@ -30,6 +30,8 @@ static void note(struct story *story, const struct worker_effect *effect)
 		return;
 	}
 	text_add(&story->seen, names[effect->kind]);
+	if (effect->kind == WORKER_RECONNECT && effect->place)
+		text_addf(&story->seen, " at address %zu", effect->place);
 	if (effect->kind == WORKER_SEND) {
 		text_add(&story->seen, " ");
 		message_print(&effect->message, &story->seen);
@@ -204,4 +206,14 @@ void story_expect(struct story *story, const char *lines)
 	cr_expect_str_eq(story->seen.data ? story->seen.data : "", lines, "\ngot:\n%s",
 	                 story->seen.data ? story->seen.data : "");
 	text_clear(&story->seen);
+}
+
+void story_set_places(struct story *story, size_t places)
+{
+	worker_set_places(&story->core, places, 0);
+}
+
+void story_connected(struct story *story)
+{
+	step(story, (struct worker_event){ .kind = WORKER_CONNECTED });
 }

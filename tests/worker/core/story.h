@@ -13,6 +13,9 @@ struct story {
 
 /* A worker `w1` with these slots, at time 1000. */
 void story_begin(struct story *story, uint32_t slots);
+/* The broker has so many addresses; before anything else. */
+void story_set_places(struct story *story, size_t places);
+void story_connected(struct story *story);
 void story_end(struct story *story);
 
 /* Begin, connect and be welcomed; nothing is left to compare. */

@@ -1,0 +1,98 @@
+/* Stories of a worker whose broker has several addresses. */
+#include "tests/worker/core/story.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(worker_session);
+
+static void welcome(struct story *story)
+{
+	story_receive(story,
+	              (struct message){ .type = MESSAGE_welcome,
+	                                .welcome = { .heartbeat_ms = 1000, .liveness = 3 } });
+}
+
+/* Two addresses, and each back-off is a millisecond. */
+static void begin(struct story *story)
+{
+	story_begin(story, 1);
+	story_set_places(story, 2);
+	story->random = 1;
+	story_wake(story);
+	story_expect(story, "reconnect\nsend hello\n");
+}
+
+Test(worker_session, the_second_address_is_tried_when_nobody_is_at_the_first)
+{
+	struct story story;
+	begin(&story);
+	story_wait_until(&story, story.now_ms + 999, false);
+	story_expect(&story, "");
+	story_wait_until(&story, story.now_ms + 1, false);
+	story_expect(&story, "disconnect\n");
+	story_wake(&story);
+	story_expect(&story, "reconnect at address 1\nsend hello\n");
+	story_connected(&story);
+	welcome(&story);
+	story_expect(&story, "send hello\nsend ready slots=1\n");
+	story_end(&story);
+}
+
+Test(worker_session, who_lets_us_in_and_is_slow_to_answer_has_the_whole_silence)
+{
+	struct story story;
+	begin(&story);
+	story_connected(&story);
+	story_wait_until(&story, story.now_ms + 2999, false);
+	story_expect(&story, "send hello\nsend hello\nsend hello\n");
+	story_wait_until(&story, story.now_ms + 1, false);
+	story_expect(&story, "disconnect\n");
+	story_end(&story);
+}
+
+Test(worker_session, a_running_job_moves_to_the_other_address_and_back)
+{
+	struct story story;
+	begin(&story);
+	welcome(&story);
+	story_offer(&story, 7, 1);
+	story_expect(&story, "send ready slots=1\nsend started job=7 attempt=1\nstart 7.1\n");
+	for (int i = 0; i < 2; i++) {
+		story_wait_until(&story, story.now_ms + 3000, false);
+		story_wake(&story);
+		story_expect(&story, i ? "disconnect\nreconnect\nsend hello 7.1\n"
+		                       : "disconnect\nreconnect at address 1\nsend hello 7.1\n");
+		welcome(&story);
+		story_expect(&story, "send ready slots=1\n");
+	}
+	story_job_ended(&story, 7, OUTCOME_passed, 0);
+	story_expect(&story, "send result job=7 attempt=1 outcome=passed\n");
+	story_end(&story);
+}
+
+Test(worker_session, the_back_off_grows_with_rounds_and_a_slow_connection_gets_more_time)
+{
+	static const int64_t silence_ms[] = { 1000, 1000, 2000, 2000, 3000, 3000, 3000, 3000 };
+	static const int64_t most_ms[] = { 1000, 1000, 1000, 2000, 1000, 4000, 1000, 8000 };
+	struct story story;
+	begin(&story);
+	for (size_t i = 0; i < sizeof most_ms / sizeof *most_ms; i++) {
+		story.random = (uint64_t)most_ms[i]; /* the longest draw */
+		story_wait_until(&story, story.now_ms + silence_ms[i], false);
+		cr_assert_eq(story.core.session.state, WORKER_OFFLINE, "try %zu", i);
+		cr_expect_eq(worker_wakeup_ms(&story.core), story.now_ms + most_ms[i]);
+		story_wake(&story);
+	}
+	story_end(&story);
+}
+
+Test(worker_session, a_refusal_is_an_answer_and_the_broker_is_asked_again_where_it_is)
+{
+	struct story story;
+	begin(&story);
+	story_receive(&story,
+	              (struct message){ .type = MESSAGE_error, .error = { .code = "store_full" } });
+	story_wake(&story);
+	story_expect(&story, "disconnect\nreconnect\nsend hello\n");
+	story_end(&story);
+}
