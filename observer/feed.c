@@ -174,6 +174,9 @@ static void finish_poll(struct feed *feed, size_t index)
 	struct feed_poll *poll = &feed->polls[index];
 	struct poll_answer answer = { 0 };
 	scoped(free_text) char *error = steal(&poll->error);
+	if (poll->child.spared)
+		log_at(LOG_LEVEL_DEBUG, "nothing was touched repository=%s",
+		       observer_entry(&feed->core, index)->name);
 	if (error)
 		answer.poll.error = error;
 	else
@@ -188,7 +191,8 @@ static void receive_polls(struct feed *feed)
 {
 	for (size_t i = 0; i < feed->poll_count; i++) {
 		struct feed_poll *poll = &feed->polls[i];
-		if (poll->error || (poll->child.pid && poll_receive(&poll->child)))
+		if (poll->error || poll->child.spared ||
+		    (poll->child.pid && poll_receive(&poll->child)))
 			finish_poll(feed, i);
 	}
 }
@@ -242,7 +246,7 @@ static void receive_answers(struct feed *feed)
 static bool is_poll_waiting(const struct feed *feed)
 {
 	for (size_t i = 0; i < feed->poll_count; i++)
-		if (feed->polls[i].error)
+		if (feed->polls[i].error || feed->polls[i].child.spared)
 			return true;
 	return false;
 }

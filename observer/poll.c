@@ -2,21 +2,28 @@
  * waiting, its answer is bounded and decoded strictly, and it is killed at its deadline. */
 #include "observer/poll.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/scoped.h"
 #include "observer/frames.h"
+#include "observer/still.h"
 #include "proto/entry.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sodium.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-enum { PAGE_MARKS = 1000, ANSWER_SIZE_MAX = FRAME_STREAM_MAX };
+enum {
+	PAGE_MARKS = 1000,
+	ANSWER_SIZE_MAX = FRAME_STREAM_MAX,
+	SPARED_MAX = 60, /* looks in a row: what nobody thought of is seen then */
+};
 
 static void pack_request(struct rec_poll_request *request, const struct rec_mark *marks,
                          size_t mark_count, struct text *stream)
@@ -68,6 +75,24 @@ static enum err start_child(struct poll_maker *maker, const char *url, int in, i
 	return process_start(&process, ret_pid);
 }
 
+static uint64_t number_of(const struct text *stream)
+{
+	unsigned char hash[crypto_generichash_BYTES_MIN];
+	uint64_t number;
+	crypto_generichash(hash, sizeof hash, (const unsigned char *)stream->data, stream->size,
+	                   NULL, 0);
+	memcpy(&number, hash, sizeof number);
+	return number;
+}
+
+/* The child before found where the disk is: one of this machine, so that nobody waits for it. */
+static bool may_spare(const struct poll *poll, const char *url)
+{
+	const struct poll_still *still = &poll->still;
+	return still->print && still->left > 0 && still->request == poll->request &&
+	       still_print(url, clock_wall_ms()) == still->print;
+}
+
 enum err poll_start(struct poll *poll, struct poll_maker *maker, struct rec_poll_request request,
                     const struct rec_mark *marks, size_t mark_count)
 {
@@ -76,6 +101,9 @@ enum err poll_start(struct poll *poll, struct poll_maker *maker, struct rec_poll
 	int ends[2];
 	pid_t pid;
 	pack_request(&request, marks, mark_count, &stream);
+	poll->request = number_of(&stream);
+	if ((poll->spared = may_spare(poll, request.url)))
+		return OK;
 	enum err err = open_request(&stream, &in);
 	if (err)
 		return err;
@@ -87,7 +115,8 @@ enum err poll_start(struct poll *poll, struct poll_maker *maker, struct rec_poll
 		return err;
 	}
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	*poll = (struct poll){ .pid = pid, .answer = ends[0] };
+	poll->pid = pid;
+	poll->answer = ends[0];
 	return OK;
 }
 
@@ -125,7 +154,7 @@ static void forget_child(struct poll *poll)
 {
 	close(poll->answer);
 	text_finish(&poll->received);
-	*poll = (struct poll){ 0 };
+	poll->pid = 0;
 }
 
 /* With its ssh: it leads a group, but for the first moment of a fork. */
@@ -137,6 +166,7 @@ static void kill_all(const struct poll *poll)
 
 void poll_kill(struct poll *poll)
 {
+	poll->spared = false;
 	if (!poll->pid)
 		return;
 	kill_all(poll);
@@ -145,6 +175,7 @@ void poll_kill(struct poll *poll)
 	killed.pids[killed.count++] = poll->pid;
 	poll_reap();
 	forget_child(poll);
+	poll->still = (struct poll_still){ 0 };
 }
 
 enum err poll_read_answer(const struct text *stream, struct poll_answer *answer)
@@ -162,6 +193,7 @@ enum err poll_read_answer(const struct text *stream, struct poll_answer *answer)
 		                               .more = result.more,
 		                               .gone = result.gone,
 		                               .gone_count = result.gone_count };
+	answer->print = result.print;
 	size_t capacity = 0; /* as they come: how many there are to be is the child's word only */
 	for (uint32_t i = 0; i < result.updates; i++) {
 		if (!frame_next(stream, &offset, &body, &size))
@@ -178,9 +210,20 @@ enum err poll_read_answer(const struct text *stream, struct poll_answer *answer)
 	return OK;
 }
 
+static bool brought_nothing(const struct observer_poll *found)
+{
+	return !found->error && !found->more && !found->gone_count && !found->update_count;
+}
+
 void poll_finish(struct poll *poll, struct poll_answer *ret_answer)
 {
 	*ret_answer = (struct poll_answer){ 0 };
+	if (poll->spared) {
+		ret_answer->poll.refs = poll->still.refs;
+		poll->still.left--;
+		poll->spared = false;
+		return;
+	}
 	kill_all(poll); /* it may have closed its answer and gone on */
 	int status = process_wait(poll->pid);
 	if (poll_read_answer(&poll->received, ret_answer)) {
@@ -190,6 +233,10 @@ void poll_finish(struct poll *poll, struct poll_answer *ret_answer)
 		poll_answer_finish(ret_answer);
 		ret_answer->poll.error = arena_copy_text(&ret_answer->arena, error_text());
 	}
+	poll->still = (struct poll_still){ 0 };
+	if (brought_nothing(&ret_answer->poll))
+		poll->still = (struct poll_still){ poll->request, ret_answer->print,
+			                           (uint32_t)ret_answer->poll.refs, SPARED_MAX };
 	forget_child(poll);
 }
 

@@ -11,11 +11,21 @@
 /* The flag, as the only argument, that makes the observer this child. */
 #define POLL_FLAG "--poll"
 
-/* A child under way. Zero is none. */
+/* What a look found that brought nothing, and what it was asked. */
+struct poll_still {
+	uint64_t request, print; /* 0: there was none */
+	uint32_t refs;
+	int left; /* looks that may be spared before one is made again */
+};
+
+/* A child under way, or a look that was spared. Zero is none. */
 struct poll {
-	pid_t pid;  /* 0: none */
-	int answer; /* its stdout, non-blocking */
+	pid_t pid;   /* 0: none */
+	bool spared; /* the answer is that of `still` */
+	int answer;  /* the child's stdout, non-blocking */
 	struct text received;
+	uint64_t request; /* what was asked, as a number */
+	struct poll_still still;
 };
 
 /* What children are made of. */
@@ -24,7 +34,8 @@ struct poll_maker {
 	struct forker forker;
 };
 
-/* Start the child; `pages` is filled in here. */
+/* Start the child; `pages` is filled in here. A look at a path that was the same, and brought
+ * nothing, is spared while nothing there was touched: poll_finish() at once. */
 enum err poll_start(struct poll *poll, struct poll_maker *maker, struct rec_poll_request request,
                     const struct rec_mark *marks, size_t mark_count);
 
@@ -42,6 +53,7 @@ void poll_reap(void);
 struct poll_answer {
 	struct observer_poll poll; /* borrows from this answer */
 	struct message *updates;
+	uint64_t print; /* of still_print(); 0: it tells nothing */
 	struct arena arena;
 };
 

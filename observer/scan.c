@@ -1,10 +1,13 @@
 /* Refs against marks, walks where they differ, updates for what was found. */
 #include "observer/scan.h"
 
+#include "base/clock.h"
 #include "base/scoped.h"
 #include "observer/core/plan.h"
 #include "observer/history.h"
 #include "observer/repository.h"
+#include "observer/still.h"
+#include "proto/entry.h"
 
 #include <string.h>
 
@@ -120,6 +123,8 @@ void scan_repository(const struct rec_poll_request *request, const struct rec_ma
 	*ret_scan = (struct scan){ 0 };
 	s.history.finder =
 		(struct line_finder){ .arena = arena, .marks = marks, .mark_count = mark_count };
+	if (entry_url_is_path(request->url))
+		ret_scan->result.print = still_print(request->url, clock_wall_ms());
 	s.history.left = (struct history_budget){ POLL_COMMITS_MAX, POLL_SIZE_MAX };
 	if (since_read(request->since, &s.history.finder.since) ||
 	    repository_open(request, &s.repository) ||

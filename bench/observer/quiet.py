@@ -1,10 +1,11 @@
 """What many repositories in which nothing happens cost: CPU time per look, memory over many looks.
 
 python3 -B bench/observer/quiet.py BUILD [--repositories N] [--looks N] [--interval DURATION]
+                                         [--links]
 
 Local repositories, each with one branch. CPU time is that of the observer and of the children that
-look, from /proc, for twenty parts of the looks; the goal is for all together. Exit code 1 when a
-goal is missed.
+look, from /proc, for twenty parts of the looks; the goal is for all together. With --links the refs
+are behind a symbolic link, and no look is spared. Exit code 1 when a goal is missed.
 """
 
 import argparse
@@ -49,12 +50,16 @@ class Looks:
         return self.count
 
 
-def make_repositories(house, count):
+def make_repositories(house, count, links):
     """Copies of one: git init is slow."""
     first = fettle.Repository(house, "repo-1")
     first.commit({"README": "hello\n"})
+    if links:
+        refs = os.path.join(first.path, ".git/refs")
+        os.rename(refs, refs + "-elsewhere")
+        os.symlink("refs-elsewhere", refs)
     for number in range(2, count + 1):
-        shutil.copytree(first.path, house.path(f"repo-{number}"))
+        shutil.copytree(first.path, house.path(f"repo-{number}"), symlinks=True)
     return [house.path(f"repo-{number}") for number in range(1, count + 1)]
 
 
@@ -74,7 +79,7 @@ class Part:
 
 def watch(house, settings):
     """The observer at the beginning and after each part of the looks."""
-    repositories = make_repositories(house, settings.repositories)
+    repositories = make_repositories(house, settings.repositories, settings.links)
     house.broker()
     flags = ["--log-level", "debug"]  # it says when it looks
     observer = house.observer(*repositories, interval=settings.interval, flags=flags)
@@ -114,6 +119,7 @@ def main():
     parser.add_argument("--repositories", type=int, default=500)
     parser.add_argument("--looks", type=int, default=10000)
     parser.add_argument("--interval", default="5s")
+    parser.add_argument("--links", action="store_true")
     settings = parser.parse_args()
     run(measure, settings)
 

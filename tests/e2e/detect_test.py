@@ -184,6 +184,26 @@ class Detect(Case):
         repository.git("fast-import", "--quiet", stdin="\n".join(rows) + "\n")
 
     @unittest.skipIf(is_sanitized(), "thousands of everything")
+    def test_what_happens_after_a_long_quiet(self):
+        """Most looks are spared then: nothing must be."""
+        repository = Repository(self.house)
+        tip = repository.commit()
+        self.watch(repository, "--log-level", "debug")
+        self.wait_for(tip)
+        for name in ("first", "second"):
+            self.wait_until_looks_are_spared()
+            self.wait_for(repository.commit(message=name))
+            self.wait_until_looks_are_spared()
+            topic = self.add(repository, "refs/heads/topic", tip, name)
+            self.wait_until_looks_are_spared()
+            self.delete_topic(repository)
+            self.assertEqual(self.commits("refs/heads/topic")[-1], topic)
+
+    def wait_until_looks_are_spared(self):
+        said = "nothing was touched repository=sample"
+        before = self.house.log_of("observer").count(said)
+        wait_until(lambda: self.house.log_of("observer").count(said) > before + 2, "it is quiet")
+
     def test_ten_thousand_refs(self):
         repository = Repository(self.house)
         rows = []
@@ -311,6 +331,7 @@ class DetectByUrl(Detect):
 
     test_ten_thousand_refs = None
     test_a_long_history_brings_its_tip = None
+    test_what_happens_after_a_long_quiet = None  # only a look at a path is spared
 
     def url(self, repository):
         return f"file://{repository.path}"

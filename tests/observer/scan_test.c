@@ -1,6 +1,7 @@
 /* One look at real repositories: which updates it brings. */
 #include "observer/scan.h"
 
+#include "base/clock.h"
 #include "base/scoped.h"
 #include "observer/poll.h"
 #include "observer/repository.h"
@@ -669,6 +670,69 @@ Test(scan, a_child_that_dies_is_an_error)
 	cr_assert_str_eq(answer.poll.error, "the poll ended without an answer");
 	cr_assert_eq(child.pid, 0);
 	poll_answer_finish(&answer);
+}
+
+/* One look, by a child or without; how many updates it brought. */
+static size_t look_again(struct poll *child, bool *ret_spared)
+{
+	struct poll_answer answer = { 0 };
+	cr_assert_eq(poll_start(child, &maker, request_for(git_path("repo")), marks, mark_count),
+	             OK, "%s", error_text());
+	*ret_spared = child->spared;
+	cr_assert(child->spared || wait_for_child(child, 20000));
+	poll_finish(child, &answer);
+	cr_assert_null(answer.poll.error, "%s", answer.poll.error);
+	cr_assert_eq(answer.poll.refs, 1);
+	size_t updates = answer.poll.update_count;
+	poll_answer_finish(&answer);
+	return updates;
+}
+
+/* Look until a look is spared: what was just touched needs two seconds. */
+static void expect_spared(struct poll *child)
+{
+	int64_t deadline_ms = clock_mono_ms() + 20000;
+	bool spared = false;
+	while (!spared) {
+		cr_assert_eq(look_again(child, &spared), 0);
+		cr_assert_lt(clock_mono_ms(), deadline_ms, "no look was spared");
+	}
+}
+
+Test(scan, a_look_at_what_nobody_touched_is_spared)
+{
+	struct poll child = { 0 };
+	bool spared = true;
+	int in_a_row = 0;
+	git_make("repo");
+	marks[mark_count++] =
+		(struct rec_mark){ .ref = "refs/heads/main", .commit = git_commits("repo", 1) };
+	expect_spared(&child);
+	while (spared && in_a_row++ < 100)
+		cr_assert_eq(look_again(&child, &spared), 0);
+	cr_assert_gt(in_a_row, 10);
+	cr_assert_lt(in_a_row, 100, "every now and then a look is made all the same");
+	expect_spared(&child);
+	git_commits("repo", 1);
+	cr_assert_eq(look_again(&child, &spared), 1);
+	cr_assert_eq(look_again(&child, &spared), 1, "until the mark moves");
+}
+
+Test(scan, a_spared_look_has_been_asked_the_same)
+{
+	struct poll child = { 0 };
+	bool spared;
+	git_make("repo");
+	const char *first = git_commits("repo", 1), *second = git_commits("repo", 1);
+	marks[mark_count++] = (struct rec_mark){ .ref = "refs/heads/main", .commit = second };
+	expect_spared(&child);
+	marks[0].commit = first; /* the broker was restored from a backup */
+	cr_assert_eq(look_again(&child, &spared), 1);
+	cr_assert_not(spared);
+	marks[0].commit = second;
+	expect_spared(&child);
+	poll_kill(&child);
+	cr_assert_eq(look_again(&child, &spared), 0);
 }
 
 Test(scan, what_the_user_tells_git_is_not_for_the_child)

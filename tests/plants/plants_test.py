@@ -55,6 +55,7 @@ CATCHERS = {
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "watch": Catcher([f"{BUILD}/observer-watch-test-planted"], r"\[FAIL\] watch::"),
     "watchlist": Catcher([f"{BUILD}/broker-watchlist-test-planted"], r"\[FAIL\] watchlist::"),
+    "still": Catcher([f"{BUILD}/observer-still-test-planted"], r"\[FAIL\] still::"),
     "harvest": Catcher([f"{BUILD}/worker-harvest-test-planted"], r"\[FAIL\] harvest::"),
     "supervisor": Catcher(
         [f"{BUILD}/worker-supervisor-test-planted"]
