@@ -94,16 +94,21 @@ class Several(Case):
         worker = self.house.worker(broker=both)
         self.house.observer(repository, broker=both)
         self.house.wait_running(commit)
-        self.assertIn(f"connected broker={self.two} ", self.house.log_of("worker-one"))
+        before = self.house.log_of("worker-one")
+        self.assertIn(f"connected broker={self.two} ", before)
+
+        self.house.stop(worker, signal.SIGKILL)
+        self.house.worker(broker=both)
+        self.wait_connected(self.two)
+        since = self.house.log_of("worker-one")[len(before) :]
+        self.assertNotIn("does not answer", since, "it began where it was let in last")
 
         self.house.stop(broker, signal.SIGKILL)
         broker = self.house.broker(listen=self.one)
         self.wait_connected(self.one)
-        self.kill_agent(worker, both)
-        self.wait_connected(self.one, 2)  # where it was let in last, not the first that is named
         self.house.stop(broker, signal.SIGTERM)
         self.house.broker(listen=self.two)
-        self.wait_connected(self.two)
+        self.wait_connected(self.two, 2)
 
         self.house.open_gate()
         self.assertEqual(self.house.verdict(commit), "passed")
@@ -116,10 +121,6 @@ class Several(Case):
             lambda: self.house.log_of("worker-one").count(said) >= times,
             f"the worker is at {address}",
         )
-
-    def kill_agent(self, worker, broker):
-        self.house.stop(worker, signal.SIGKILL)
-        self.house.worker(broker=broker)
 
 
 if __name__ == "__main__":

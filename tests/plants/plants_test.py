@@ -101,6 +101,11 @@ CATCHERS = {
         python("attacks/worker/repositories_test.py", "test_a_delta_bomb"),
         r"not ok \d+ - Repositories",
     ),
+    "net": Catcher(
+        python("net/net_test.py", "nat"),
+        r"not within \S+ s: worker a is there",
+        {"FETTLE_TEST_PATIENCE": "10"},
+    ),
     "chaos": Catcher(python("chaos/chaos_test.py", "--seed", "1", "--seconds", "3"), r"P2: "),
 }
 

@@ -87,7 +87,8 @@ static void leave_place(struct worker_core *core, uint64_t random, struct worker
 	hang_up(core, ends_round ? session->backoff_ms : WORKER_BACKOFF_MS, random, out);
 	if (ends_round)
 		lengthen_back_off(session);
-	session->place = (session->place + 1) % session->places;
+	if (!PLANTED(first_place_only))
+		session->place = (session->place + 1) % session->places;
 }
 
 /* How many attempts we may hold at once. Said after a welcome, and again in every heartbeat: a
