@@ -1,6 +1,7 @@
 /* Allocation that cannot fail. */
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,4 +52,11 @@ void *memory_copy(const void *data, size_t size)
 char *memory_copy_text(const char *text)
 {
 	return text ? memory_copy(text, strlen(text) + 1) : NULL;
+}
+
+void memory_stay_small(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+	mallopt(M_TOP_PAD, 4096);
 }

@@ -15,3 +15,7 @@ char *memory_copy_text(const char *text);
 
 /* A copy of `size` bytes, owned by the caller. */
 void *memory_copy(const void *data, size_t size);
+
+/* For a program that mostly waits and moves little at a time: one heap for all its threads, and
+ * what is free goes back to the system soon. Before the first thread. mallopt(3). */
+void memory_stay_small(void);

@@ -1,6 +1,7 @@
 /* fettle-worker: settings, state folder, agent. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/reload.h"
 #include "base/scoped.h"
 #include "worker/agent.h"
@@ -85,6 +86,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && (strcmp(argv[1], SUPERVISOR_FLAG) == 0 ||
 	                 strcmp(argv[1], TRASH_FLAG) == 0 || strcmp(argv[1], RUNNER_FLAG) == 0))
 		return supervisor_main(argc, argv);
+	memory_stay_small(); /* a log passes through in pieces */
 	struct worker_settings settings = { 0 };
 	scoped(text_list_finish) struct text_list rest = { 0 };
 	bool help;
