@@ -12,6 +12,11 @@
 
 static const char *const door_names[DOOR_COUNT] = { "workers", "updates", "admin", "events" };
 
+const char *door_text(enum door door)
+{
+	return door_names[door];
+}
+
 static enum err parse_folder(const char *path, struct address *ret_address)
 {
 	struct sockaddr_un name;

@@ -56,6 +56,9 @@ void addresses_finish(struct addresses *addresses);
 /* "a:5570,b:5570"; the caller frees it. */
 char *addresses_text(const struct addresses *addresses);
 
+/* "workers", "updates", "admin" or "events". */
+const char *door_text(enum door door);
+
 /* The ZeroMQ endpoint of a door; the caller frees it. */
 char *address_endpoint(const struct address *address, enum door door);
 

@@ -1,0 +1,341 @@
+"""Keys: who comes in over TCP, as what, and for how long. Real programs on loopback."""
+
+import glob
+import json
+import os
+import re
+import subprocess
+
+import tap
+from fettle import Case, Repository, free_ports, program, wait_until
+
+
+class Keys(Case):
+    def setUp(self):
+        super().setUp()
+        self.address = f"127.0.0.1:{free_ports()}"
+        self.here = f"ipc:{self.house.broker_folder}"
+        self.table = self.house.path("broker", "keys", "allowed")
+        os.umask(0o022)
+
+    def keys(self, *words, code=0, stdin=""):
+        done = subprocess.run(
+            [program("fettle"), *words, "--broker", self.here],
+            input=stdin,
+            capture_output=True,
+            env=self.house.environment,
+            cwd=self.house.folder,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done
+
+    def serve(self):
+        """A broker that has a key."""
+        self.server_key = self.keys("keys", "new").stdout.strip()
+        return self.house.broker("--heartbeat", "200ms", listen=self.address)
+
+    def invite(self, role, name, *flags):
+        """The key file of a new peer, as its machine would have it."""
+        line = self.keys("invite", role, name, "--address", self.address, *flags).stdout
+        letter = re.fullmatch(r"echo (fettle-invite:\S+) \| fettle keys accept\n", line)[1]
+        path = self.house.path(f"{role}-{name}.key")
+        said = self.keys("keys", "accept", path, stdin=letter + "\n").stdout
+        self.assertIn(f"--broker {self.address}", said)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        return path
+
+    def part(self, path, word):
+        with open(path, encoding="utf-8") as file:
+            return re.search(rf"^{word} (\S+)$", file.read(), re.MULTILINE)[1]
+
+    def settle(self, what, *names):
+        """The broker has read the table."""
+        for name in names or ("broker",):
+            wait_until(lambda: what in self.house.log_of(name), what)
+
+    def revoke(self, word):
+        before = self.house.log_of("broker").count("keys read")
+        self.keys("keys", "revoke", word)
+        wait_until(lambda: self.house.log_of("broker").count("keys read") > before, "it is read")
+
+    def worker(self, name, key, *flags):
+        return self.house.worker(name, "--key", key, *flags, broker=self.address)
+
+    def observer(self, name, key, *repositories):
+        words = self.house.observer_words(*repositories, name=name)
+        words[words.index("--broker") + 1] = self.address
+        words[1:1] = ["--key", key]
+        return self.house.start(name, words)
+
+    def ask(self, key, *words, seconds=None):
+        """A verb over TCP."""
+        flags = ["--key", key] if key else []
+        return self.house.cli(*words, *flags, broker=self.address, seconds=seconds)
+
+    def assert_refused(self, done, pattern, code=2):
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assert_line(done.stderr, pattern)
+        self.assertEqual(done.stdout, "")
+
+    # ---- what works -------------------------------------------------------------------------
+
+    def test_with_keys_a_commit_goes_to_its_verdict_over_tcp(self):
+        self.serve()
+        reader = self.invite("reader", "eve")
+        self.settle("allowed=1")
+        watch = [program("fettle"), "watch", "--broker", self.address, "--key", reader]
+        watcher = self.house.start("watch", watch)
+        self.worker("one", self.invite("worker", "one"))
+        repository = Repository(self.house)
+        self.observer("observer", self.invite("observer", "observer"), repository)
+        commit = repository.steps("echo working")
+        done = self.ask(reader, "wait", commit, "--timeout", "60s", seconds=90)
+        self.assertEqual(done.returncode, 0, done.stderr + self.house.all_logs())
+        self.assertIn("working", self.ask(reader, "log", commit).stdout)
+        wait_until(lambda: commit[:10] in self.house.log_of("watch"), "the event was heard")
+        admin = self.invite("admin", "ada")
+        self.settle("allowed=4")
+        self.assertEqual(self.ask(admin, "pause").returncode, 0)
+        self.assertRegex(self.house.log_of("broker"), r"paused by \S+, key ada")
+        self.find_no_secret()
+        self.house.stop(watcher)
+
+    def find_no_secret(self):
+        """Neither in what was said, nor in an argument or the environment of a program."""
+        secrets = [self.part(path, "secret") for path in glob.glob(self.house.path("*.key"))]
+        secrets.append(self.part(self.house.path("broker", "keys", "server"), "secret"))
+        self.assertEqual(len(secrets), 5)
+        said = self.house.all_logs()
+        for process in self.house.processes:
+            for name in ("cmdline", "environ"):
+                with open(f"/proc/{process.pid}/{name}", encoding="utf-8") as file:
+                    said += file.read()
+            with open(f"/proc/{process.pid}/limits", encoding="utf-8") as file:
+                self.assertRegex(file.read(), r"Max core file size +[01] ")
+        for secret in secrets:
+            self.assertNotIn(secret, said)
+
+    def test_a_worker_that_was_refused_comes_in_once_its_key_is_allowed(self):
+        self.serve()
+        path = self.house.path("late.key")
+        self.keys("keys", "new", path, "--server", self.server_key)
+        self.worker("late", path)
+        self.settle("refuses this key", "worker-late")
+        self.keys("keys", "allow", "worker", "late", self.part(path, "public"))
+        wait_until(lambda: self.house.worker_is_there("late"), "it is there")
+
+    def test_a_name_has_two_keys_while_it_changes_from_one_to_the_other(self):
+        self.serve()
+        old = self.invite("worker", "one")
+        path = self.house.path("new.key")
+        self.keys("keys", "new", path, "--server", self.server_key)
+        self.keys("keys", "allow", "worker", "one", self.part(path, "public"))
+        self.settle("allowed=2")
+        self.worker("one", path)
+        wait_until(lambda: self.house.worker_is_there("one"), "it is there")
+        self.revoke(self.part(old, "public"))
+        again = self.keys("keys", "list", "--json")
+        self.assertEqual(
+            [row["key"] for row in json.loads(again.stdout)["keys"]], [self.part(path, "public")]
+        )
+        repository = Repository(self.house)
+        self.house.observer(repository)
+        self.assertEqual(self.house.verdict(repository.steps("true")), "passed")
+
+    def test_the_brokers_key_changes_under_clients_that_know_both(self):
+        broker = self.serve()
+        knows_old, knows_both = self.invite("reader", "old"), self.invite("reader", "both")
+        following = self.keys("keys", "rotate").stdout.strip()
+        with open(knows_both, "a", encoding="utf-8") as file:
+            file.write(f"server {following}\n")
+        self.settle("allowed=2")
+        self.assertEqual(self.ask(knows_both, "status").returncode, 0)
+        self.keys("keys", "rotate", "--finish")
+        self.house.stop(broker)
+        self.house.broker(listen=self.address)
+        self.assertEqual(self.ask(knows_both, "status").returncode, 0)
+        self.assert_refused(self.ask(knows_old, "status"), r"hangs up: is `server` in the key")
+
+    # ---- what does not ----------------------------------------------------------------------
+
+    def test_strangers_stay_outside_and_hear_why(self):
+        self.serve()
+        reader, path = self.invite("reader", "eve"), self.house.path("stranger.key")
+        self.settle("allowed=1")
+        self.keys("keys", "new", path, "--server", self.server_key)
+        self.assert_refused(self.ask(path, "status"), r"the broker refuses this key")
+        self.assert_refused(self.ask(None, "status"), r"the broker wants a key: --key FILE")
+        wrong = self.house.path("wrong.key")
+        self.keys("keys", "new", wrong, "--server", self.part(path, "public"))
+        self.assert_refused(self.ask(wrong, "status"), r"hangs up: is `server` in the key file")
+        self.house.worker("keyless", broker=self.address)
+        self.settle("the broker wants a key", "worker-keyless")
+        self.worker("stranger", path)
+        self.settle("refuses this key", "worker-stranger")
+        status = json.loads(self.ask(reader, "status", "--json").stdout)
+        self.assertEqual(status["workers"], 0)
+        wait_until(lambda: self.house.json("status")["refused"] >= 2, "they are counted")
+
+    def test_a_key_enters_only_where_its_role_has_business(self):
+        self.serve()
+        worker, observer = self.invite("worker", "w"), self.invite("observer", "o")
+        reader = self.invite("reader", "r")
+        self.settle("allowed=3")
+        self.assert_refused(self.ask(worker, "status"), r"refuses this key, or its role here")
+        self.worker("o", observer)
+        self.settle("refuses this key", "worker-o")
+        repository = Repository(self.house)
+        commit = repository.steps("true")
+        self.observer("w", worker, repository)
+        self.settle("refuses this key", "w")
+        self.observer("r", reader, repository)
+        self.settle("forbidden", "r")
+        self.assertEqual(self.house.cli("show", commit).returncode, 4)
+        self.assertFalse(self.house.worker_is_there("o"))
+
+    def test_a_reader_changes_nothing(self):
+        self.serve()
+        reader = self.invite("reader", "eve")
+        self.settle("allowed=1")
+        for verb in ("queue", "workers", "builds", "status"):
+            self.assertEqual(self.ask(reader, verb).returncode, 0, verb)
+        for words in (
+            ("pause",),
+            ("resume",),
+            ("drain", "one"),
+            ("poke",),
+            ("gc",),
+            ("backup", "copy.db"),
+            ("cancel", "abcd1234"),
+            ("rerun", "abcd1234"),
+        ):
+            self.assert_refused(self.ask(reader, *words), r"a key of role reader may not ask for")
+        self.assertEqual(self.house.json("status")["paused"], [])
+        self.assertFalse(os.path.exists(self.house.path("copy.db")))
+
+    def test_a_worker_has_the_name_of_its_key(self):
+        self.serve()
+        self.worker("two", self.invite("worker", "one"))
+        self.settle("code=forbidden", "worker-two")
+        self.assertIn("this key is of worker 'one', not of 'two'", self.house.log_of("worker-two"))
+        self.assertFalse(self.house.worker_is_there("two"))
+
+    def test_an_observer_has_the_repositories_of_its_key(self):
+        self.serve()
+        allowed, other = Repository(self.house, "allowed"), Repository(self.house, "other")
+        good, bad = allowed.steps("true"), other.steps("false")
+        key = self.invite("observer", "o", "--repository", "allowed")
+        self.observer("o", key, allowed)
+        wait_until(lambda: self.house.only_job(good), "the commit is accepted")
+        second = self.invite("observer", "p", "--repository", "allowed")
+        self.observer("p", second, other)
+        self.settle("is not for repository 'other'", "p")
+        self.assertEqual(self.house.cli("show", bad).returncode, 4)
+
+    # ---- revocation -------------------------------------------------------------------------
+
+    def test_a_revoked_worker_loses_its_job_to_another(self):
+        self.serve()
+        gate = self.house.gate()
+        self.worker("one", self.invite("worker", "one"))
+        repository = Repository(self.house)
+        commit = repository.steps("echo working", f"until [ -e {gate} ]; do sleep 0.05; done")
+        self.house.observer(repository)
+        self.house.wait_running(commit, "one")
+        two = self.invite("worker", "two")
+        self.settle("allowed=2")
+        self.revoke("one")
+        self.worker("two", two)
+        self.house.wait_running(commit, "two")
+        self.assertIn("not allowed, or not any more", self.house.log_of("broker"))
+        self.house.open_gate()
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.assertEqual(self.house.only_job(commit)["worker"], "two")
+        self.settle("refuses this key", "worker-one")
+
+    def test_a_revoked_reader_hears_no_more_events(self):
+        self.serve()
+        watches = {}
+        keys = {name: self.invite("reader", name) for name in ("stays", "goes")}
+        self.settle("allowed=2")
+        for name, key in keys.items():
+            words = [program("fettle"), "watch", "--broker", self.address, "--key", key]
+            watches[name] = self.house.start(name, words)
+        self.hear("pause", "stays", "goes")
+        self.revoke("goes")
+        self.hear("resume", "stays")
+        self.hear("pause", "stays")
+        self.assertNotIn("resumed", self.house.log_of("goes"))
+        for watch in watches.values():
+            self.house.stop(watch)
+
+    def hear(self, verb, *names):
+        """What happens is heard by these; subscriptions take a moment, so it happens again."""
+        before = {name: self.house.log_of(name).count(f"{verb}d") for name in names}
+
+        def heard():
+            self.house.cli("pause" if verb == "resume" else "resume")
+            self.house.cli(verb)
+            return all(self.house.log_of(name).count(f"{verb}d") > before[name] for name in names)
+
+        wait_until(heard, f"{verb} is heard by {names}")
+
+    # ---- files ------------------------------------------------------------------------------
+
+    def test_a_bad_table_is_refused_whole_and_the_old_one_stays(self):
+        broker = self.serve()
+        self.worker("one", self.invite("worker", "one"))
+        wait_until(lambda: self.house.worker_is_there("one"), "it is there")
+        with open(self.table, "a", encoding="utf-8") as file:
+            file.write("worker two nonsense\n")
+        self.settle(f"the keys stay as they were: {self.table}:2: not a public key")
+        repository = Repository(self.house)
+        self.house.observer(repository)
+        self.assertEqual(self.house.verdict(repository.steps("true")), "passed")
+        self.keys("keys", "revoke", "one", code=2)
+        self.house.stop(broker)
+        done = self.house.run(self.house.broker_words(listen=self.address))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"{self.table}:2: not a public key", done.stderr)
+
+    def test_key_files_of_others_are_not_read(self):
+        self.serve()
+        reader = self.invite("reader", "eve")
+        os.chmod(reader, 0o640)
+        done = self.ask(reader, "status")
+        self.assert_refused(done, r"is open to others \(mode 0640\): chmod 600 it")
+        os.chmod(reader, 0o600)
+        if os.geteuid() == 0:
+            os.chown(reader, 12345, 12345)
+            self.assert_refused(self.ask(reader, "status"), r"belongs to another user \(uid 12345\)")
+
+    def test_beyond_loopback_only_with_keys(self):
+        words = self.house.broker_words(listen=self.address.replace("127.0.0.1", "0.0.0.0"))
+        done = self.house.run(words)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("would let others in without keys", done.stderr)
+        self.keys("keys", "new")
+        reader = self.invite("reader", "eve")
+        self.house.start("broker", words)
+        wait_until(self.house.answers, "the broker answers")
+        self.assertEqual(self.ask(reader, "status").returncode, 0)
+
+    def test_verbs_say_what_is_wrong(self):
+        self.assertIn("has no key", self.keys("invite", "reader", "eve", code=4).stderr)
+        self.keys("keys", "new")
+        self.assertIn("is there already", self.keys("keys", "new", code=2).stderr)
+        self.assertIn("no role 'king'", self.keys("invite", "king", "eve", code=2).stderr)
+        self.assertIn("for observers", self.keys("invite", "worker", "w", "-r", "a", code=2).stderr)
+        self.assertIn("not a public key", self.keys("keys", "allow", "reader", "e", "x", code=2).stderr)
+        self.assertIn("no key of 'eve'", self.keys("keys", "revoke", "eve", code=4).stderr)
+        self.assertIn("no key to change to", self.keys("keys", "rotate", "--finish", code=4).stderr)
+        self.assertIn("no whole line", self.keys("keys", "accept", "f", stdin="x\n", code=2).stderr)
+        self.assertFalse(os.path.exists(self.house.path("f")))
+        self.here = "127.0.0.1"
+        self.assertIn("files on the broker's machine", self.keys("keys", "list", code=2).stderr)
+
+
+if __name__ == "__main__":
+    tap.main()
