@@ -17,6 +17,7 @@ static enum err connect_sockets(struct door_keeper *door, size_t place)
 	door->admin = wire_socket(ZMQ_DEALER);
 	door->updates = wire_socket(ZMQ_PUSH);
 	door->events = wire_socket(ZMQ_SUB);
+	handshake_watch(&door->handshake, door->admin);
 	enum err err = wire_connect_to(door->admin, address, DOOR_ADMIN);
 	if (err || (err = wire_connect_to(door->updates, address, DOOR_UPDATES)))
 		return err;
@@ -30,6 +31,7 @@ static void forget(struct door_keeper *door)
 	for (size_t i = 0; i < door->waiting_count; i++)
 		message_finish(&door->waiting[i]);
 	door->waiting_count = 0;
+	handshake_finish(&door->handshake);
 	zsock_destroy(&door->admin);
 	zsock_destroy(&door->updates);
 	zsock_destroy(&door->events);
@@ -41,8 +43,23 @@ enum err door_open(struct door_keeper *door, const struct addresses *broker)
 	return connect_sockets(door, 0);
 }
 
+/* Why nobody answers, where libzmq knows it; told once. */
+static void show_handshake(struct door_keeper *door)
+{
+	enum handshake_state state = handshake_read(&door->handshake);
+	const char *trouble = handshake_trouble(state);
+	if (state == HANDSHAKE_CUT)
+		wire_try_other_server();
+	if (trouble && !door->told) {
+		scoped(free_text) char *broker = addresses_text(door->broker);
+		log_at(LOG_LEVEL_ERROR, "broker=%s: %s; trying again", broker, trouble);
+	}
+	door->told = trouble || (door->told && state != HANDSHAKE_DONE);
+}
+
 void door_reset(struct door_keeper *door, size_t place)
 {
+	show_handshake(door);
 	forget(door);
 	if (connect_sockets(door, place))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());

@@ -5,12 +5,15 @@
 
 #include "observer/core/watch.h"
 #include "proto/address.h"
+#include "proto/handshake.h"
 #include "proto/wire.h"
 
 /* Zero is closed. */
 struct door_keeper {
 	const struct addresses *broker; /* borrowed */
 	zsock_t *admin;
+	struct handshake handshake; /* of it */
+	bool told;                  /* what is wrong with that, since it was well */
 	zsock_t *updates;
 	zsock_t *events;
 

@@ -18,7 +18,7 @@ static enum err run(struct fettle_observer_settings *settings)
 	if (err == ERR_IN_USE)
 		return fail(err, "state folder '%s' is in use by another observer",
 		            settings->state);
-	if (err || (err = wire_start(&signals)))
+	if (err || (err = wire_start(&signals)) || (err = wire_use_key(settings->key)))
 		return err;
 	return feed_run(settings, signals);
 }

@@ -230,6 +230,7 @@ enum err observer_settings_reload(struct fettle_observer_settings *settings)
 		fresh = before;
 		exchange(&settings->name, &fresh.name);
 		exchange(&settings->state, &fresh.state);
+		exchange(&settings->key, &fresh.key);
 		struct addresses addresses = settings->addresses;
 		settings->addresses = fresh.addresses;
 		fresh.addresses = addresses;

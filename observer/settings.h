@@ -31,7 +31,7 @@ struct fettle_observer_settings {
 enum err observer_settings_load(int argc, char *const *argv,
                                 struct fettle_observer_settings *settings);
 
-/* Read files, environment and flags again. What cannot change while we run (name, broker, state)
- * stays as it was; after an error all of it does. */
+/* Read files, environment and flags again. What cannot change while we run (name, broker, key,
+ * state) stays as it was; after an error all of it does. */
 enum err observer_settings_reload(struct fettle_observer_settings *settings);
 void observer_settings_finish(struct fettle_observer_settings *settings);

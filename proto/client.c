@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/scoped.h"
 #include "base/token.h"
+#include "proto/handshake.h"
 #include "proto/wire.h"
 
 #include <pwd.h>
@@ -82,13 +83,15 @@ static enum err check_signals(const struct client *client)
 }
 
 /* Poll sockets, the signals and what else is attended until `deadline`; OK when a socket may have
- * something: the first such one. */
-static enum err poll_sockets(struct client *client, zsock_t *const *sockets, size_t count,
-                             short events, int64_t deadline, size_t *ret_ready)
+ * something: the first such one. Or, with `watches` (else NULL), when one of these has; then
+ * *ret_ready is `count`. */
+static enum err poll_sockets(struct client *client, zsock_t *const *sockets,
+                             const struct handshake *watches, size_t count, short events,
+                             int64_t deadline, size_t *ret_ready)
 {
 	for (;;) {
 		int64_t left = deadline - clock_mono_ms();
-		zmq_pollitem_t items[2 + PLACES_MAX] = {
+		zmq_pollitem_t items[2 + 2 * PLACES_MAX] = {
 			{ .fd = client->signals, .events = ZMQ_POLLIN },
 			{ .fd = client->attended, .events = ZMQ_POLLIN }
 		};
@@ -96,8 +99,12 @@ static enum err poll_sockets(struct client *client, zsock_t *const *sockets, siz
 		for (size_t i = 0; i < count; i++)
 			of_sockets[i] = (zmq_pollitem_t){ .socket = wire_handle(sockets[i]),
 				                          .events = events };
-		int ready = zmq_poll(items, (int)(of_sockets - items + (ptrdiff_t)count),
-		                     left > 0 ? (long)left : 0);
+		zmq_pollitem_t *end = of_sockets + count;
+		for (size_t i = 0; watches && i < count; i++)
+			if (watches[i].monitor)
+				*end++ = (zmq_pollitem_t){ .socket = watches[i].monitor,
+					                   .events = ZMQ_POLLIN };
+		int ready = zmq_poll(items, (int)(end - items), left > 0 ? (long)left : 0);
 		enum err err = OK;
 		if (ready > 0 && items[0].revents)
 			err = check_signals(client);
@@ -110,6 +117,10 @@ static enum err poll_sockets(struct client *client, zsock_t *const *sockets, siz
 			if (of_sockets[i].revents)
 				return OK;
 		}
+		*ret_ready = count;
+		for (zmq_pollitem_t *item = of_sockets + count; ready > 0 && item < end; item++)
+			if (item->revents)
+				return OK;
 		if (left <= 0)
 			return ERR_TIMED_OUT;
 	}
@@ -118,7 +129,7 @@ static enum err poll_sockets(struct client *client, zsock_t *const *sockets, siz
 static enum err poll_until(struct client *client, zsock_t *socket, short events, int64_t deadline)
 {
 	size_t ready;
-	return poll_sockets(client, &socket, 1, events, deadline, &ready);
+	return poll_sockets(client, &socket, NULL, 1, events, deadline, &ready);
 }
 
 static enum err fail_unreachable(struct client *client)
@@ -136,6 +147,7 @@ static enum err read_reply(const struct msg_reply *reply, enum record_type type,
 		enum err code = strcmp(reply->code, "not_found") == 0     ? ERR_NOT_FOUND
 		                : strcmp(reply->code, "bad_request") == 0 ? ERR_USAGE
 		                : strcmp(reply->code, "ended") == 0       ? ERR_ENDED
+		                : strcmp(reply->code, "forbidden") == 0   ? ERR_FORBIDDEN
 		                                                          : ERR_SYSTEM;
 		return fail(code, "%s", reply->reason ? reply->reason : reply->code);
 	}
@@ -147,44 +159,93 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+enum { CUTS_MAX = 4 }; /* handshakes that a place may end: both keys of a file are tried */
+
+/* Places that are tried at once. */
+struct tries {
+	zsock_t *sockets[PLACES_MAX];
+	struct handshake handshakes[PLACES_MAX];
+	unsigned cuts[PLACES_MAX];
+	bool failed[PLACES_MAX];
+	size_t opened;
+	const char *trouble; /* why one of them failed */
+};
+
+static enum err open_try(struct client *client, struct tries *tries, size_t number)
+{
+	size_t place = (client->place + number) % client->addresses.count;
+	zsock_t **socket = &tries->sockets[number];
+	handshake_finish(&tries->handshakes[number]);
+	zsock_destroy(socket);
+	*socket = wire_socket(ZMQ_DEALER);
+	if (!client->addresses.places[place].folder)
+		handshake_watch(&tries->handshakes[number], *socket);
+	return wire_connect_to(*socket, &client->addresses.places[place], DOOR_ADMIN);
+}
+
+/* Handshakes that ended: who hung up may have another key, and gets another try. ERR_TIMED_OUT: go
+ * on. */
+static enum err hear_handshakes(struct client *client, struct tries *tries)
+{
+	enum err err = OK;
+	bool all = tries->opened == client->addresses.count;
+	for (size_t i = 0; !err && i < tries->opened; i++) {
+		enum handshake_state state = handshake_read(&tries->handshakes[i]);
+		const char *trouble = handshake_trouble(state);
+		if (trouble && state == HANDSHAKE_CUT && ++tries->cuts[i] < CUTS_MAX) {
+			wire_try_other_server();
+			err = open_try(client, tries, i);
+		} else if (trouble) {
+			tries->failed[i] = true;
+			tries->trouble = trouble;
+			handshake_finish(&tries->handshakes[i]);
+		}
+		all = all && tries->failed[i];
+	}
+	return err ? err : all ? ERR_UNREACHABLE : ERR_TIMED_OUT;
+}
+
 /* Try one place after the other and give none up, until one takes us. */
-static enum err try_places(struct client *client, zsock_t *tries[PLACES_MAX], int64_t deadline,
+static enum err try_places(struct client *client, struct tries *tries, int64_t deadline,
                            size_t *ret_found)
 {
-	size_t opened = 0, places = client->addresses.count;
+	size_t places = client->addresses.count;
 	enum err err = ERR_TIMED_OUT;
-	while (err == ERR_TIMED_OUT && (opened < places || clock_mono_ms() < deadline)) {
+	while (err == ERR_TIMED_OUT && (tries->opened < places || clock_mono_ms() < deadline)) {
 		int64_t until = deadline;
-		if (opened < places) {
-			err = open_socket(client, ZMQ_DEALER, DOOR_ADMIN,
-			                  (client->place + opened) % places, &tries[opened]);
-			if (err)
-				return err;
-			opened++;
-		}
-		if (opened < places)
+		if (tries->opened < places && (err = open_try(client, tries, tries->opened++)))
+			return err;
+		if (tries->opened < places)
 			until = earlier(deadline, clock_mono_ms() + HEAD_START_MS);
-		err = poll_sockets(client, tries, opened, ZMQ_POLLOUT, until, ret_found);
+		err = poll_sockets(client, tries->sockets, tries->handshakes, tries->opened,
+		                   ZMQ_POLLOUT, until, ret_found);
+		if (!err && *ret_found == tries->opened)
+			err = hear_handshakes(client, tries);
 	}
-	return err;
+	if ((err != ERR_TIMED_OUT && err != ERR_UNREACHABLE) || !tries->trouble)
+		return err;
+	scoped(free_text) char *broker = addresses_text(&client->addresses);
+	return fail(ERR_FORBIDDEN, "%s: %s", broker, tries->trouble);
 }
 
 /* Events come from where questions are answered. */
 static enum err connect_admin(struct client *client, int64_t deadline)
 {
-	zsock_t *tries[PLACES_MAX] = { 0 };
+	struct tries tries = { 0 };
 	size_t found = 0;
 	if (client->admin)
 		return poll_until(client, client->admin, ZMQ_POLLOUT, deadline);
-	enum err err = try_places(client, tries, deadline, &found);
+	enum err err = try_places(client, &tries, deadline, &found);
 	if (!err) {
-		client->admin = steal(&tries[found]);
+		client->admin = steal(&tries.sockets[found]);
 		if (found)
 			zsock_destroy(&client->events);
 		client->place = (client->place + found) % client->addresses.count;
 	}
-	for (size_t i = 0; i < PLACES_MAX; i++)
-		zsock_destroy(&tries[i]);
+	for (size_t i = 0; i < PLACES_MAX; i++) {
+		handshake_finish(&tries.handshakes[i]);
+		zsock_destroy(&tries.sockets[i]);
+	}
 	return err;
 }
 

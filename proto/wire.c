@@ -134,8 +134,48 @@ enum err wire_bind(zsock_t *socket, const char *endpoint)
 	return fail(ERR_USAGE, "listen on %s: %s", endpoint, zmq_strerror(errno));
 }
 
+/* ---- our key -------------------------------------------------------------------------------- */
+
+static struct key our_key; /* zero: none */
+static size_t server;      /* which of the servers in it is expected */
+
+enum err wire_use_key(const char *path)
+{
+	if (!path)
+		return OK;
+	key_forbid_core();
+	return key_read_client(path, &our_key);
+}
+
+bool wire_has_key(void)
+{
+	return our_key.server_count > 0;
+}
+
+void wire_try_other_server(void)
+{
+	if (our_key.server_count)
+		server = (server + 1) % our_key.server_count;
+}
+
+static enum err lock(zsock_t *socket)
+{
+	void *handle = zsock_resolve(socket);
+	const char *expected = our_key.servers[server];
+	if (zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, expected, KEY_SIZE + 1) != 0 ||
+	    zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, our_key.public_text, KEY_SIZE + 1) != 0 ||
+	    zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, our_key.secret, KEY_SIZE + 1) != 0)
+		return fail(ERR_SYSTEM, "use a key: %s", zmq_strerror(errno));
+	return OK;
+}
+
 enum err wire_connect(zsock_t *socket, const char *endpoint)
 {
+	if (wire_has_key() && strncmp(endpoint, "tcp:", 4) == 0) {
+		enum err err = lock(socket);
+		if (err)
+			return err;
+	}
 	if (zmq_connect(zsock_resolve(socket), endpoint) == 0)
 		return OK;
 	return fail(ERR_USAGE, "connect to %s: %s", endpoint, zmq_strerror(errno));
@@ -236,8 +276,26 @@ static enum err read_frames(zmq_msg_t *protocol, zmq_msg_t *body, bool complete,
 	return message_unpack(zmq_msg_data(body), zmq_msg_size(body), ret_message);
 }
 
+/* libzmq says of a peer on an ipc socket "localhost:UID:GID:PID", of others their IP address. */
+static void read_sender(zmq_msg_t *frame, struct wire_sender *ret)
+{
+	const char *address = zmq_msg_gets(frame, "Peer-Address");
+	const char *user = zmq_msg_gets(frame, "User-Id");
+	*ret = (struct wire_sender){ 0 };
+	ret->is_local = !user && address && strncmp(address, "localhost:", 10) == 0;
+	if (user && strlen(user) == KEY_SIZE)
+		memcpy(ret->key, user, KEY_SIZE + 1);
+}
+
 enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct message *ret_message,
                               enum err *ret_refusal)
+{
+	return wire_receive_from(socket, ret_from, NULL, ret_message, ret_refusal);
+}
+
+enum wire_result wire_receive_from(zsock_t *socket, struct peer *ret_from,
+                                   struct wire_sender *ret_sender, struct message *ret_message,
+                                   enum err *ret_refusal)
 {
 	void *handle = zsock_resolve(socket);
 	zmq_msg_t id, protocol, body;
@@ -254,6 +312,8 @@ enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct mes
 		got = got && ret_from; /* a lone routing id is refused, not nothing */
 	if (got && more)
 		drop_frames(handle);
+	if (got && ret_sender)
+		read_sender(complete ? &body : &protocol, ret_sender);
 	if (got) {
 		*ret_refusal = read_frames(&protocol, &body, complete, more, ret_message);
 		if (ret_from && zmq_msg_size(&id) > PEER_ID_MAX)
@@ -279,9 +339,10 @@ enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct mes
 
 struct message wire_refusal(enum err refusal)
 {
-	const char *code = refusal == ERR_NOT_FOUND ? "unknown_type"
-	                   : refusal == ERR_USAGE   ? "unknown_protocol"
-	                                            : "malformed";
+	const char *code = refusal == ERR_NOT_FOUND   ? "unknown_type"
+	                   : refusal == ERR_USAGE     ? "unknown_protocol"
+	                   : refusal == ERR_FORBIDDEN ? "forbidden"
+	                                              : "malformed";
 	return (struct message){ .type = MESSAGE_error,
 		                 .error = { .code = code, .reason = error_text() } };
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "proto/address.h"
+#include "proto/key.h"
 #include "proto/message.h"
 #include "proto/peer.h"
 
@@ -16,6 +17,15 @@ enum err wire_start(int *ret_signals);
  * ROUTERs fail on unroutable sends and never hand an id over; DEALERs get a new random routing id
  * and, like PUSH, take nothing while disconnected. Never NULL. */
 zsock_t *wire_socket(int type);
+
+/* Every connection over TCP from now on uses the key of this file: wire_connect() does it.
+ * ERR_USAGE for one that is not right. NULL is no file, and fine. */
+enum err wire_use_key(const char *path);
+bool wire_has_key(void);
+
+/* The broker does not have the key that it should: of two in the file, sockets that are connected
+ * from now on expect the other one. */
+void wire_try_other_server(void);
 
 /* ERR_IN_USE when the endpoint belongs to someone else; the caller removes old ipc files. */
 enum err wire_bind(zsock_t *socket, const char *endpoint);
@@ -43,6 +53,17 @@ enum wire_result { WIRE_NOTHING, WIRE_MESSAGE, WIRE_REFUSED };
  * ERR_USAGE (not our protocol). `ret_from` is NULL except on a ROUTER. */
 enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct message *ret_message,
                               enum err *ret_refusal);
+
+/* Who sent a message, by what this machine knows and not by what the sender says. */
+struct wire_sender {
+	bool is_local;          /* over a socket in a folder of this machine */
+	char key[KEY_SIZE + 1]; /* its key as our ZAP handler let it in; empty: it has none */
+};
+
+/* The same, with the sender. */
+enum wire_result wire_receive_from(zsock_t *socket, struct peer *ret_from,
+                                   struct wire_sender *ret_sender, struct message *ret_message,
+                                   enum err *ret_refusal);
 
 /* A message that borrows nothing: the `error` reply to a refusal. */
 struct message wire_refusal(enum err refusal);

@@ -11,6 +11,7 @@
 #include "base/scoped.h"
 #include "base/service.h"
 #include "proto/address.h"
+#include "proto/handshake.h"
 #include "proto/wire.h"
 #include "worker/core/core.h"
 #include "worker/identity.h"
@@ -37,6 +38,8 @@ struct agent {
 	char *shown;     /* the place that was tried last */
 	size_t kept;     /* the one that the next run begins with */
 	zsock_t *socket; /* NULL while backing off */
+	struct handshake handshake;
+	bool locked_out; /* by its key, as last told in the log */
 	bool usable;     /* the socket took messages since it was opened */
 	bool exited;
 	int signals;
@@ -79,8 +82,10 @@ static void send_log(struct agent *agent, const struct worker_effect *effect)
 static void reconnect(struct agent *agent, size_t place)
 {
 	const struct address *address = &agent->broker.places[place];
+	handshake_finish(&agent->handshake);
 	zsock_destroy(&agent->socket);
 	agent->socket = wire_socket(ZMQ_DEALER);
+	handshake_watch(&agent->handshake, agent->socket);
 	agent->usable = false;
 	free_text(&agent->shown);
 	agent->shown = address_text(address);
@@ -91,13 +96,29 @@ static void reconnect(struct agent *agent, size_t place)
 	}
 }
 
+/* Why the broker does not answer, where libzmq knows it. Told once, as refusals are. */
+static void show_handshake(struct agent *agent)
+{
+	enum handshake_state state = handshake_read(&agent->handshake);
+	const char *trouble = handshake_trouble(state);
+	if (state == HANDSHAKE_CUT)
+		wire_try_other_server();
+	if (trouble && !agent->locked_out)
+		log_at(LOG_LEVEL_ERROR, "broker=%s: %s; trying again", agent->shown, trouble);
+	agent->locked_out = trouble || (agent->locked_out && state != HANDSHAKE_DONE);
+}
+
 static void carry_out(struct agent *agent, const struct worker_effect *effect)
 {
 	switch (effect->kind) {
 	case WORKER_SEND: send_message(agent, &effect->message); break;
 	case WORKER_SEND_LOG: send_log(agent, effect); break;
 	case WORKER_RECONNECT: reconnect(agent, effect->place); break;
-	case WORKER_DISCONNECT: zsock_destroy(&agent->socket); break;
+	case WORKER_DISCONNECT:
+		show_handshake(agent);
+		handshake_finish(&agent->handshake);
+		zsock_destroy(&agent->socket);
+		break;
 	case WORKER_START_JOB: jobs_start(&agent->jobs, effect->offer); break;
 	case WORKER_KILL_JOB:
 		jobs_cancel(&agent->jobs, effect->job, effect->attempt, effect->reason);
@@ -116,7 +137,7 @@ static void show_session(struct agent *agent, enum worker_session_state before)
 		log_at(LOG_LEVEL_INFO, "connected broker=%s holding=%zu", agent->shown, holding);
 		agent->reach = REACHED;
 	} else if (state == WORKER_OFFLINE && before != state && agent->reach != AWAY &&
-	           agent->reach != REFUSED) {
+	           agent->reach != REFUSED && !agent->locked_out) {
 		log_at(LOG_LEVEL_WARN, "broker does not answer broker=%s holding=%zu", agent->shown,
 		       holding);
 		agent->reach = AWAY;
@@ -346,7 +367,7 @@ static enum err start(struct agent *agent)
 	};
 	struct identity identity;
 	enum err err;
-	if ((err = wire_start(&agent->signals)) ||
+	if ((err = wire_start(&agent->signals)) || (err = wire_use_key(agent->settings->key)) ||
 	    (err = identity_load(agent->settings, &identity)))
 		return err;
 	worker_init(&agent->core, &identity.worker);
@@ -378,6 +399,7 @@ enum err agent_run(const struct worker_settings *settings, const struct containm
 		turn(&agent);
 	service_stopping(&agent.service);
 	jobs_finish(&agent.jobs);
+	handshake_finish(&agent.handshake);
 	zsock_destroy(&agent.socket);
 	worker_effects_finish(&agent.effects);
 	worker_finish(&agent.core);

@@ -1,0 +1,93 @@
+/* Listening to libzmq's events of a socket. */
+#include "proto/handshake.h"
+
+#include "proto/wire.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum {
+	EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+	         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+	EVENT_SIZE = 6, /* zmq_socket_monitor(3) */
+};
+
+static bool open_monitor(struct handshake *watch, const char *endpoint)
+{
+	int none = 0;
+	watch->monitor = zmq_socket(zsys_init(), ZMQ_PAIR);
+	/* libzmq waits where there is no room for an event: there always is. */
+	return watch->monitor &&
+	       zmq_setsockopt(watch->monitor, ZMQ_LINGER, &none, sizeof none) == 0 &&
+	       zmq_setsockopt(watch->monitor, ZMQ_RCVHWM, &none, sizeof none) == 0 &&
+	       zmq_connect(watch->monitor, endpoint) == 0;
+}
+
+void handshake_watch(struct handshake *watch, zsock_t *socket)
+{
+	static unsigned count;
+	char endpoint[64];
+	*watch = (struct handshake){ .socket = wire_handle(socket) };
+	snprintf(endpoint, sizeof endpoint, "inproc://handshake-%u",
+	         __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED));
+	if (zmq_socket_monitor(watch->socket, endpoint, EVENTS) != 0 ||
+	    !open_monitor(watch, endpoint))
+		handshake_finish(watch);
+}
+
+void handshake_finish(struct handshake *watch)
+{
+	/* In this order: libzmq would wait for ever to tell a monitor that is gone. */
+	if (watch->socket)
+		zmq_socket_monitor(watch->socket, NULL, 0);
+	if (watch->monitor)
+		zmq_close(watch->monitor);
+	*watch = (struct handshake){ 0 };
+}
+
+static enum handshake_state state_of(unsigned event, uint32_t value)
+{
+	switch (event) {
+	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return HANDSHAKE_DONE;
+	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return HANDSHAKE_REFUSED;
+	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+		return value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? HANDSHAKE_OTHER
+		                                                           : HANDSHAKE_CUT;
+	default: return HANDSHAKE_CUT;
+	}
+}
+
+enum handshake_state handshake_read(struct handshake *watch)
+{
+	uint8_t event[EVENT_SIZE];
+	char endpoint[256];
+	while (watch->monitor) {
+		uint16_t number;
+		uint32_t value;
+		if (zmq_recv(watch->monitor, event, sizeof event, ZMQ_DONTWAIT) != sizeof event)
+			break;
+		zmq_recv(watch->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
+		memcpy(&number, event, sizeof number);
+		memcpy(&value, event + sizeof number, sizeof value);
+		watch->state = state_of(number, value);
+	}
+	return watch->state;
+}
+
+const char *handshake_trouble(enum handshake_state state)
+{
+	switch (state) {
+	case HANDSHAKE_NONE:
+	case HANDSHAKE_DONE: return NULL;
+	case HANDSHAKE_REFUSED:
+		return "the broker refuses this key, or its role here; `fettle keys list` on its "
+		       "machine shows who is allowed";
+	case HANDSHAKE_OTHER:
+		return wire_has_key() ? "no broker with keys is there, but something else"
+		                      : "the broker wants a key: --key FILE";
+	case HANDSHAKE_CUT: break;
+	}
+	/* Without a key it may be anything, and comes again. */
+	return wire_has_key() ? "the broker hangs up: is `server` in the key file its public key?"
+	                      : NULL;
+}

@@ -1,0 +1,31 @@
+/* How the handshake of a socket's connection went. libzmq tells no error where a broker refuses a
+ * key, nor where it does not speak CURVE at all: the socket just stays silent, for ever. */
+#pragma once
+
+#include <czmq.h>
+
+enum handshake_state {
+	HANDSHAKE_NONE,    /* there was none yet */
+	HANDSHAKE_DONE,    /* the other side is the one whose key we have, and it took ours */
+	HANDSHAKE_REFUSED, /* the broker does not want this key here; final for this socket */
+	HANDSHAKE_OTHER,   /* one side has keys, the other does not; final for this socket */
+	HANDSHAKE_CUT,     /* the other side hung up: it may have another key than we think */
+};
+
+/* Zero watches nothing. */
+struct handshake {
+	void *socket;  /* the one that is watched */
+	void *monitor; /* a raw socket that can be polled; NULL: none */
+	enum handshake_state state;
+};
+
+/* Before it connects. */
+void handshake_watch(struct handshake *watch, zsock_t *socket);
+/* While the socket is there still. */
+void handshake_finish(struct handshake *watch);
+
+/* Take in what happened, without waiting; the newest state. */
+enum handshake_state handshake_read(struct handshake *watch);
+
+/* What is wrong, and what helps; NULL when nothing is. */
+const char *handshake_trouble(enum handshake_state state);
