@@ -17,6 +17,7 @@ enum {
 struct session {
 	const struct options *options;
 	const struct text_list *words; /* arguments */
+	char *folder;                  /* of the broker, where it is one of this machine */
 	int signals;                   /* wire_start()'s descriptor */
 	struct client *client;         /* NULL in verbs that do not ask a broker */
 	struct arena arena;            /* answers */

@@ -104,13 +104,16 @@ static enum err run_verb(const struct command *command, const struct options *op
 	sigprocmask(SIG_UNBLOCK, &hangup, NULL); /* a closed terminal ends us */
 	output_start();
 	if (asks_broker(command)) {
-		if ((err = find_broker(options, &addresses)))
+		if ((err = find_broker(options, &addresses)) ||
+		    (command_flag(command, "key") && (err = wire_use_key(options->key))))
 			return err;
+		session.folder = memory_copy_text(addresses.places[0].folder);
 		int64_t timeout = command->run == verb_wait ? ANSWER_MS : options->timeout_ms;
 		session.client = client_new(&addresses, session.signals, timeout);
 	}
 	err = command->run(&session);
 	client_destroy(&session.client);
+	free(session.folder);
 	arena_finish(&session.arena);
 	*ret_red = session.red;
 	return err;
@@ -122,9 +125,13 @@ static enum err load_and_run(const struct command *command, int argc, char *cons
 	scoped(free_text) char *program = text_format("fettle %s", command->name);
 	scoped(free_text) char *summary =
 		text_format("%s.%s%s", command->line, *command->more ? "\n" : "", command->more);
-	const struct settings_table client = {
-		.program = program, .section = "client", .settings = client_settings, .count = 2
-	};
+	/* The key is the last of them: not for verbs that only need to know where the broker is. */
+	size_t client_count = sizeof client_settings / sizeof *client_settings;
+	client_count -= !command_flag(command, "key");
+	const struct settings_table client = { .program = program,
+		                               .section = "client",
+		                               .settings = client_settings,
+		                               .count = client_count };
 	const struct settings_table table = { .program = program,
 		                              .section = command->run == verb_up ? "up" : NULL,
 		                              .arguments = command->arguments,

@@ -6,7 +6,12 @@
 #define SETTINGS_place                                                                             \
 	SETTING(addresses, broker, 'b', NULL, "ADDRESS,...",                                       \
 	        "Broker: HOST[:PORT] or ipc:FOLDER; of several the first that answers.")           \
-	SETTING(text, state, 0, NULL, "DIR", "State folder of the `fettle up` to talk to.")
+	SETTING(text, state, 0, NULL, "DIR", "State folder of the `fettle up` to talk to.")        \
+	SETTING(text, key, 0, NULL, "FILE", "Key, for a broker that asks for one.")
+
+#define SETTINGS_here                                                                              \
+	SETTING(addresses, broker, 'b', NULL, "ADDRESS", "Broker of this machine: ipc:FOLDER.")    \
+	SETTING(text, state, 0, NULL, "DIR", "State folder of the `fettle up` of this machine.")
 
 #define SETTINGS_json SETTING(flag, json, 0, NULL, NULL, "Print JSON with stable keys.")
 
@@ -103,6 +108,21 @@
 #define SETTINGS_repo_hook   SETTINGS_status SETTINGS_install
 #define SETTINGS_poke        SETTINGS_status
 
+#define SETTINGS_keys_new                                                                          \
+	SETTINGS_here SETTING(list, server, 0, NULL, "KEY,...",                                    \
+	                      "With FILE: the broker's public key; two while it changes.")
+#define SETTINGS_only                                                                              \
+	SETTING(text, repository, 'r', NULL, "NAME,...", "Of an observer: only these.")
+#define SETTINGS_keys_allow  SETTINGS_here SETTINGS_only
+#define SETTINGS_keys_revoke SETTINGS_here
+#define SETTINGS_keys_list   SETTINGS_here SETTINGS_json
+#define SETTINGS_keys_rotate                                                                       \
+	SETTINGS_here SETTING(flag, finish, 0, NULL, NULL, "Change to the key that was made.")
+#define SETTINGS_keys_accept SETTINGS_here
+#define SETTINGS_invite                                                                            \
+	SETTINGS_here SETTINGS_only SETTING(text, address, 0, NULL, "HOST[:PORT]",                 \
+	                                    "Where the new machine finds the broker.")
+
 /* What the flags of the verb at hand say; the others are zero. */
 struct options {
 #define SETTING(kind, name, letter, fallback, value_name, help)                                    \
@@ -114,5 +134,9 @@ struct options {
 	SETTING(flag, once, 0, NULL, NULL, NULL)
 	SETTING(text, observer, 0, NULL, NULL, NULL)
 	SETTING(addresses, broker, 0, NULL, NULL, NULL)
+	SETTING(text, key, 0, NULL, NULL, NULL)
+	SETTING(list, server, 0, NULL, NULL, NULL)
+	SETTING(text, address, 0, NULL, NULL, NULL)
+	SETTING(flag, finish, 0, NULL, NULL, NULL)
 #undef SETTING
 };
