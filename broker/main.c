@@ -30,12 +30,18 @@ static enum err read_addresses(const struct broker_settings *settings, struct ad
 		            "--listen takes HOST:PORT or none; ipc sockets are always there");
 	if ((err = address_resolve(ret_tcp)))
 		return fail(err, "--listen: %s", error_text());
-	if (!address_is_loopback(ret_tcp) && !settings->insecure)
-		return fail(ERR_USAGE,
-		            "--listen %s would let others in without keys; add --insecure if the "
-		            "network is trusted",
-		            settings->listen);
 	return OK;
+}
+
+static enum err check_exposure(const struct broker_settings *settings, const struct address *tcp,
+                               const struct gate *gate)
+{
+	if (!tcp->host || gate || address_is_loopback(tcp) || settings->insecure)
+		return OK;
+	return fail(ERR_USAGE,
+	            "--listen %s would let others in without keys: make some (fettle keys new); or "
+	            "add --insecure if the network is trusted",
+	            settings->listen);
 }
 
 /* Where state lies when nobody says: the XDG state folder. */
@@ -122,6 +128,7 @@ static enum err run(struct broker_settings *settings, struct reload *reload)
 {
 	scoped(close_fd) int lock = -1;
 	scoped(close_fd) int signals = -1;
+	scoped(gate_close) struct gate *gate = NULL;
 	scoped(address_finish) struct address ipc = { 0 }, tcp = { 0 };
 	struct core_settings core_settings = { settings->heartbeat_ms, (uint32_t)settings->liveness,
 		                               settings->restart_grace_ms,
@@ -132,8 +139,10 @@ static enum err run(struct broker_settings *settings, struct reload *reload)
 	enum err err;
 	if ((err = choose_state(settings)) || (err = read_addresses(settings, &ipc, &tcp)) ||
 	    (err = lock_state(settings->state, &lock)) || (err = seed_tables()) ||
-	    (err = wire_start(&signals)))
+	    (err = wire_start(&signals)) || (err = gate_open(settings->state, &gate)) ||
+	    (err = check_exposure(settings, &tcp, gate)))
 		return err;
+	server.gate = gate;
 	raise_descriptor_limit();
 	scoped(free_text) char *boot = read_boot();
 	server.signals = signals;

@@ -8,6 +8,8 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 #include "broker/accept.h"
+#include "broker/admin.h"
+#include "broker/judge.h"
 #include "proto/wire.h"
 
 #include <errno.h>
@@ -24,20 +26,6 @@ enum {
 	LOOKUPS_MAX = 256,       /* updates that wait for the store; more stay in the socket */
 };
 
-static enum err bind_door(zsock_t **socket, int type, enum door door, const struct address *ipc,
-                          const struct address *tcp)
-{
-	*socket = wire_socket(type);
-	scoped(free_text) char *local = address_endpoint(ipc, door);
-	/* The folder is locked, so a socket file in it is a leftover. */
-	unlink(local + strlen("ipc://"));
-	enum err err = wire_bind(*socket, local);
-	if (err || !tcp)
-		return err;
-	scoped(free_text) char *remote = address_endpoint(tcp, door);
-	return wire_bind(*socket, remote);
-}
-
 /* Versions of the list grow by one with each change; between two starts a microsecond each passes.
  */
 struct watchlist *server_new_watchlist(void)
@@ -47,7 +35,6 @@ struct watchlist *server_new_watchlist(void)
 
 enum err server_open(struct server *server, const struct address *ipc, const struct address *tcp)
 {
-	enum err err;
 	server->filling = batch_new();
 	if (!server->watchlist)
 		server->watchlist = server_new_watchlist();
@@ -55,12 +42,7 @@ enum err server_open(struct server *server, const struct address *ipc, const str
 		server->ledger = ledger_new();
 	server->started_ms = server->now_ms = clock_mono_ms();
 	server->refusal_logged_ms = server->now_ms - REFUSAL_LOG_MS;
-	if ((err = bind_door(&server->workers, ZMQ_ROUTER, DOOR_WORKERS, ipc, tcp)) ||
-	    (err = bind_door(&server->updates, ZMQ_PULL, DOOR_UPDATES, ipc, tcp)) ||
-	    (err = bind_door(&server->admin, ZMQ_ROUTER, DOOR_ADMIN, ipc, tcp)) ||
-	    (err = bind_door(&server->events, ZMQ_PUB, DOOR_EVENTS, ipc, tcp)))
-		return err;
-	return OK;
+	return server_bind(server, ipc, tcp);
 }
 
 void server_note_refusal(struct server *server, const char *door, const char *reason)
@@ -249,7 +231,8 @@ static void drain_updates(struct server *server)
 	for (int i = 0; i < DRAIN_MAX && server->lookups < LOOKUPS_MAX; i++) {
 		scoped(message_finish) struct message message = { 0 };
 		enum err refusal;
-		enum wire_result got = wire_receive(server->updates, NULL, &message, &refusal);
+		enum wire_result got =
+			judge_receive(server, DOOR_UPDATES, NULL, &message, &refusal);
 		if (got == WIRE_NOTHING)
 			return;
 		if (got == WIRE_REFUSED)
@@ -275,7 +258,8 @@ static void drain_workers(struct server *server)
 		scoped(message_finish) struct message message = { 0 };
 		struct peer peer;
 		enum err refusal;
-		enum wire_result got = wire_receive(server->workers, &peer, &message, &refusal);
+		enum wire_result got =
+			judge_receive(server, DOOR_WORKERS, &peer, &message, &refusal);
 		if (got == WIRE_NOTHING)
 			return;
 		if (got == WIRE_REFUSED)
@@ -288,17 +272,25 @@ static void drain_workers(struct server *server)
 	}
 }
 
+static void forbid(struct server *server, const struct peer *peer, const struct message *message)
+{
+	server_note_refusal(server, "admin", error_text());
+	reply_error(server, peer, message->request.id, "forbidden", error_text());
+}
+
 static void drain_admin(struct server *server)
 {
 	for (int i = 0; i < ADMIN_DRAIN_MAX; i++) {
 		scoped(message_finish) struct message message = { 0 };
 		struct peer peer;
 		enum err refusal;
-		enum wire_result got = wire_receive(server->admin, &peer, &message, &refusal);
+		enum wire_result got = judge_receive(server, DOOR_ADMIN, &peer, &message, &refusal);
 		if (got == WIRE_NOTHING)
 			return;
 		if (got == WIRE_REFUSED)
 			refuse(server, server->admin, &peer, refusal, "admin");
+		else if (judge_request(server, &message))
+			forbid(server, &peer, &message);
 		else
 			admin_receive(server, &peer, &message);
 	}
@@ -369,6 +361,8 @@ static long poll_timeout(const struct server *server)
 		wakeup = server_collect_ms(server);
 	if (server->disk_look_ms < wakeup)
 		wakeup = server->disk_look_ms;
+	if (server_keys_ms(server) < wakeup)
+		wakeup = server_keys_ms(server);
 	if (server->service.next_ms < wakeup)
 		wakeup = server->service.next_ms;
 	int64_t left = wakeup == INT64_MAX ? 60000 : wakeup - clock_mono_ms();
@@ -382,12 +376,16 @@ static enum err turn(struct server *server)
 		{ .socket = wire_handle(server->workers), .events = ZMQ_POLLIN },
 		{ .socket = wire_handle(server->admin), .events = ZMQ_POLLIN },
 		{ .fd = server->signals, .events = ZMQ_POLLIN },
+		{ .fd = server->gate ? gate_end(server->gate) : server->signals,
+		  .events = ZMQ_POLLIN },
 		{ .socket = wire_handle(server->updates), .events = ZMQ_POLLIN },
 	};
-	int count = server->lookups < LOOKUPS_MAX ? 5 : 4;
+	int count = server->lookups < LOOKUPS_MAX ? 6 : 5;
 	if (zmq_poll(items, count, poll_timeout(server)) < 0 && errno != EINTR)
 		return fail(ERR_SYSTEM, "poll: %s", zmq_strerror(errno));
 	server->now_ms = clock_mono_ms();
+	if (server->gate && items[4].revents && !PLANTED(gate_forgotten))
+		return gate_fail();
 	enum err err = drain_store(server);
 	if (err)
 		return err;
@@ -397,6 +395,7 @@ static enum err turn(struct server *server)
 	drain_updates(server);
 	drain_admin(server);
 	note_connections(server);
+	server_look_at_keys(server, false);
 	server_hear_signals(server);
 	run_timers(server);
 	flush(server);
@@ -432,6 +431,7 @@ void server_close(struct server *server)
 	zsock_destroy(&server->updates);
 	zsock_destroy(&server->admin);
 	zsock_destroy(&server->events);
+	free_text(&server->events_endpoint);
 	batch_destroy(&server->filling);
 	store_task_destroy(&server->stuck);
 	store_task_destroy(&server->asked_to_collect);

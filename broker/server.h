@@ -3,6 +3,7 @@
 
 #include "base/reload.h"
 #include "base/service.h"
+#include "broker/gate.h"
 #include "broker/settings.h"
 #include "broker/store.h"
 #include "proto/address.h"
@@ -19,6 +20,12 @@ struct server {
 	struct watchlist *watchlist; /* server_open() makes an empty one when there is none */
 	struct ledger *ledger;       /* likewise */
 	struct store *store;
+	struct gate *gate;               /* keys at the TCP doors; NULL: there are none */
+	const struct allowed_key *asker; /* of the message at hand; NULL: nobody to be judged */
+	int64_t keys_look_ms;            /* when the table is looked at again */
+	char *events_endpoint;           /* over TCP; NULL: none */
+	int64_t mend_ms;                 /* when that is bound again; 0: it is */
+	uint64_t handshakes_refused;
 	zsock_t *workers, *updates, *admin, *events;
 	int signals;
 	int64_t now_ms; /* monotonic, read once per turn */
@@ -40,7 +47,7 @@ struct server {
 	int64_t collect_ms;                  /* when the store collects of itself, */
 	uint64_t collect_after;              /* and from where on */
 
-	uint64_t refused; /* messages, and connections */
+	uint64_t refused; /* messages, connections, and handshakes */
 	uint64_t connections_refused, connections_taken;
 	int64_t trim_ms;           /* when unused memory is given back; 0: never */
 	int64_t refusal_logged_ms; /* last one that was logged */
@@ -64,6 +71,13 @@ void server_note_refusal(struct server *server, const char *door, const char *re
 
 /* Hand on what a core decided. */
 void server_take_effects(struct server *server);
+
+/* ---- doors.c ---- */
+/* Bind every door; with a gate, TCP asks for keys and was tried before anybody can reach it. */
+enum err server_bind(struct server *server, const struct address *ipc, const struct address *tcp);
+/* Once a heartbeat, or now: who is not allowed any more loses the events. */
+void server_look_at_keys(struct server *server, bool force);
+int64_t server_keys_ms(const struct server *server);
 
 /* ---- tell.c ---- */
 void server_log_effect(const struct effect *effect);

@@ -17,12 +17,18 @@ static void read_settings(struct server *server)
 	server->disk_look_ms = server->now_ms;
 }
 
+static void read_again(struct server *server)
+{
+	read_settings(server);
+	server_look_at_keys(server, true);
+}
+
 void server_hear_signals(struct server *server)
 {
 	struct signalfd_siginfo info;
 	while (read(server->signals, &info, sizeof info) == sizeof info) {
 		if (info.ssi_signo == SIGHUP)
-			read_settings(server);
+			read_again(server);
 		if (info.ssi_signo != SIGINT && info.ssi_signo != SIGTERM)
 			continue;
 		server->stopping = true;

@@ -127,6 +127,9 @@ struct core_totals core_totals(const struct core *core);
 void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
                  struct rec_status_result *status);
 
+/* Name of the worker whose session this connection is; NULL: of none. */
+const char *core_worker_at(const struct core *core, const struct peer *peer);
+
 /* How many rows a page that asks for `wanted` gets; 0 is the default. */
 size_t core_page_rows(uint32_t wanted);
 

@@ -155,6 +155,13 @@ static void fill_paused(const struct core *core, struct arena *arena,
 	status->paused_count = count;
 }
 
+const char *core_worker_at(const struct core *core, const struct peer *peer)
+{
+	struct worker *worker;
+	HASH_FIND(hh_peer, core->workers_by_peer, peer, sizeof *peer, worker);
+	return worker ? worker->name : NULL;
+}
+
 struct core_totals core_totals(const struct core *core)
 {
 	return (struct core_totals){ core->queued, core->leased, all_finished(core) };

@@ -7,6 +7,7 @@
 #include "proto/handshake.h"
 #include "proto/wire.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -59,15 +60,21 @@ static void end_handler(void)
 	cr_assert_eq(zmq_poll(&item, 1, PATIENCE_MS), 1, "its end is not heard");
 }
 
+static void use_key(zsock_t *socket, const struct key *key)
+{
+	void *handle = wire_handle(socket);
+	zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, server_key.public_text, KEY_SIZE + 1);
+	zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, key->public_text, KEY_SIZE + 1);
+	zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, key->secret, KEY_SIZE + 1);
+}
+
 /* How a key fares at a guarded door. */
 static enum handshake_state knock(const char *endpoint, const struct key *key)
 {
 	struct handshake watch = { 0 };
 	zsock_t *socket = wire_socket(ZMQ_DEALER);
 	void *handle = wire_handle(socket);
-	zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, server_key.public_text, KEY_SIZE + 1);
-	zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, key->public_text, KEY_SIZE + 1);
-	zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, key->secret, KEY_SIZE + 1);
+	use_key(socket, key);
 	handshake_watch(&watch, socket);
 	zmq_pollitem_t item = { .socket = watch.monitor, .events = ZMQ_POLLIN };
 	cr_assert_eq(zmq_connect(handle, endpoint), 0);
@@ -124,39 +131,107 @@ Test(gate, without_its_handler_a_door_does_not_open)
 	zsock_destroy(&door);
 }
 
-static void *run(void *server)
+/* ---- with the whole broker ------------------------------------------------------------------ */
+
+static struct broker_settings settings = { .heartbeat_ms = 100, .liveness = 30, .state = folder };
+static struct server server;
+static int pipe_of_signals[2]; /* in place of signals */
+static pthread_t loop;
+
+static void *run(void *unused)
 {
-	return server_run(server) == ERR_SYSTEM &&
+	(void)unused;
+	return server_run(&server) == ERR_SYSTEM &&
 	                       strstr(error_text(), "the handler that checks keys has ended")
-	               ? server
+	               ? &server
 	               : NULL;
 }
 
-Test(gate, the_end_of_the_handler_is_the_end_of_the_broker, .timeout = 60)
+static void start_broker(const struct address *tcp)
 {
-	int pipe_of_signals[2];
-	pthread_t loop;
-	void *good = NULL;
 	scoped(address_finish) struct address ipc = { 0 };
-	struct broker_settings settings = { .heartbeat_ms = 1000, .liveness = 3, .state = folder };
-	struct server server = { .settings = &settings, .gate = gate };
 	cr_assert_eq(pipe2(pipe_of_signals, O_NONBLOCK | O_CLOEXEC), 0);
+	server = (struct server){ .settings = &settings, .gate = gate, .collect_ms = INT64_MAX };
 	server.signals = pipe_of_signals[0];
 	cr_assert_eq(address_parse(folder, &ipc), OK);
-	server.core = core_new(&(struct core_settings){ 1000, 3, 9000, 1000, 0 });
+	server.core = core_new(&(struct core_settings){ 100, 30, 9000, 1000, 0 });
 	cr_assert_eq(store_open(folder, "this run", &server.store), OK, "%s", error_text());
-	cr_assert_eq(server_open(&server, &ipc, NULL), OK, "%s", error_text());
+	cr_assert_eq(server_open(&server, &ipc, tcp), OK, "%s", error_text());
 	store_start(server.store);
-	cr_assert_eq(pthread_create(&loop, NULL, run, &server), 0);
-	end_handler();
+	cr_assert_eq(pthread_create(&loop, NULL, run, NULL), 0);
+}
+
+/* True: it ended because its handler did. */
+static bool await_end(void)
+{
+	void *good = NULL;
 	struct timespec until;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += PATIENCE_MS / 1000;
 	cr_assert_eq(pthread_timedjoin_np(loop, &good, &until), 0, "the broker goes on");
-	cr_expect_not_null(good);
 	store_destroy(&server.store);
 	server_close(&server);
 	core_destroy(&server.core);
 	close(pipe_of_signals[0]);
 	close(pipe_of_signals[1]);
+	return good != NULL;
+}
+
+Test(gate, the_end_of_the_handler_is_the_end_of_the_broker, .timeout = 60)
+{
+	start_broker(NULL);
+	end_handler();
+	cr_expect(await_end());
+}
+
+static bool is_free(int port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		                       .sin_port = htons((uint16_t)port),
+		                       .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool free = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+	close(fd);
+	return free;
+}
+
+/* The first of four consecutive ports that nobody has. */
+static uint16_t free_ports(void)
+{
+	for (int port = 20000 + (int)getpid() % 20000; port < 60000; port += 7)
+		if (is_free(port) && is_free(port + 1) && is_free(port + 2) && is_free(port + 3))
+			return (uint16_t)port;
+	cr_assert_fail("no four free ports");
+	return 0;
+}
+
+static void await_handshake(struct handshake *watch, enum handshake_state wanted)
+{
+	zmq_pollitem_t item = { .socket = watch->monitor, .events = ZMQ_POLLIN };
+	cr_assert_eq(zmq_poll(&item, 1, PATIENCE_MS), 1, "no handshake");
+	cr_expect_eq(handshake_read(watch), wanted);
+}
+
+/* Subscribers say nothing that could be judged. */
+Test(gate, a_subscriber_whose_key_is_taken_away_is_cut, .timeout = 60)
+{
+	char host[] = "127.0.0.1";
+	struct address tcp = { .host = host, .port = free_ports() };
+	struct handshake watch = { 0 };
+	scoped(free_text) char *line = text_format("reader r %s\n", worker_key.public_text);
+	scoped(free_text) char *events = address_endpoint(&tcp, DOOR_EVENTS);
+	write_table(line);
+	gate_look(gate, true);
+	start_broker(&tcp);
+	zsock_t *socket = wire_socket(ZMQ_SUB);
+	use_key(socket, &worker_key);
+	handshake_watch(&watch, socket);
+	cr_assert_eq(zmq_connect(wire_handle(socket), events), 0);
+	await_handshake(&watch, HANDSHAKE_DONE);
+	write_table("# nobody\n");
+	await_handshake(&watch, HANDSHAKE_REFUSED);
+	handshake_finish(&watch);
+	zsock_destroy(&socket);
+	end_handler();
+	cr_expect(await_end());
 }

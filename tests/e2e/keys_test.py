@@ -264,12 +264,23 @@ class Keys(Case):
             words = [program("fettle"), "watch", "--broker", self.address, "--key", key]
             watches[name] = self.house.start(name, words)
         self.hear("pause", "stays", "goes")
+        self.assertEqual(self.subscriptions(), 2)
         self.revoke("goes")
+        wait_until(lambda: self.subscriptions() == 1, "one connection to the events is left")
         self.hear("resume", "stays")
         self.hear("pause", "stays")
         self.assertNotIn("resumed", self.house.log_of("goes"))
         for watch in watches.values():
             self.house.stop(watch)
+
+    def subscriptions(self):
+        """Connections to the events door over TCP, as the kernel knows them."""
+        port, count = int(self.address.rsplit(":", 1)[1]) + 3, 0
+        for name in ("tcp", "tcp6"):
+            with open(f"/proc/net/{name}", encoding="utf-8") as file:
+                rows = [row.split() for row in file.readlines()[1:]]
+            count += sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+        return count
 
     def hear(self, verb, *names):
         """What happens is heard by these; subscriptions take a moment, so it happens again."""

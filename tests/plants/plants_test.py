@@ -42,6 +42,9 @@ DEATHS = [
     "observer/poll:write:8",  # of an index
 ]
 
+# Tests that show what is wrong with keys.
+KEYS = ["strangers", "enters_only", "a_reader_changes", "has_the_name", "a_revoked"]
+
 CATCHERS = {
     "cuts": Catcher([f"{BUILD}/fettle-cuts-planted", "--cuts", "200"], r"cuts: FAILED \S+ "),
     "cuts_errors": Catcher(
@@ -52,6 +55,7 @@ CATCHERS = {
     "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
     "events": Catcher([f"{BUILD}/broker-events-test-planted"], r"\[FAIL\] events::"),
     "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),
+    "gate": Catcher([f"{BUILD}/broker-gate-test-planted"], r"\[FAIL\] gate::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "watch": Catcher([f"{BUILD}/observer-watch-test-planted"], r"\[FAIL\] watch::"),
     "watchlist": Catcher([f"{BUILD}/broker-watchlist-test-planted"], r"\[FAIL\] watchlist::"),
@@ -81,6 +85,11 @@ CATCHERS = {
     "crowd_pauses": crowd("pauses"),
     "crowd_restart": crowd("killed-broker"),
     "crowd_silence": crowd("silence"),
+    "keys": Catcher(
+        python("e2e/keys_test.py", *KEYS),
+        r"not ok \d+ - Keys",
+        {"FETTLE_TEST_PATIENCE": "8"},
+    ),
     "kills": Catcher(
         python("kills/kills_test.py", "--planted", *(f"--point={death}" for death in DEATHS)),
         r"FAILED \S+: ",

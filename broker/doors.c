@@ -1,0 +1,98 @@
+/* The doors: sockets that are bound, guarded, and cut when a key goes. */
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/plant.h"
+#include "base/scoped.h"
+#include "broker/server.h"
+#include "proto/wire.h"
+
+#include <string.h>
+
+enum { MEND_MS = 10 }; /* until the port is free again */
+
+static enum err bind_door(struct server *server, zsock_t **socket, int type, enum door door,
+                          const struct address *ipc, const struct address *tcp)
+{
+	*socket = wire_socket(type);
+	scoped(free_text) char *local = address_endpoint(ipc, door);
+	/* The folder is locked, so a socket file in it is a leftover. */
+	unlink(local + strlen("ipc://"));
+	enum err err = wire_bind(*socket, local);
+	if (err || !tcp)
+		return err;
+	/* What libzmq is told after it bound one endpoint holds for those that follow. */
+	if (server->gate && !PLANTED(no_lock) && (err = gate_guard(server->gate, *socket, door)))
+		return err;
+	scoped(free_text) char *remote = address_endpoint(tcp, door);
+	return wire_bind(*socket, remote);
+}
+
+enum err server_bind(struct server *server, const struct address *ipc, const struct address *tcp)
+{
+	enum err err;
+	if (tcp)
+		server->events_endpoint = address_endpoint(tcp, DOOR_EVENTS);
+	if ((err = bind_door(server, &server->workers, ZMQ_ROUTER, DOOR_WORKERS, ipc, tcp)) ||
+	    (err = bind_door(server, &server->updates, ZMQ_PULL, DOOR_UPDATES, ipc, tcp)) ||
+	    (err = bind_door(server, &server->admin, ZMQ_ROUTER, DOOR_ADMIN, ipc, tcp)) ||
+	    (err = bind_door(server, &server->events, ZMQ_PUB, DOOR_EVENTS, ipc, tcp)))
+		return err;
+	return OK;
+}
+
+/* Subscribers send nothing that could be judged. So all of them lose their connection; they connect
+ * again by themselves, and those that are still allowed are let in. */
+static void cut_events(struct server *server)
+{
+	char endpoint[256];
+	size_t size = sizeof endpoint;
+	void *handle = wire_handle(server->events);
+	if (!server->events_endpoint || PLANTED(feed_goes_on) ||
+	    zmq_getsockopt(handle, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
+		return;
+	if (zmq_unbind(handle, endpoint) != 0)
+		log_at(LOG_LEVEL_ERROR, "events stay open endpoint=%s: %s", endpoint,
+		       zmq_strerror(errno));
+	else
+		server->mend_ms = server->now_ms;
+}
+
+/* libzmq closes what was unbound in the turns that we give it, with any call on the socket. */
+static void mend_events(struct server *server)
+{
+	uint32_t events;
+	size_t size = sizeof events;
+	zmq_getsockopt(wire_handle(server->events), ZMQ_EVENTS, &events, &size);
+	if (server->mend_ms == 0 || server->mend_ms > server->now_ms)
+		return;
+	if (wire_bind(server->events, server->events_endpoint) == OK)
+		server->mend_ms = 0;
+	else
+		server->mend_ms = server->now_ms + MEND_MS;
+}
+
+void server_look_at_keys(struct server *server, bool force)
+{
+	if (!server->gate)
+		return;
+	uint64_t refused = gate_refused(server->gate), new = refused - server->handshakes_refused;
+	server->handshakes_refused = refused;
+	if (new > 0) {
+		server->refused += new - 1;
+		server_note_refusal(server, "tcp", "a key that is not allowed");
+	}
+	if (force || server->keys_look_ms <= server->now_ms) {
+		server->keys_look_ms = server->now_ms + server->settings->heartbeat_ms;
+		if (gate_look(server->gate, force))
+			cut_events(server);
+	}
+	mend_events(server);
+}
+
+int64_t server_keys_ms(const struct server *server)
+{
+	if (!server->gate)
+		return INT64_MAX;
+	return server->mend_ms && server->mend_ms < server->keys_look_ms ? server->mend_ms
+	                                                                 : server->keys_look_ms;
+}

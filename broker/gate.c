@@ -1,0 +1,218 @@
+/* The gate: keys, table, and the thread that answers libzmq. Others only read the table, and only
+ * gate_look() changes it: the lock is for the handler. */
+#include "broker/gate.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/plant.h"
+#include "base/scoped.h"
+#include "broker/zap.h"
+#include "proto/handshake.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { TRIAL_MS = 5000, ZAP_ENFORCE_DOMAIN = 93 }; /* a draft option that works, in 4.3.4 */
+
+struct gate {
+	char *state, *path; /* of the table */
+	struct key key;
+	struct zap zap;
+	struct allowed *allowed;
+	struct stat seen; /* the table's file as it was read; st_ino 0: none */
+};
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+/* Who may write it decides who comes in. No file is no keys. */
+static enum err read_table(const char *path, struct allowed **ret, struct stat *ret_seen)
+{
+	scoped(text_finish) struct text content = { 0 };
+	*ret_seen = (struct stat){ 0 };
+	if (stat(path, ret_seen) != 0) {
+		*ret_seen = (struct stat){ 0 };
+		return errno == ENOENT ? allowed_parse("", 0, path, ret)
+		                       : fail(ERR_USAGE, "'%s': %s", path, strerror(errno));
+	}
+	if ((ret_seen->st_uid != geteuid() && ret_seen->st_uid != 0) || ret_seen->st_mode & 022)
+		return fail(ERR_USAGE,
+		            "'%s' can be changed by others (mode %04o, uid %u): chmod 600 it", path,
+		            (unsigned)ret_seen->st_mode & 07777, (unsigned)ret_seen->st_uid);
+	enum err err = file_read(path, ALLOWED_SIZE_MAX, &content);
+	return err ? err : allowed_parse(content.data ? content.data : "", content.size, path, ret);
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Is there a key that may less than before? */
+static bool takes_away(const struct allowed *before, const struct allowed *now)
+{
+	for (const struct allowed_key *key = NULL; (key = allowed_next(before, key));) {
+		const struct allowed_key *still = allowed_find(now, key->key);
+		if (!still || still->role != key->role || strcmp(still->name, key->name) != 0)
+			return true;
+	}
+	return false;
+}
+
+bool gate_look(struct gate *gate, bool force)
+{
+	struct stat seen = { 0 };
+	struct allowed *fresh = NULL;
+	if (stat(gate->path, &seen) != 0)
+		seen = (struct stat){ 0 };
+	if (!force && is_same_file(&seen, &gate->seen))
+		return false;
+	enum err err = read_table(gate->path, &fresh, &seen);
+	gate->seen = seen;
+	if (err) {
+		log_at(LOG_LEVEL_ERROR, "the keys stay as they were: %s", error_text());
+		return false;
+	}
+	struct allowed *before = gate->allowed;
+	bool less = takes_away(before, fresh);
+	pthread_mutex_lock(&gate->zap.lock);
+	gate->zap.allowed = gate->allowed = fresh;
+	pthread_mutex_unlock(&gate->zap.lock);
+	log_at(LOG_LEVEL_INFO, "keys read allowed=%zu before=%zu", allowed_count(fresh),
+	       allowed_count(before));
+	allowed_destroy(&before);
+	return less;
+}
+
+const struct allowed_key *gate_find(const struct gate *gate, const char *key)
+{
+	return allowed_find(gate->allowed, key);
+}
+
+/* ---- the trial ------------------------------------------------------------------------------ */
+
+static const int opposite[DOOR_COUNT] = { ZMQ_DEALER, ZMQ_PUSH, ZMQ_DEALER, ZMQ_SUB };
+
+/* How a key that nobody allowed fares. */
+static enum err knock(const struct gate *gate, const char *endpoint, enum door door,
+                      enum handshake_state *ret_state)
+{
+	struct handshake watch = { 0 };
+	struct key stranger = { 0 };
+	scoped(zsock_destroy) zsock_t *socket = zsock_new(opposite[door]);
+	enum err err = socket ? key_make(&stranger) : fail(ERR_SYSTEM, "socket");
+	if (err)
+		return err;
+	void *handle = zsock_resolve(socket);
+	int none = 0;
+	zmq_setsockopt(handle, ZMQ_LINGER, &none, sizeof none);
+	zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, gate->key.public_text, KEY_SIZE + 1);
+	zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, stranger.public_text, KEY_SIZE + 1);
+	zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, stranger.secret, KEY_SIZE + 1);
+	key_wipe(&stranger);
+	handshake_watch(&watch, socket);
+	zmq_pollitem_t item = { .socket = watch.monitor, .events = ZMQ_POLLIN };
+	if (zmq_connect(handle, endpoint) == 0 && watch.monitor)
+		zmq_poll(&item, 1, TRIAL_MS);
+	*ret_state = handshake_read(&watch);
+	handshake_finish(&watch);
+	return OK;
+}
+
+/* Settings of a socket hold for what is bound after them, so this is the same lock. */
+static enum err try_door(const struct gate *gate, zsock_t *socket, enum door door)
+{
+	scoped(free_text) char *path = text_format("%s/trial.sock", gate->state);
+	scoped(free_text) char *endpoint = text_format("ipc://%s", path);
+	enum handshake_state state;
+	unlink(path);
+	if (zmq_bind(zsock_resolve(socket), endpoint) != 0)
+		return fail(ERR_SYSTEM, "listen on %s: %s", endpoint, zmq_strerror(errno));
+	enum err err = knock(gate, endpoint, door, &state);
+	zmq_unbind(zsock_resolve(socket), endpoint);
+	unlink(path);
+	if (err || state == HANDSHAKE_REFUSED)
+		return err;
+	return fail(ERR_SYSTEM,
+	            "a key that nobody allowed was %s at the door `%s`: nothing listens then",
+	            state == HANDSHAKE_DONE ? "let in" : "not refused", door_text(door));
+}
+
+enum err gate_guard(struct gate *gate, zsock_t *socket, enum door door)
+{
+	void *handle = zsock_resolve(socket);
+	int on = 1, enforced = 0;
+	size_t size = sizeof enforced;
+	if (zmq_setsockopt(handle, ZMQ_CURVE_SERVER, &on, sizeof on) != 0 ||
+	    zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, gate->key.secret, KEY_SIZE + 1) != 0 ||
+	    zmq_setsockopt(handle, ZMQ_ZAP_DOMAIN, door_text(door), strlen(door_text(door))) != 0 ||
+	    zmq_setsockopt(handle, ZAP_ENFORCE_DOMAIN, &on, sizeof on) != 0 ||
+	    zmq_getsockopt(handle, ZAP_ENFORCE_DOMAIN, &enforced, &size) != 0 || !enforced)
+		return fail(ERR_SYSTEM, "ask for keys: %s", zmq_strerror(errno));
+	gate->zap.on_trial = true;
+	enum err err = try_door(gate, socket, door);
+	gate->zap.on_trial = false;
+	return err;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+enum err gate_open(const char *state, struct gate **ret_gate)
+{
+	scoped(free_text) char *server = text_format("%s/keys/server", state);
+	scoped(gate_close) struct gate *gate = NULL;
+	if (access(server, F_OK) != 0 && errno == ENOENT)
+		return OK;
+	key_forbid_core();
+	gate = memory_new(1, sizeof *gate);
+	gate->state = memory_copy_text(state);
+	gate->path = text_format("%s/keys/allowed", state);
+	enum err err;
+	if ((err = key_read(server, &gate->key)) ||
+	    (err = read_table(gate->path, &gate->allowed, &gate->seen)))
+		return err;
+	gate->zap.allowed = gate->allowed;
+	if ((err = zap_start(&gate->zap)))
+		return err;
+	log_at(LOG_LEVEL_INFO, "tcp asks for keys allowed=%zu server=%s",
+	       allowed_count(gate->allowed), gate->key.public_text);
+	*ret_gate = steal(&gate);
+	return OK;
+}
+
+void gate_close(struct gate **gate)
+{
+	struct gate *closed = *gate;
+	if (!closed)
+		return;
+	zap_stop(&closed->zap);
+	allowed_destroy(&closed->allowed);
+	key_wipe(&closed->key);
+	free(closed->state);
+	free(closed->path);
+	free(closed);
+	*gate = NULL;
+}
+
+int gate_end(const struct gate *gate)
+{
+	return gate->zap.end;
+}
+
+enum err gate_fail(void)
+{
+	return fail(ERR_SYSTEM, "the handler that checks keys has ended: the broker ends, too");
+}
+
+uint64_t gate_refused(const struct gate *gate)
+{
+	return gate->zap.refused;
+}
+
+pthread_t gate_thread(const struct gate *gate)
+{
+	return gate->zap.thread;
+}

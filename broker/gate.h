@@ -1,0 +1,41 @@
+/* Who is let in at the TCP doors: the broker's key, the table of keys that are allowed, and
+ * libzmq's ZAP handler (RFC 27), which is a thread of ours: czmq's ends on a signal, and then
+ * libzmq would let every key in. */
+#pragma once
+
+#include "proto/allowed.h"
+
+#include <czmq.h>
+
+struct gate;
+
+/* Read STATE/keys/server and STATE/keys/allowed, and start the handler. Without the first file
+ * there are no keys: *ret_gate stays NULL. Signals must be blocked, tables seeded. ERR_USAGE for
+ * files that are not right. */
+enum err gate_open(const char *state, struct gate **ret_gate);
+
+/* After the last socket that it guards. NULL is fine. */
+void gate_close(struct gate **gate);
+
+/* What is bound to `socket` from now on asks for keys whose role enters `door`; then it is tried
+ * out with a key that nobody allowed, on a socket in the state folder. ERR_SYSTEM when that one is
+ * let in, or not refused in time: the broker must not start. */
+enum err gate_guard(struct gate *gate, zsock_t *socket, enum door door);
+
+/* A descriptor that can be read when the handler has ended, which must end the broker. */
+int gate_end(const struct gate *gate);
+enum err gate_fail(void);
+
+/* Read the table again when its file has changed, or because somebody asked (`force`). A bad one is
+ * said in the log, and the old one stays. True when keys that were allowed are not any more. */
+bool gate_look(struct gate *gate, bool force);
+
+/* The key's entry as the table is now; NULL: it is not allowed. Valid until the next gate_look().
+ */
+const struct allowed_key *gate_find(const struct gate *gate, const char *key);
+
+/* Handshakes that were refused since the start; not those of the trial. */
+uint64_t gate_refused(const struct gate *gate);
+
+/* The handler's thread: a test ends it. */
+pthread_t gate_thread(const struct gate *gate);

@@ -1,0 +1,169 @@
+/* Keys and what they may: see judge.h. Whatever is not named here only an admin may ask. */
+#include "broker/judge.h"
+
+#include "base/plant.h"
+#include "base/scoped.h"
+#include "broker/core/core.h"
+
+#include <string.h>
+
+static const char *const of_observers[] = { "status", "marks", "report", "declare", "watch" };
+static const char *const of_readers[] = { "status", "workers",   "marks",   "repos", "why",
+	                                  "queue",  "builds",    "show",    "log",   "tests",
+	                                  "events", "artifacts", "artifact" };
+
+static bool is_among(const char *name, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(list[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* ---- workers and updates -------------------------------------------------------------------- */
+
+/* A worker is who its key says: neither a name in a message nor a routing id makes it another. */
+static enum err judge_worker(const struct server *server, const struct allowed_key *key,
+                             const struct peer *peer, const struct message *message)
+{
+	const char *here = core_worker_at(server->core, peer);
+	if (PLANTED(any_name))
+		return OK;
+	if (message->type == MESSAGE_hello && strcmp(message->hello.name, key->name) != 0)
+		return fail(ERR_FORBIDDEN, "this key is of worker '%s', not of '%s'", key->name,
+		            message->hello.name);
+	if (here && strcmp(here, key->name) != 0)
+		return fail(ERR_FORBIDDEN, "this connection is that of another worker than '%s'",
+		            key->name);
+	return OK;
+}
+
+static enum err check_repository(const struct allowed_key *key, const char *repository)
+{
+	if (allowed_repository(key, repository))
+		return OK;
+	return fail(ERR_FORBIDDEN, "the key of observer '%s' is not for repository '%s'", key->name,
+	            repository);
+}
+
+static enum err judge_message(const struct server *server, enum door door,
+                              const struct allowed_key *key, const struct peer *peer,
+                              const struct message *message)
+{
+	if (door == DOOR_WORKERS)
+		return judge_worker(server, key, peer, message);
+	if (door == DOOR_UPDATES && message->type == MESSAGE_update)
+		return check_repository(key, message->update.repository);
+	return OK;
+}
+
+enum wire_result judge_receive(struct server *server, enum door door, struct peer *ret_from,
+                               struct message *ret_message, enum err *ret_refusal)
+{
+	zsock_t *const sockets[DOOR_COUNT] = { [DOOR_WORKERS] = server->workers,
+		                               [DOOR_UPDATES] = server->updates,
+		                               [DOOR_ADMIN] = server->admin };
+	struct wire_sender sender;
+	server->asker = NULL;
+	enum wire_result got =
+		wire_receive_from(sockets[door], ret_from, &sender, ret_message, ret_refusal);
+	if (got == WIRE_NOTHING || !server->gate || sender.is_local)
+		return got;
+	const struct allowed_key *key = gate_find(server->gate, sender.key);
+	if (!key || (!role_enters(key->role, door) && !PLANTED(any_role))) {
+		if (PLANTED(revoked_goes_on))
+			return got;
+		message_finish(ret_message);
+		if (ret_from)
+			*ret_from = (struct peer){ 0 };
+		*ret_refusal = fail(ERR_FORBIDDEN, "its key is not allowed, or not any more");
+		return WIRE_REFUSED;
+	}
+	if (got != WIRE_MESSAGE)
+		return got;
+	server->asker = key;
+	*ret_refusal = judge_message(server, door, key, ret_from, ret_message);
+	return *ret_refusal ? WIRE_REFUSED : WIRE_MESSAGE;
+}
+
+/* ---- requests ------------------------------------------------------------------------------- */
+
+static enum err check_observer(const struct allowed_key *key, const char *observer)
+{
+	if (strcmp(key->name, observer) == 0)
+		return OK;
+	return fail(ERR_FORBIDDEN, "this key is of observer '%s', not of '%s'", key->name,
+	            observer);
+}
+
+/* What an observer says is about itself, and about its repositories. */
+static enum err judge_observer(const struct allowed_key *key, const struct msg_request *request,
+                               struct arena *arena)
+{
+	union {
+		struct rec_report_params report;
+		struct rec_declare_params declare;
+		struct rec_watch_params watch;
+		struct rec_marks_params marks;
+	} params;
+	const struct bytes *raw = &request->params;
+	bool report = strcmp(request->method, "report") == 0;
+	bool declare = strcmp(request->method, "declare") == 0;
+	bool watch = strcmp(request->method, "watch") == 0;
+	bool marks = strcmp(request->method, "marks") == 0;
+	enum record_type type = report    ? RECORD_report_params
+	                        : declare ? RECORD_declare_params
+	                        : watch   ? RECORD_watch_params
+	                                  : RECORD_marks_params;
+	if (!report && !declare && !watch && !marks)
+		return OK;
+	if (record_unpack(type, raw->data, raw->size, arena, &params))
+		return OK; /* whoever answers it refuses it, too */
+	if (marks)
+		return check_repository(key, params.marks.repository);
+	enum err err = check_observer(key, report    ? params.report.observer
+	                                   : declare ? params.declare.observer
+	                                             : params.watch.observer);
+	for (size_t i = 0; !err && report && i < params.report.repositories_count; i++)
+		err = check_repository(key, params.report.repositories[i].repository);
+	for (size_t i = 0; !err && declare && i < params.declare.repositories_count; i++)
+		err = check_repository(key, params.declare.repositories[i].name);
+	return err;
+}
+
+static bool may_ask(enum role role, const char *method)
+{
+	switch (role) {
+	case ROLE_admin: return true;
+	case ROLE_observer:
+		return is_among(method, of_observers, sizeof of_observers / sizeof *of_observers);
+	case ROLE_reader:
+		return is_among(method, of_readers, sizeof of_readers / sizeof *of_readers) ||
+		       PLANTED(reader_changes);
+	case ROLE_worker:
+	case ROLE_COUNT: break;
+	}
+	return false;
+}
+
+/* "ada@laptop, key ada" */
+static void name_key(const struct allowed_key *key, struct message *message)
+{
+	const char *who = message->request.who;
+	scoped(free_text) char *whole =
+		text_format("%.120s%skey %s", who ? who : "", who && *who ? ", " : "", key->name);
+	message->request.who = arena_copy_text(&message->arena, whole);
+}
+
+enum err judge_request(const struct server *server, struct message *message)
+{
+	const struct allowed_key *key = server->asker;
+	if (!key || message->type != MESSAGE_request)
+		return OK;
+	if (!may_ask(key->role, message->request.method))
+		return fail(ERR_FORBIDDEN, "a key of role %s may not ask for `%s`",
+		            role_text(key->role), message->request.method);
+	name_key(key, message);
+	return key->role == ROLE_observer ? judge_observer(key, &message->request, &message->arena)
+	                                  : OK;
+}

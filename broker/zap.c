@@ -1,0 +1,174 @@
+/* libzmq asks over inproc, one question for each handshake, and waits: what does not answer lets
+ * nobody in, since the doors enforce their domains. */
+#include "broker/zap.h"
+
+#include "base/plant.h"
+#include "base/scoped.h"
+
+#include <czmq.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+enum { BINARY_SIZE = 32, FRAMES = 7, FRAME_SIZE_MAX = 256 };
+
+/* Frames of a request: version, id, domain, address, identity, mechanism, credentials. */
+struct question {
+	char frames[FRAMES][FRAME_SIZE_MAX + 1]; /* texts, but for the last */
+	size_t sizes[FRAMES];
+	bool whole;
+};
+
+enum { VERSION, ID, DOMAIN, ADDRESS, IDENTITY, MECHANISM, CREDENTIALS };
+
+static bool read_question(void *socket, struct question *ret)
+{
+	int more = 1;
+	size_t count = 0, size = sizeof more;
+	char spare[FRAME_SIZE_MAX] = { 0 };
+	memset(ret, 0, sizeof *ret);
+	ret->whole = true;
+	while (more) {
+		bool fits = count < FRAMES;
+		int got = zmq_recv(socket, fits ? ret->frames[count] : spare, FRAME_SIZE_MAX, 0);
+		if (got < 0)
+			return false;
+		ret->whole = ret->whole && fits && got <= FRAME_SIZE_MAX;
+		if (fits)
+			ret->sizes[count] = got < FRAME_SIZE_MAX ? (size_t)got : FRAME_SIZE_MAX;
+		count++;
+		if (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) != 0)
+			return false;
+	}
+	ret->whole = ret->whole && count == FRAMES;
+	return true;
+}
+
+/* The key's text, when it enters by this door. */
+static bool is_let_in(struct zap *zap, const struct question *question, char key[KEY_SIZE + 1])
+{
+	bool good = false;
+	if (!question->whole || strcmp(question->frames[VERSION], "1.0") != 0 ||
+	    strcmp(question->frames[MECHANISM], "CURVE") != 0 ||
+	    question->sizes[CREDENTIALS] != BINARY_SIZE ||
+	    !zmq_z85_encode(key, (const uint8_t *)question->frames[CREDENTIALS], BINARY_SIZE))
+		return false;
+	if (PLANTED(any_key))
+		return true;
+	pthread_mutex_lock(&zap->lock);
+	const struct allowed_key *found = allowed_find(zap->allowed, key);
+	for (enum door door = 0; found && door < DOOR_COUNT; door++)
+		if (strcmp(door_text(door), question->frames[DOMAIN]) == 0)
+			good = role_enters(found->role, door) || PLANTED(any_role);
+	pthread_mutex_unlock(&zap->lock);
+	return good;
+}
+
+/* False: the socket is at its end. */
+static bool answer(struct zap *zap)
+{
+	struct question question;
+	char key[KEY_SIZE + 1] = "";
+	if (!read_question(zap->socket, &question))
+		return errno == EINTR || errno == EAGAIN;
+	bool good = is_let_in(zap, &question, key);
+	if (!good && !zap->on_trial)
+		zap->refused++;
+	const char *user = good ? key : "", *code = good ? "200" : "400";
+	const char *why = good ? "" : "not allowed";
+	return zmq_send(zap->socket, "1.0", 3, ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(zap->socket, question.frames[ID], question.sizes[ID], ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(zap->socket, code, 3, ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(zap->socket, why, strlen(why), ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(zap->socket, user, strlen(user), ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(zap->socket, "", 0, 0) >= 0;
+}
+
+/* However the thread ends. */
+static void say_end(void *context)
+{
+	struct zap *zap = context;
+	zmq_close(zap->socket);
+	close_fd(&zap->ended);
+}
+
+static void serve(struct zap *zap)
+{
+	bool going = true;
+	while (going) {
+		zmq_pollitem_t items[] = { { .socket = zap->socket, .events = ZMQ_POLLIN },
+			                   { .fd = zap->stop[0], .events = ZMQ_POLLIN } };
+		if (zmq_poll(items, 2, -1) < 0)
+			going = errno == EINTR;
+		else if (items[1].revents)
+			going = false;
+		else if (items[0].revents)
+			going = answer(zap);
+	}
+}
+
+static void *run(void *context)
+{
+	struct zap *zap = context;
+	pthread_cleanup_push(say_end, zap);
+	serve(zap);
+	pthread_cleanup_pop(true);
+	return NULL;
+}
+
+/* The thread hears no signal: it would end calls of libzmq in the middle. */
+static int start_thread(struct zap *zap)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int number = pthread_create(&zap->thread, NULL, run, zap);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return number;
+}
+
+static enum err open_ends(struct zap *zap)
+{
+	int pair[2];
+	zap->stop[0] = zap->stop[1] = zap->end = zap->ended = -1;
+	if (pipe2(zap->stop, O_CLOEXEC) != 0 || pipe2(pair, O_CLOEXEC) != 0)
+		return fail(ERR_SYSTEM, "pipe: %s", strerror(errno));
+	zap->end = pair[0];
+	zap->ended = pair[1];
+	return OK;
+}
+
+enum err zap_start(struct zap *zap)
+{
+	enum err err = open_ends(zap);
+	pthread_mutex_init(&zap->lock, NULL);
+	zap->running = true; /* what there is, zap_stop() closes */
+	if (err)
+		return err;
+	zap->socket = zmq_socket(zsys_init(), ZMQ_REP);
+	int none = 0;
+	if (!zap->socket || zmq_setsockopt(zap->socket, ZMQ_LINGER, &none, sizeof none) != 0 ||
+	    zmq_bind(zap->socket, "inproc://zeromq.zap.01") != 0)
+		return fail(ERR_SYSTEM, "handler of keys: %s", zmq_strerror(errno));
+	int number = start_thread(zap);
+	if (number == 0)
+		return OK;
+	zap->thread = 0;
+	return fail(ERR_SYSTEM, "handler of keys: %s", strerror(number));
+}
+
+void zap_stop(struct zap *zap)
+{
+	if (!zap->running)
+		return;
+	close_fd(&zap->stop[1]);
+	if (zap->thread)
+		pthread_join(zap->thread, NULL);
+	else if (zap->socket)
+		zmq_close(zap->socket);
+	close_fd(&zap->stop[0]);
+	close_fd(&zap->ended);
+	close_fd(&zap->end);
+	pthread_mutex_destroy(&zap->lock);
+	zap->running = false;
+}

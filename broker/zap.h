@@ -1,0 +1,28 @@
+/* The thread that answers libzmq whether a key is let in: RFC 27. */
+#pragma once
+
+#include "base/error.h"
+#include "proto/allowed.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Zero, but for `allowed`, before zap_start(). */
+struct zap {
+	pthread_mutex_t lock;    /* of `allowed`, held while it is asked or changed */
+	struct allowed *allowed; /* not ours */
+	void *socket;            /* of the thread */
+	int stop[2];             /* pipes: closing the writing end stops the thread, */
+	int end, ended;          /* which closes that of this one as the last it does */
+	bool running;
+	pthread_t thread;
+	atomic_bool on_trial; /* what is refused now does not count */
+	atomic_ullong refused;
+};
+
+enum err zap_start(struct zap *zap);
+
+/* Zero is fine. */
+void zap_stop(struct zap *zap);
