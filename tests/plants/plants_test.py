@@ -57,6 +57,7 @@ CATCHERS = {
     "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),
     "gate": Catcher([f"{BUILD}/broker-gate-test-planted"], r"\[FAIL\] gate::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
+    "upload": Catcher([f"{BUILD}/worker-upload-test-planted"], r"\[FAIL\] worker_upload::"),
     "watch": Catcher([f"{BUILD}/observer-watch-test-planted"], r"\[FAIL\] watch::"),
     "watchlist": Catcher([f"{BUILD}/broker-watchlist-test-planted"], r"\[FAIL\] watchlist::"),
     "still": Catcher([f"{BUILD}/observer-still-test-planted"], r"\[FAIL\] still::"),

@@ -28,6 +28,7 @@ void worker_init(struct worker_core *core, const struct worker_identity *identit
 	};
 	core->leave_ms = INT64_MAX;
 	worker_session_init(&core->session);
+	worker_pipe_init(&core->pipe);
 }
 
 void worker_set_places(struct worker_core *core, size_t places, size_t first)
@@ -146,6 +147,9 @@ static void receive_welcome(struct worker_core *core, const struct msg_welcome *
 {
 	struct worker_attempts *attempts = &core->attempts;
 	worker_session_welcome(core, welcome, out);
+	worker_pipe_look(&core->pipe, attempts);
+	if (core->pipe.under_way) /* perhaps that is what the last session died of */
+		worker_pipe_lost(&core->pipe);
 	for (size_t i = 0; i < attempts->count; i++)
 		worker_upload_restart(&attempts->items[i]);
 	for (size_t i = 0; i < welcome->keep_count; i++) {
@@ -192,8 +196,10 @@ static void receive_log_ok(struct worker_core *core, const struct msg_log_ok *lo
 {
 	struct worker_attempt *attempt =
 		worker_attempts_find(&core->attempts, log_ok->job, log_ok->attempt);
-	if (attempt)
-		worker_upload_acked(attempt, log_ok->offset, core->now_ms);
+	if (!attempt)
+		return;
+	worker_upload_acked(attempt, log_ok->offset, core->now_ms);
+	worker_pipe_acked(&core->pipe, attempt, core->session.heartbeat_ms, core->now_ms);
 }
 
 static void drain(struct worker_core *core, struct worker_effects *out)
@@ -332,6 +338,18 @@ static bool has_drained(const struct worker_core *core)
 	                          (told && !runs && core->session.state == WORKER_OFFLINE));
 }
 
+/* One after the other begins, so that a long log does not keep the others waiting. */
+static void pump(struct worker_core *core, struct worker_effects *out)
+{
+	size_t count = core->attempts.count, first = count ? core->pipe.turn++ % count : 0;
+	worker_pipe_look(&core->pipe, &core->attempts);
+	for (size_t i = 0; i < count; i++) {
+		struct worker_attempt *attempt = &core->attempts.items[(first + i) % count];
+		if (attempt->state != WORKER_ATTEMPT_DYING)
+			worker_upload_pump(attempt, &core->pipe, core->now_ms, out);
+	}
+}
+
 /* What follows from any event. */
 static void go_on(struct worker_core *core, struct worker_effects *out)
 {
@@ -346,9 +364,8 @@ static void go_on(struct worker_core *core, struct worker_effects *out)
 		return;
 	}
 	start_waiting(core, out);
-	for (size_t i = 0; session->state == WORKER_WELCOMED && i < core->attempts.count; i++)
-		if (core->attempts.items[i].state != WORKER_ATTEMPT_DYING)
-			worker_upload_pump(&core->attempts.items[i], core->now_ms, out);
+	if (session->state == WORKER_WELCOMED)
+		pump(core, out);
 }
 
 static void pass_time(struct worker_core *core, const struct worker_event *event,
@@ -356,9 +373,11 @@ static void pass_time(struct worker_core *core, const struct worker_event *event
 {
 	if (core->now_ms >= core->leave_ms)
 		stop(core, out);
-	if (core->session.state == WORKER_WELCOMED)
-		for (size_t i = 0; i < core->attempts.count; i++)
-			worker_upload_tick(&core->attempts.items[i], core->now_ms);
+	bool late = false;
+	for (size_t i = 0; core->session.state == WORKER_WELCOMED && i < core->attempts.count; i++)
+		late |= worker_upload_tick(&core->attempts.items[i], core->now_ms);
+	if (late)
+		worker_pipe_lost(&core->pipe);
 	worker_session_tick(core, event->random, out);
 }
 

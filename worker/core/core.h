@@ -4,6 +4,7 @@
 
 #include "worker/core/attempts.h"
 #include "worker/core/effects.h"
+#include "worker/core/pipe.h"
 #include "worker/core/session.h"
 
 /* Who the worker is, as its hello says. */
@@ -52,6 +53,7 @@ struct worker_core {
 	struct worker_identity identity;
 	struct worker_session session;
 	struct worker_attempts attempts;
+	struct worker_pipe pipe;
 	uint32_t slots_lost; /* out of service: what ran there cannot be ended */
 	bool draining;       /* take nothing more, leave when nothing is held */
 	int64_t leave_ms;    /* then at the latest; INT64_MAX: nobody said so */

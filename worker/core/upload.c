@@ -21,18 +21,20 @@ static uint64_t outstanding(const struct worker_attempt *attempt)
 
 /* A small piece waits while others are under way: a job that prints byte by byte then costs one
  * message per round trip, not one per byte. No piece is of log and parcel both. */
-static void send_log(struct worker_attempt *attempt, int64_t now_ms, struct worker_effects *out)
+static void send_log(struct worker_attempt *attempt, struct worker_pipe *pipe, int64_t now_ms,
+                     struct worker_effects *out)
 {
 	while (attempt->log_sent < whole_size(attempt)) {
 		bool parcel = attempt->log_sent >= attempt->log_size;
 		uint64_t end =
 			parcel || PLANTED(piece_of_both) ? whole_size(attempt) : attempt->log_size;
 		uint64_t size = end - attempt->log_sent;
-		if (size > LOG_CHUNK_MAX)
-			size = LOG_CHUNK_MAX;
+		uint64_t most = pipe->window < LOG_CHUNK_MAX ? pipe->window : LOG_CHUNK_MAX;
+		if (size > most)
+			size = most;
 		else if (outstanding(attempt) && attempt->state == WORKER_ATTEMPT_RUNNING)
 			return;
-		if (outstanding(attempt) + size > LOG_WINDOW)
+		if (outstanding(attempt) + size > LOG_WINDOW || size > worker_pipe_room(pipe))
 			return;
 		if (!outstanding(attempt))
 			attempt->progress_ms = now_ms;
@@ -44,12 +46,14 @@ static void send_log(struct worker_attempt *attempt, int64_t now_ms, struct work
 		effect->parcel = parcel;
 		effect->text_size = parcel ? attempt->log_size : 0;
 		attempt->log_sent += size;
+		worker_pipe_sent(pipe, attempt, size, now_ms);
 	}
 }
 
-void worker_upload_pump(struct worker_attempt *attempt, int64_t now_ms, struct worker_effects *out)
+void worker_upload_pump(struct worker_attempt *attempt, struct worker_pipe *pipe, int64_t now_ms,
+                        struct worker_effects *out)
 {
-	send_log(attempt, now_ms, out);
+	send_log(attempt, pipe, now_ms, out);
 	if (!log_is_stored(attempt) || attempt->result_at_ms > now_ms)
 		return;
 	worker_effects_send(out, MESSAGE_result)->result = attempt->result;
@@ -80,10 +84,12 @@ void worker_upload_restart(struct worker_attempt *attempt)
 	attempt->result_at_ms = 0;
 }
 
-void worker_upload_tick(struct worker_attempt *attempt, int64_t now_ms)
+bool worker_upload_tick(struct worker_attempt *attempt, int64_t now_ms)
 {
-	if (outstanding(attempt) && now_ms - attempt->progress_ms >= WORKER_LOG_RESEND_MS)
-		attempt->log_sent = attempt->log_acked;
+	if (!outstanding(attempt) || now_ms - attempt->progress_ms < WORKER_LOG_RESEND_MS)
+		return false;
+	attempt->log_sent = attempt->log_acked;
+	return true;
 }
 
 int64_t worker_upload_wakeup_ms(const struct worker_attempt *attempt)
