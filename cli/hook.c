@@ -43,6 +43,11 @@ static void write_hook(const struct session *session, const char *name, struct t
 		text_add(script, " poke --state ");
 		add_quoted(script, state ? state : "");
 	}
+	if (options->key) {
+		scoped(free_text) char *key = realpath(options->key, NULL);
+		text_add(script, " --key ");
+		add_quoted(script, key ? key : options->key);
+	}
 	text_addf(script, " --timeout 10s %s </dev/null >/dev/null 2>&1 &\n", name);
 }
 

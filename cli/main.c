@@ -104,8 +104,8 @@ static enum err run_verb(const struct command *command, const struct options *op
 	sigprocmask(SIG_UNBLOCK, &hangup, NULL); /* a closed terminal ends us */
 	output_start();
 	if (asks_broker(command)) {
-		if ((err = find_broker(options, &addresses)) ||
-		    (command_flag(command, "key") && (err = wire_use_key(options->key))))
+		if ((command_flag(command, "key") && (err = wire_use_key(options->key))) ||
+		    (err = find_broker(options, &addresses)))
 			return err;
 		session.folder = memory_copy_text(addresses.places[0].folder);
 		int64_t timeout = command->run == verb_wait ? ANSWER_MS : options->timeout_ms;
