@@ -57,6 +57,18 @@ static enum err judge_message(const struct server *server, enum door door,
 	return OK;
 }
 
+/* Its session ends, and with that offers to it, and its leases. */
+static void shut_out(struct server *server, const struct peer *peer)
+{
+	if (!peer || !core_worker_at(server->core, peer))
+		return;
+	core_step(
+		server->core,
+		&(struct event){ .kind = EVENT_SHUT_OUT, .now_ms = server->now_ms, .peer = *peer },
+		&server->effects);
+	server_take_effects(server);
+}
+
 enum wire_result judge_receive(struct server *server, enum door door, struct peer *ret_from,
                                struct message *ret_message, enum err *ret_refusal)
 {
@@ -74,6 +86,7 @@ enum wire_result judge_receive(struct server *server, enum door door, struct pee
 		if (PLANTED(revoked_goes_on))
 			return got;
 		message_finish(ret_message);
+		shut_out(server, door == DOOR_WORKERS ? ret_from : NULL);
 		if (ret_from)
 			*ret_from = (struct peer){ 0 };
 		*ret_refusal = fail(ERR_FORBIDDEN, "its key is not allowed, or not any more");

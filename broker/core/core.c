@@ -102,6 +102,7 @@ void core_step(struct core *core, const struct event *event, struct effects *out
 	core_enter(core, event->now_ms);
 	switch (event->kind) {
 	case EVENT_RECEIVED: fleet_receive(core, event, out); break;
+	case EVENT_SHUT_OUT: fleet_shut_out(core, event, out); break;
 	case EVENT_UPDATE: update_receive(core, event, out); break;
 	case EVENT_TIME_PASSED:
 		fleet_tick(core, out);

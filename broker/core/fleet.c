@@ -349,6 +349,15 @@ static void receive_known(struct core *core, const struct event *event, struct w
 	}
 }
 
+/* Leases that cannot be ended now, on a full disk, are when it speaks again. */
+void fleet_shut_out(struct core *core, const struct event *event, struct effects *out)
+{
+	struct worker *worker;
+	HASH_FIND(hh_peer, core->workers_by_peer, &event->peer, sizeof event->peer, worker);
+	if (worker && !core->store_full)
+		worker_leave(core, worker, "its key is not allowed any more", out);
+}
+
 void fleet_receive(struct core *core, const struct event *event, struct effects *out)
 {
 	struct worker *worker;

@@ -325,6 +325,7 @@ void worker_refuse(const struct worker *worker, const char *reason, struct effec
 /* Its session is over; every lease of it ends for this reason. */
 void worker_leave(struct core *core, struct worker *worker, const char *reason,
                   struct effects *out);
+void fleet_shut_out(struct core *core, const struct event *event, struct effects *out);
 void fleet_receive(struct core *core, const struct event *event, struct effects *out);
 /* End silent sessions, send heartbeats that are due. */
 void fleet_tick(struct core *core, struct effects *out);

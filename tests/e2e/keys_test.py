@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 
 import tap
@@ -249,7 +250,7 @@ class Keys(Case):
         self.revoke("one")
         self.worker("two", two)
         self.house.wait_running(commit, "two")
-        self.assertIn("not allowed, or not any more", self.house.log_of("broker"))
+        self.settle('left worker=one reason="its key is not allowed any more"')
         self.house.open_gate()
         self.assertEqual(self.house.verdict(commit), "passed")
         self.assertEqual(self.house.only_job(commit)["worker"], "two")
@@ -302,6 +303,11 @@ class Keys(Case):
         with open(self.table, "a", encoding="utf-8") as file:
             file.write("worker two nonsense\n")
         self.settle(f"the keys stay as they were: {self.table}:2: not a public key")
+        before = self.house.log_of("broker").count("the keys stay")
+        broker.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: self.house.log_of("broker").count("the keys stay") > before, "it is read again"
+        )
         repository = Repository(self.house)
         self.house.observer(repository)
         self.assertEqual(self.house.verdict(repository.steps("true")), "passed")
@@ -310,6 +316,15 @@ class Keys(Case):
         done = self.house.run(self.house.broker_words(listen=self.address))
         self.assertEqual(done.returncode, 2)
         self.assertIn(f"{self.table}:2: not a public key", done.stderr)
+
+    def test_a_hook_shows_the_key_that_it_was_made_with(self):
+        repository = Repository(self.house)
+        self.serve()
+        self.keys("keys", "new", "it's.key", "--server", self.server_key)
+        self.house.cli_words(["repo", "add", "sample", repository.path])
+        words = ["repo", "hook", "sample", "--key", "it's.key"]
+        quoted = "'" + self.house.path("it'\\''s.key") + "'"
+        self.assertIn(f" --key {quoted} ", self.house.cli_words(words).stdout)
 
     def test_key_files_of_others_are_not_read(self):
         self.serve()
@@ -320,7 +335,8 @@ class Keys(Case):
         os.chmod(reader, 0o600)
         if os.geteuid() == 0:
             os.chown(reader, 12345, 12345)
-            self.assert_refused(self.ask(reader, "status"), r"belongs to another user \(uid 12345\)")
+            done = self.ask(reader, "status")
+            self.assert_refused(done, r"belongs to another user \(uid 12345\)")
 
     def test_beyond_loopback_only_with_keys(self):
         words = self.house.broker_words(listen=self.address.replace("127.0.0.1", "0.0.0.0"))
@@ -339,7 +355,8 @@ class Keys(Case):
         self.assertIn("is there already", self.keys("keys", "new", code=2).stderr)
         self.assertIn("no role 'king'", self.keys("invite", "king", "eve", code=2).stderr)
         self.assertIn("for observers", self.keys("invite", "worker", "w", "-r", "a", code=2).stderr)
-        self.assertIn("not a public key", self.keys("keys", "allow", "reader", "e", "x", code=2).stderr)
+        done = self.keys("keys", "allow", "reader", "e", "x", code=2)
+        self.assertIn("not a public key", done.stderr)
         self.assertIn("no key of 'eve'", self.keys("keys", "revoke", "eve", code=4).stderr)
         self.assertIn("no key to change to", self.keys("keys", "rotate", "--finish", code=4).stderr)
         self.assertIn("no whole line", self.keys("keys", "accept", "f", stdin="x\n", code=2).stderr)
