@@ -12,12 +12,8 @@ import struct
 
 import fettle
 import tap
+from zmtp import GREETING, HELLO, LONG, MORE, PROTOCOL, frame
 
-GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-READY = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
-HELLO = GREETING + bytes([4, len(READY)]) + READY
-MORE, LONG = 1, 2
-PROTOCOL = b"fettle/1"
 UNKNOWN = b"\x83\xa4type\xa7request\xa2id\x07\xa6method\xa4rule"
 
 TOO_LONG = (1 << 20) + 2048  # the limit has room for our own refusal
@@ -28,12 +24,6 @@ ROUNDS = 20  # of those that say something wrong
 PEERS = 100  # in a round
 GROWTH_MAX_KIB = 2048 if not fettle.is_sanitized() else 1 << 20
 FEW_FILES = 200
-
-
-def frame(body, flags=0):
-    if len(body) < 256:
-        return bytes([flags, len(body)]) + body
-    return bytes([flags | LONG]) + struct.pack(">Q", len(body)) + body
 
 
 def wrong_ones(draw):

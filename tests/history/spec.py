@@ -39,9 +39,12 @@ def unpack(packed):
 
 
 def pack(value):
-    """The other way round, of what tests need: short maps, lists and texts, and yes or no."""
+    """The other way round, of what tests need: short maps, lists and texts, small numbers, and yes
+    or no."""
     if isinstance(value, bool):
         return bytes([0xC2 + value])
+    if isinstance(value, int):
+        return bytes([value])
     if isinstance(value, str):
         return bytes([0xA0 + len(value)]) + value.encode()
     if isinstance(value, list):
