@@ -10,6 +10,7 @@
 #include "base/token.h"
 #include "observer/door.h"
 #include "observer/poll.h"
+#include "observer/touch.h"
 
 #include <signal.h>
 #include <sodium.h>
@@ -32,6 +33,7 @@ struct feed {
 	struct feed_poll *polls; /* by the core's places */
 	size_t poll_count, polls_capacity;
 	struct poll_maker maker;
+	struct touch *touch;
 	struct service service;
 	int signals;
 	bool stopped;
@@ -181,6 +183,8 @@ static void finish_poll(struct feed *feed, size_t index)
 		answer.poll.error = error;
 	else
 		poll_finish(&poll->child, &answer);
+	if (answer.still.near)
+		touch_listen(feed->touch, index, observer_entry(&feed->core, index)->url);
 	step(feed, (struct observer_event){
 			   .kind = OBSERVER_POLLED, .repository = index, .poll = &answer.poll });
 	answer.poll.error = error ? NULL : answer.poll.error;
@@ -243,6 +247,17 @@ static void receive_answers(struct feed *feed)
 		step(feed, (struct observer_event){ .kind = OBSERVER_HINT });
 }
 
+static void hear_touches(struct feed *feed)
+{
+	size_t last = SIZE_MAX, repository;
+	while (touch_next(feed->touch, &repository)) {
+		if (repository != last) /* one change is several events */
+			step(feed, (struct observer_event){ .kind = OBSERVER_TOUCHED,
+			                                    .repository = repository });
+		last = repository;
+	}
+}
+
 static bool is_poll_waiting(const struct feed *feed)
 {
 	for (size_t i = 0; i < feed->poll_count; i++)
@@ -251,7 +266,7 @@ static bool is_poll_waiting(const struct feed *feed)
 	return false;
 }
 
-enum { ITEMS_MAX = DOOR_ITEMS + 1 + OBSERVER_POLLS_MAX };
+enum { ITEMS_MAX = DOOR_ITEMS + 2 + OBSERVER_POLLS_MAX };
 
 static void wait_for_something(struct feed *feed)
 {
@@ -259,6 +274,9 @@ static void wait_for_something(struct feed *feed)
 	size_t count = DOOR_ITEMS;
 	door_poll_items(&feed->broker, items);
 	items[count++] = (zmq_pollitem_t){ .fd = feed->signals, .events = ZMQ_POLLIN };
+	if (touch_descriptor(feed->touch) >= 0)
+		items[count++] = (zmq_pollitem_t){ .fd = touch_descriptor(feed->touch),
+			                           .events = ZMQ_POLLIN };
 	for (size_t i = 0; i < feed->poll_count && count < ITEMS_MAX; i++)
 		if (feed->polls[i].child.pid)
 			items[count++] = (zmq_pollitem_t){ .fd = feed->polls[i].child.answer,
@@ -293,6 +311,7 @@ static enum err start(struct feed *feed)
 		return err;
 	observer_init(&feed->core, &core);
 	feed->maker.program = process_self();
+	feed->touch = touch_new();
 	scoped(free_text) char *address = addresses_text(&settings->addresses);
 	log_at(LOG_LEVEL_INFO, "ready broker=%s repositories=%zu interval=%lldms", address,
 	       settings->declared_count, (long long)settings->interval_ms);
@@ -305,6 +324,7 @@ static void finish(struct feed *feed)
 		forget_poll(&feed->polls[i]);
 	free(feed->polls);
 	forker_stop(&feed->maker.forker);
+	touch_destroy(&feed->touch);
 	free(feed->maker.program);
 	door_close(&feed->broker);
 	observer_effects_finish(&feed->effects);
@@ -323,6 +343,7 @@ enum err feed_run(struct fettle_observer_settings *settings, int signals)
 		receive_signals(&feed);
 		receive_answers(&feed);
 		receive_polls(&feed);
+		hear_touches(&feed);
 		step(&feed, (struct observer_event){ .kind = OBSERVER_TIME_PASSED });
 		door_flush(&feed.broker);
 		tell_manager(&feed);

@@ -90,7 +90,7 @@ static bool may_spare(const struct poll *poll, const char *url)
 {
 	const struct poll_still *still = &poll->still;
 	return still->print && still->left > 0 && still->request == poll->request &&
-	       still_print(url, clock_wall_ms()) == still->print;
+	       still_look(url, clock_wall_ms(), NULL, NULL).print == still->print;
 }
 
 enum err poll_start(struct poll *poll, struct poll_maker *maker, struct rec_poll_request request,
@@ -193,7 +193,7 @@ enum err poll_read_answer(const struct text *stream, struct poll_answer *answer)
 		                               .more = result.more,
 		                               .gone = result.gone,
 		                               .gone_count = result.gone_count };
-	answer->print = result.print;
+	answer->still = (struct still){ result.near, result.print };
 	size_t capacity = 0; /* as they come: how many there are to be is the child's word only */
 	for (uint32_t i = 0; i < result.updates; i++) {
 		if (!frame_next(stream, &offset, &body, &size))
@@ -235,7 +235,7 @@ void poll_finish(struct poll *poll, struct poll_answer *ret_answer)
 	}
 	poll->still = (struct poll_still){ 0 };
 	if (brought_nothing(&ret_answer->poll))
-		poll->still = (struct poll_still){ poll->request, ret_answer->print,
+		poll->still = (struct poll_still){ poll->request, ret_answer->still.print,
 			                           (uint32_t)ret_answer->poll.refs, SPARED_MAX };
 	forget_child(poll);
 }

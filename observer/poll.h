@@ -5,6 +5,7 @@
 
 #include "observer/core/watch.h"
 #include "observer/forker.h"
+#include "observer/still.h"
 
 #include <sys/types.h>
 
@@ -53,7 +54,7 @@ void poll_reap(void);
 struct poll_answer {
 	struct observer_poll poll; /* borrows from this answer */
 	struct message *updates;
-	uint64_t print; /* of still_print(); 0: it tells nothing */
+	struct still still; /* zero for a look that was spared */
 	struct arena arena;
 };
 

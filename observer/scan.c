@@ -115,6 +115,13 @@ static void compare(struct scanning *s, const struct rec_mark *marks, size_t mar
 			feed_change(s, &changes[i]);
 }
 
+static void note_still(const char *path, struct rec_poll_result *result)
+{
+	struct still still = still_look(path, clock_wall_ms(), NULL, NULL);
+	result->near = still.near;
+	result->print = still.print;
+}
+
 void scan_repository(const struct rec_poll_request *request, const struct rec_mark *marks,
                      size_t mark_count, struct arena *arena, struct scan *ret_scan)
 {
@@ -124,7 +131,7 @@ void scan_repository(const struct rec_poll_request *request, const struct rec_ma
 	s.history.finder =
 		(struct line_finder){ .arena = arena, .marks = marks, .mark_count = mark_count };
 	if (entry_url_is_path(request->url))
-		ret_scan->result.print = still_print(request->url, clock_wall_ms());
+		note_still(request->url, &ret_scan->result);
 	s.history.left = (struct history_budget){ POLL_COMMITS_MAX, POLL_SIZE_MAX };
 	if (since_read(request->since, &s.history.finder.since) ||
 	    repository_open(request, &s.repository) ||

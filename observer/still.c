@@ -25,6 +25,8 @@ struct walk {
 	crypto_generichash_state hash;
 	int64_t newest_ms;
 	int entries;
+	still_visit *visit;
+	void *context;
 };
 
 /* Whose changes all go through this kernel. */
@@ -98,6 +100,8 @@ static bool add_folder(struct walk *walk, int fd, int depth)
 		close(fd);
 	if (good)
 		add_status(walk, &status);
+	if (good && walk->visit)
+		walk->visit(walk->context, fd);
 	while (good && (entry = readdir(folder)))
 		good = add_entry(walk, fd, entry->d_name, depth);
 	if (folder)
@@ -122,19 +126,24 @@ static int open_git(const char *path)
 	return git;
 }
 
-uint64_t still_print(const char *path, int64_t wall_ms)
+struct still still_look(const char *path, int64_t wall_ms, still_visit *visit, void *context)
 {
-	struct walk walk = { 0 };
+	struct walk walk = { .visit = visit, .context = context };
 	unsigned char print[crypto_generichash_BYTES_MIN];
-	uint64_t result;
+	struct still still = { 0 };
 	scoped(close_fd) int git = open_git(path);
 	if (git < 0 || !is_local(git) ||
 	    crypto_generichash_init(&walk.hash, NULL, 0, sizeof print) != 0)
-		return 0;
+		return still;
+	if (visit)
+		visit(context, git);
 	if (!add_file(&walk, git, "config") || !add_file(&walk, git, "packed-refs") ||
 	    !add_folder(&walk, open_folder(git, "refs"), 0))
-		return 0;
+		return still;
+	still.near = true;
 	crypto_generichash_final(&walk.hash, print, sizeof print);
-	memcpy(&result, print, sizeof result);
-	return walk.newest_ms > wall_ms - SETTLED_MS ? 0 : result & STILL_PRINT_MAX;
+	if (walk.newest_ms <= wall_ms - SETTLED_MS)
+		memcpy(&still.print, print, sizeof still.print);
+	still.print &= STILL_PRINT_MAX;
+	return still;
 }

@@ -108,6 +108,17 @@ static void poke(struct observer_watch *watch)
 		watch->poked = watch->state == WATCH_POLLING || watch->state == WATCH_CONFIRM;
 }
 
+void watch_touch(struct observer_watch *watch)
+{
+	int64_t due_ms = watch->round_ms + OBSERVER_TOUCHED_MS;
+	if (watch->failures || watch->unmoved)
+		return; /* left alone for a while, whatever happens in it */
+	if (watch->state != WATCH_REST)
+		poke(watch);
+	else if (due_ms < watch->due_ms)
+		watch->due_ms = due_ms;
+}
+
 /* A look with other settings than these is not worth its end. */
 void watch_change(struct observer_core *core, struct observer_watch *watch,
                   const struct rec_watch_entry *entry, struct observer_effects *out)

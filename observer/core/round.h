@@ -67,6 +67,9 @@ void watch_change(struct observer_core *core, struct observer_watch *watch,
 
 void watch_start_round(struct observer_core *core, struct observer_watch *watch);
 
+/* Something happened in it: look soon, unless it fails or the broker lets its marks stand still. */
+void watch_touch(struct observer_watch *watch);
+
 /* A page of marks before the poll; the last one starts it. */
 void watch_receive_marks(struct observer_core *core, struct observer_watch *watch,
                          const struct rec_marks_result *page, struct observer_effects *out);

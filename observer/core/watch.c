@@ -136,6 +136,7 @@ static bool is_answer(const struct observer_core *core, const struct observer_ev
 	case OBSERVER_MARKS:
 		return core->asked == ASKED_MARKS && core->asked_watch == event->repository;
 	case OBSERVER_TIME_PASSED:
+	case OBSERVER_TOUCHED:
 	case OBSERVER_HINT:
 	case OBSERVER_SETTINGS:
 	case OBSERVER_POLLED: return false;
@@ -320,6 +321,9 @@ void observer_step(struct observer_core *core, const struct observer_event *even
 		struct observer_watch *watch = &core->watches[event->repository];
 		if (watch->state == WATCH_POLLING)
 			watch_receive_poll(core, watch, event->poll, out);
+	} else if (event->kind == OBSERVER_TOUCHED) {
+		if (core->watches[event->repository].state != WATCH_FREE)
+			watch_touch(&core->watches[event->repository]);
 	} else if (event->kind == OBSERVER_HINT) {
 		core->watch_ms = core->now_ms;
 	} else if (event->kind == OBSERVER_SETTINGS) {

@@ -22,6 +22,7 @@ enum {
 	OBSERVER_AWAY_MAX_MS = 10 * 1000, /* up to this */
 	OBSERVER_FAILING_MIN_MS = 5000,   /* the same for a repository that fails */
 	OBSERVER_FAILING_MAX_MS = 600 * 1000,
+	OBSERVER_TOUCHED_MS = 100, /* between looks at a repository that is touched all the time */
 	OBSERVER_CONFIRM_MIN_MS = 20, /* and for marks that should move */
 	OBSERVER_CONFIRM_MAX_MS = 1000,
 	OBSERVER_CONFIRM_TRIES = 6, /* without progress; the next round plans anew */
@@ -58,6 +59,7 @@ enum observer_event_kind {
 	OBSERVER_DECLARED,   /* the answer to ASK_DECLARE */
 	OBSERVER_WATCHED,    /* the answer to ASK_WATCH: one page */
 	OBSERVER_REPLY_LOST, /* the question failed; `text` says why */
+	OBSERVER_TOUCHED,    /* something happened in `repository`, or seemed to */
 	OBSERVER_HINT,       /* an event of the broker: what we watch may have changed */
 	OBSERVER_SETTINGS,   /* ours were read again; `settings` */
 	OBSERVER_POLLED,     /* the end of a POLL that was not killed */
@@ -68,7 +70,7 @@ struct observer_event {
 	int64_t now_ms;    /* monotonic */
 	int64_t wall_ms;   /* only passed on, for people */
 	uint64_t random;   /* a new draw each time */
-	size_t repository; /* index: POLLED, MARKS */
+	size_t repository; /* index: POLLED, MARKS, TOUCHED */
 	const char *text;  /* STATUS: the broker's state; REPLY_LOST: the reason */
 	const struct rec_marks_result *marks;
 	const struct rec_watch_result *watch;

@@ -20,8 +20,9 @@ class Detect(Case):
         self.house.broker()
         return self.observer(repository, *flags, ref=ref)
 
-    def observer(self, repository, *flags, ref=ALL):
-        return self.house.observer(self.url(repository), flags=("--ref", ref, *flags))
+    def observer(self, repository, *flags, ref=ALL, **settings):
+        flags = ("--ref", ref, *flags)
+        return self.house.observer(self.url(repository), flags=flags, **settings)
 
     def url(self, repository):
         return repository.path
@@ -184,6 +185,19 @@ class Detect(Case):
         repository.git("fast-import", "--quiet", stdin="\n".join(rows) + "\n")
 
     @unittest.skipIf(is_sanitized(), "thousands of everything")
+    def test_a_change_is_noticed_when_it_happens(self):
+        """The next look by the clock would be in an hour."""
+        repository = Repository(self.house)
+        tip = repository.commit()
+        self.house.broker()
+        self.observer(repository, interval="1h")
+        self.wait_for(tip)
+        self.wait_for(repository.commit(message="next"))
+        first = self.add(repository, "refs/heads/deep/er/topic", tip, "in a new folder")
+        self.add(repository, "refs/heads/deep/er/topic", first, "in the same")
+        repository.git("pack-refs", "--all")
+        self.add(repository, "refs/heads/deep/er/topic", tip, "in the folder made anew")
+
     def test_what_happens_after_a_long_quiet(self):
         """Most looks are spared then: nothing must be."""
         repository = Repository(self.house)
@@ -331,7 +345,8 @@ class DetectByUrl(Detect):
 
     test_ten_thousand_refs = None
     test_a_long_history_brings_its_tip = None
-    test_what_happens_after_a_long_quiet = None  # only a look at a path is spared
+    test_what_happens_after_a_long_quiet = None  # only a look at a path is spared,
+    test_a_change_is_noticed_when_it_happens = None  # and only a path is listened to
 
     def url(self, repository):
         return f"file://{repository.path}"

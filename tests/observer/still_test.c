@@ -21,7 +21,7 @@ TestSuite(still, .init = start, .fini = git_sandbox_finish);
 
 static uint64_t print_of(const char *name)
 {
-	return still_print(git_path(name), clock_wall_ms() + LATER_MS);
+	return still_look(git_path(name), clock_wall_ms() + LATER_MS, NULL, NULL).print;
 }
 
 Test(still, what_nobody_touches_keeps_its_print)
@@ -66,10 +66,12 @@ Test(still, every_change_of_refs_changes_it)
 Test(still, what_was_touched_just_now_has_none)
 {
 	int64_t now_ms = clock_wall_ms();
-	cr_assert_eq(still_print(git_path("repo"), now_ms), 0);
-	cr_assert_neq(still_print(git_path("repo"), now_ms + 2500), 0);
+	struct still now = still_look(git_path("repo"), now_ms, NULL, NULL);
+	cr_assert(now.near);
+	cr_assert_eq(now.print, 0);
+	cr_assert_neq(still_look(git_path("repo"), now_ms + 2500, NULL, NULL).print, 0);
 	git_sh("repo", "git branch topic");
-	cr_assert_eq(still_print(git_path("repo"), now_ms), 0);
+	cr_assert_eq(still_look(git_path("repo"), now_ms, NULL, NULL).print, 0);
 }
 
 Test(still, a_bare_repository_has_one_too)
@@ -93,7 +95,8 @@ Test(still, what_is_elsewhere_has_none)
 	cr_expect_eq(print_of("file"), 0);
 	cr_expect_eq(print_of("nothing"), 0);
 	cr_expect_eq(print_of("gone"), 0);
-	cr_expect_eq(still_print("/proc/self", clock_wall_ms() + LATER_MS), 0);
+	cr_expect_not(still_look("/proc/self", clock_wall_ms() + LATER_MS, NULL, NULL).near);
+	cr_expect_not(still_look(git_path("linked"), clock_wall_ms(), NULL, NULL).near);
 }
 
 Test(still, too_many_have_none)

@@ -536,6 +536,43 @@ static void next_round(void)
 	text_clear(&trace);
 }
 
+static void touch(void)
+{
+	step_at(core.now_ms, (struct observer_event){ .kind = OBSERVER_TOUCHED });
+}
+
+Test(watch, a_touched_repository_is_looked_at_soon)
+{
+	reach_poll(C1);
+	answer_report();
+	polled(0, (struct observer_poll){ .refs = 1 });
+	answer_report();
+	text_clear(&trace);
+	touch();
+	pass_time(100 + OBSERVER_TOUCHED_MS - 1);
+	expect("");
+	pass_time(100 + OBSERVER_TOUCHED_MS);
+	expect("[200] status?\n");
+	answer_status("ok");
+	answer_marks(0, C1);
+	touch(); /* the look that is under way may have been too early */
+	text_clear(&trace);
+	polled(0, (struct observer_poll){ .refs = 1 });
+	expect("[200] status?\n");
+}
+
+Test(watch, a_failing_repository_is_left_alone_whoever_touches_it)
+{
+	reach_poll(C1);
+	answer_report();
+	polled_error(0, "the disk is on fire");
+	answer_report();
+	int64_t retry_ms = wakeup_ms();
+	cr_assert_gt(retry_ms, 100 + OBSERVER_TOUCHED_MS);
+	touch();
+	cr_assert_eq(wakeup_ms(), retry_ms);
+}
+
 Test(watch, a_ref_is_deleted_after_two_polls_agree)
 {
 	reach_poll(C1);

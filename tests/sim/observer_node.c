@@ -261,6 +261,24 @@ void observer_crash(struct sim *sim, int index)
 	sim->places[PLACE_OBSERVER + index].generation++;
 }
 
+void observers_touch(struct sim *sim)
+{
+	for (int i = 0; i < SIM_OBSERVERS; i++)
+		if (sim_chance(sim, 50))
+			sim_add(sim, sim_between(sim, 0, 3), DO_TOUCH, PLACE_OBSERVER + i);
+}
+
+/* Not always in the repository that changed. */
+static void hear_touch(struct sim *sim, struct observer_node *node)
+{
+	size_t count = node->core.watch_count;
+	if (count)
+		step(sim, node,
+		     &(struct observer_event){
+			     .kind = OBSERVER_TOUCHED,
+			     .repository = (size_t)sim_between(sim, 0, (int64_t)count - 1) });
+}
+
 void observer_handle(struct sim *sim, struct occurrence *next)
 {
 	struct observer_node *node = &sim->observers[next->place - PLACE_OBSERVER];
@@ -272,6 +290,8 @@ void observer_handle(struct sim *sim, struct occurrence *next)
 		receive(sim, node, next);
 	} else if (next->what == DO_POLL) {
 		poll_done(sim, node, next);
+	} else if (next->what == DO_TOUCH) {
+		hear_touch(sim, node);
 	} else if (place_is_woken(next, &node->timer_ms) &&
 	           observer_wakeup_ms(&node->core) <= place_now(sim, next->place)) {
 		step(sim, node, &(struct observer_event){ .kind = OBSERVER_TIME_PASSED });

@@ -53,6 +53,7 @@ enum what {
 	DO_STORE,   /* the store finished its oldest task */
 	DO_JOB,     /* a running job writes, or ends */
 	DO_POLL,    /* the child that looks at repository `index` answers */
+	DO_TOUCH,   /* somebody touches a repository that an observer watches */
 	DO_MISCHIEF,
 	DO_PUSH,    /* people change a repository */
 	DO_OPERATE, /* and the list of them */
@@ -460,6 +461,8 @@ struct sim_process *worker_process(struct worker_node *node, uint64_t job, uint3
 
 /* ---- observer_node.c ---- */
 void observer_handle(struct sim *sim, struct occurrence *next);
+/* Something happened in a repository: whoever watches it may hear of it, and of others. */
+void observers_touch(struct sim *sim);
 void observer_crash(struct sim *sim, int index);
 struct observer_node *observer_at(struct sim *sim, const struct peer *peer);
 

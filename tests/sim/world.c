@@ -32,7 +32,10 @@ static void note(struct sim *sim, const struct occurrence *next)
 static void handle_world(struct sim *sim, const struct occurrence *next)
 {
 	switch (next->what) {
-	case DO_PUSH: history_change(sim); break;
+	case DO_PUSH:
+		history_change(sim);
+		observers_touch(sim);
+		break;
 	case DO_OPERATE: operator_act(sim); break;
 	case DO_FAULT: storm_fault(sim); break;
 	case DO_DRILL: storm_drill(sim); break;
