@@ -81,6 +81,13 @@ void text_list_add(struct text_list *list, const char *item)
 	list->items[list->count++] = memory_copy_text(item);
 }
 
+void text_list_end(struct text_list *list)
+{
+	text_list_add(list, "");
+	free(list->items[--list->count]);
+	list->items[list->count] = NULL;
+}
+
 void text_list_finish(struct text_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)

@@ -39,6 +39,9 @@ struct text_list {
 void text_list_add(struct text_list *list, const char *item);
 void text_list_finish(struct text_list *list);
 
+/* NULL after the last item, as execve(2) wants it; it does not count. */
+void text_list_end(struct text_list *list);
+
 enum { NAME_SIZE_MAX = 64, COMMIT_SIZE = 40, REF_SIZE_MAX = 1024 };
 
 /* Names of repositories, jobs, workers and labels: [A-Za-z0-9._-], 1 to 64 bytes, not starting with

@@ -61,6 +61,5 @@ void environment_make(const struct msg_offer *offer, const struct rec_orders *or
 		const struct rec_variable *variable = &offer->spec->env[i];
 		set_env(env, variable->name, variable->value ? variable->value : "");
 	}
-	text_list_add(env, "");
-	free_text(&env->items[--env->count]); /* NULL ends it */
+	text_list_end(env);
 }

@@ -451,6 +451,43 @@ Test(checkout, a_path_is_fetched_from_without_git_fetch)
 	expect_as_cloned("after all that");
 }
 
+static void check_out_topic(const char *before, bool by_fetch)
+{
+	const char *steps[] = {
+		"test \"$(git rev-parse HEAD)\" = $FETTLE_COMMIT; git log; git fsck"
+	};
+	scoped(free_text) char *command =
+		text_format("%s; git commit -q --allow-empty -m topic; rm -f ../calls", before);
+	bench_git(&bench, command);
+	choose("HEAD");
+	struct msg_offer offer = bench_offer(&bench, steps, 1, &spec);
+	offer.ref = "refs/heads/topic";
+	scoped(message_finish) struct message result = bench_run(&bench, &offer);
+	scoped(free_text) char *log = bench_log(&bench);
+	cr_expect_eq(result.result.outcome, OUTCOME_passed, "%s: %s", before, log);
+	cr_expect_null(strstr(log, "error"), "%s: %s", before, log);
+	bench_git(&bench, by_fetch ? "grep -q ^fetch ../calls" : "! grep ^fetch ../calls");
+}
+
+Test(checkout, a_new_branch_of_a_path_is_fetched_so_too)
+{
+	list_calls_of_git();
+	check_out_topic("git checkout -q -b topic", true); /* nothing is there */
+	bench_git(&bench, "find ../mirrors -path '*/refs/*' -type f -delete");
+	check_out_topic("true", true); /* nobody knows what is there */
+	bench_git(&bench,
+	          "for ref in ../mirrors/*/refs/fettle/*; do mv $ref $ref-$(date +%N); done");
+	check_out_topic("true", false);
+	bench_git(&bench,
+	          "for ref in ../mirrors/*/refs/fettle/*; do mv $ref $ref-$(date +%N); done");
+	check_out_topic("git checkout -q --orphan lone; git commit -qm lone; git branch -M topic",
+	                false);
+	bench_git(&bench, "for ref in ../mirrors/*/refs/fettle/*; do echo $(git hash-object -t "
+	                  "tree /dev/null)"
+	                  " > $ref; mv $ref $ref-$(date +%N); done");
+	check_out_topic("git gc -q --prune=now", true); /* what it has is not there */
+}
+
 /* A repository may say where its missing objects are; git would ask a program of its choice. */
 Test(checkout, what_a_repository_lacks_is_not_fetched_for_it)
 {

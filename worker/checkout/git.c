@@ -144,8 +144,7 @@ static void make_env(struct text_list *env, const char *folder,
 	text_list_add(env, ssh);
 	add_inherited(env, "PATH", "/usr/local/bin:/usr/bin:/bin");
 	add_inherited(env, "SSH_AUTH_SOCK", NULL);
-	text_list_add(env, "");
-	free_text(&env->items[--env->count]); /* NULL ends it */
+	text_list_end(env);
 }
 
 enum err git_init(struct git *git, const struct checkout *checkout, struct run *run)

@@ -7,6 +7,7 @@
 #include "worker/checkout.h"
 #include "worker/checkout/git.h"
 #include "worker/checkout/nearby.h"
+#include "worker/checkout/objects.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -75,63 +76,9 @@ static bool ends_with(const char *text, const char *end)
 	return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
-/* A pack's index, version 2: a magic word, 256 counts of the names up to a first byte, the names in
- * order. Anything else has no name. */
-static bool index_has(int fd, const unsigned char name[20])
-{
-	unsigned char head[8], found[20], counts[2][4];
-	static const unsigned char magic[8] = { 255, 't', 'O', 'c', 0, 0, 0, 2 };
-	uint32_t range[2] = { 0, 0 };
-	if (pread(fd, head, 8, 0) != 8 || memcmp(head, magic, 8) != 0)
-		return false;
-	for (int i = 0; i < 2; i++) {
-		if (i + name[0] == 0)
-			continue;
-		if (pread(fd, counts[i], 4, 8 + 4 * (i + name[0] - 1)) != 4)
-			return false;
-		range[i] = (uint32_t)counts[i][0] << 24 | (uint32_t)counts[i][1] << 16 |
-		           (uint32_t)counts[i][2] << 8 | counts[i][3];
-	}
-	while (range[0] < range[1]) {
-		uint32_t middle = range[0] + (range[1] - range[0]) / 2;
-		if (pread(fd, found, 20, 8 + 1024 + 20 * (off_t)middle) != 20)
-			return false;
-		int order = memcmp(found, name, 20);
-		if (order == 0)
-			return true;
-		range[order > 0] = order > 0 ? middle : middle + 1;
-	}
-	return false;
-}
-
-static bool packs_have(const struct git *git, const unsigned char name[20])
-{
-	scoped(free_text) char *path = text_format("%s/objects/pack", git->mirror);
-	DIR *folder = opendir(path);
-	struct dirent *entry;
-	bool have = false;
-	while (folder && !have && (entry = readdir(folder))) {
-		if (!ends_with(entry->d_name, ".idx"))
-			continue;
-		scoped(close_fd) int fd =
-			openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC);
-		have = fd >= 0 && index_has(fd, name);
-	}
-	if (folder)
-		closedir(folder);
-	return have;
-}
-
 bool mirror_has_commit(const struct git *git)
 {
-	const char *commit = git->checkout->offer->commit;
-	unsigned char name[COMMIT_SIZE / 2];
-	scoped(free_text) char *loose =
-		text_format("%s/objects/%.2s/%s", git->mirror, commit, commit + 2);
-	for (size_t i = 0; i < sizeof name; i++)
-		if (sscanf(commit + 2 * i, "%2hhx", &name[i]) != 1)
-			return false;
-	return packs_have(git, name) || access(loose, F_OK) == 0;
+	return objects_have(git->mirror, git->checkout->offer->commit);
 }
 
 /* Look at the packs, and remove the parts of one that a fetch has left, for with the lock held
@@ -247,13 +194,15 @@ static enum err fetch_ahead(const struct git *git, const char *pin)
 	int64_t most = (int64_t)git->checkout->orders->fetch_max;
 	scoped(free_text) char *seen = text_format("%s/%s", git->mirror, pin);
 	scoped(free_text) char *tip = take_ref(git, "ahead");
-	if (access(seen, F_OK) != 0)
-		return ERR_REPOSITORY;
-	most = most && most < AHEAD_MAX ? most : AHEAD_MAX;
-	enum err err = nearby_fetch(git, &(struct nearby_pins){ pin, tip }, most);
+	bool is_known = access(seen, F_OK) == 0;
+	if (is_known)
+		most = most && most < AHEAD_MAX ? most : AHEAD_MAX;
+	enum err err = nearby_fetch(git, &(struct nearby_pins){ pin, is_known ? tip : NULL }, most);
 	if (err != ERR_REPOSITORY)
 		return err;
 	tidy_packs(git);
+	if (!is_known)
+		return ERR_REPOSITORY;
 	scoped(free_text) char *this_one = text_format("+%s:%s", offer->commit, pin);
 	scoped(free_text) char *newest = text_format("+%s:%s", offer->ref, tip);
 	err = fetch(git, "--no-prune", (const char *const[]){ this_one, newest, NULL }, most);

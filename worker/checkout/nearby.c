@@ -1,6 +1,6 @@
 /* What git-upload-pack(1) and git-fetch-pack(1) start in the end, without them: the source packs
- * what the mirror lacks, the mirror takes it in. They would talk about what that is; here the pin
- * of the ref says it. */
+ * what the mirror lacks, the mirror takes it in. They would talk about what that is; here the pins
+ * say it, and a look at the names that the source has. */
 #include "worker/checkout/nearby.h"
 
 #include "base/file.h"
@@ -8,13 +8,21 @@
 #include "proto/message.h"
 #include "worker/checkout.h"
 #include "worker/checkout/git.h"
+#include "worker/checkout/objects.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { REF_CONTENT_MAX = 256 };
+enum {
+	REF_CONTENT_MAX = 256,
+	PINS_MAX = 256, /* looked at */
+	SEEN_MAX = 16,  /* told */
+};
 
 /* When the first ends early the second fails: a pack has a checksum, and --strict looks that all
  * its objects link to is there. The source has no say in where its missing objects are. $0 is the
@@ -74,17 +82,89 @@ static enum err move_pin(const struct git *git, const char *pin, const char *com
 	return OK;
 }
 
+/* ---- what the mirror has ------------------------------------------------------------------- */
+
+struct seen {
+	char commit[COMMIT_SIZE + 1];
+	struct timespec since;
+};
+
+static int by_age(const void *a, const void *b)
+{
+	const struct timespec *one = &((const struct seen *)a)->since,
+			      *two = &((const struct seen *)b)->since;
+	if (one->tv_sec != two->tv_sec)
+		return one->tv_sec > two->tv_sec ? -1 : 1;
+	return (one->tv_nsec < two->tv_nsec) - (one->tv_nsec > two->tv_nsec);
+}
+
+/* Pins of other refs. Of very many any will do. */
+static size_t list_pins(const struct git *git, struct seen pins[PINS_MAX])
+{
+	scoped(free_text) char *path = text_format("%s/refs/fettle", git->mirror);
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	struct stat status;
+	size_t count = 0;
+	while (folder && count < PINS_MAX && (entry = readdir(folder))) {
+		if (fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    !S_ISREG(status.st_mode) || !read_ref(path, entry->d_name, pins[count].commit))
+			continue;
+		pins[count++].since = status.st_mtim;
+	}
+	if (folder)
+		closedir(folder);
+	return count;
+}
+
+static void add_seen(struct text_list *words, const char *commit)
+{
+	scoped(free_text) char *word = text_format("^%s", commit);
+	text_list_add(words, word);
+}
+
+/* The pin of the ref, or the newest of others that the source has, too. */
+static void list_seen(const struct git *git, const char *source, const char *pin,
+                      struct text_list *words)
+{
+	struct seen pins[PINS_MAX];
+	char own[COMMIT_SIZE + 1];
+	if (read_ref(git->mirror, pin, own)) {
+		add_seen(words, own);
+		return;
+	}
+	size_t count = list_pins(git, pins), added = 0;
+	qsort(pins, count, sizeof *pins, by_age);
+	for (size_t i = 0; i < count && added < SEEN_MAX; i++)
+		if (objects_have(source, pins[i].commit)) {
+			add_seen(words, pins[i].commit);
+			added++;
+		}
+}
+
 enum err nearby_fetch(const struct git *git, const struct nearby_pins *pins, int64_t most)
 {
 	const struct msg_offer *offer = git->checkout->offer;
-	char newest[COMMIT_SIZE + 1], seen[COMMIT_SIZE + 2] = "^";
+	static const char *const shell[] = { "sh", "-c", transfer };
+	char newest[COMMIT_SIZE + 1];
+	scoped(text_list_finish) struct text_list words = { 0 };
 	scoped(free_text) char *source = find_source(offer->url);
-	if (!source || !read_ref(git->mirror, pins->commit, seen + 1))
+	if (!source)
 		return ERR_REPOSITORY;
-	bool has_newest = read_ref(source, offer->ref, newest);
+	for (size_t i = 0; i < 3; i++)
+		text_list_add(&words, shell[i]);
+	text_list_add(&words, source);
+	size_t before = words.count;
+	list_seen(git, source, pins->commit, &words);
+	if (words.count == before)
+		return ERR_REPOSITORY; /* all of its history: git fetch shows how far it is */
+	bool has_newest = pins->newest && read_ref(source, offer->ref, newest);
+	text_list_add(&words, offer->commit);
+	if (has_newest)
+		text_list_add(&words, newest);
+	text_list_end(&words);
 	struct git_command command = {
-		.argv = (const char *const[]){ "sh", "-c", transfer, source, offer->commit, seen,
-		                               has_newest ? newest : NULL, NULL },
+		.argv = (const char *const *)words.items,
 		.folder = git->mirror,
 		.file_max = most,
 		.quiet = true,

@@ -10,7 +10,7 @@ struct git;
 /* The refs of the mirror that a fetch moves, as paths in it. */
 struct nearby_pins {
 	const char *commit; /* keeps the commit of the offer */
-	const char *newest; /* keeps what its ref has by now */
+	const char *newest; /* keeps what its ref has by now; NULL: that is not wanted */
 };
 
 /* Get the commit of the offer, and what its ref has by now, out of a repository that is a path: two

@@ -118,8 +118,7 @@ enum err sandbox_exec(const struct sandbox *sandbox, const char *const *argv, ch
 	add(&words, "--remount-ro", "/", "--");
 	for (; *argv; argv++)
 		text_list_add(&words, *argv);
-	text_list_add(&words, "");
-	free_text(&words.items[--words.count]); /* NULL ends it */
+	text_list_end(&words);
 	execvpe(PROGRAM, words.items, env);
 	return fail(ERR_SYSTEM, "start " PROGRAM ": %s", strerror(errno));
 }
