@@ -265,7 +265,8 @@ void observers_touch(struct sim *sim)
 {
 	for (int i = 0; i < SIM_OBSERVERS; i++)
 		if (sim_chance(sim, 50))
-			sim_add(sim, sim_between(sim, 0, 3), DO_TOUCH, PLACE_OBSERVER + i);
+			sim_add(sim, sim_between(sim, 0, 3), DO_TOUCH,
+			        (enum place)(PLACE_OBSERVER + i));
 }
 
 /* Not always in the repository that changed. */
