@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { MEND_MS = 10 }; /* until the port is free again */
+enum {
+	MEND_MS = 10,     /* until the port is free again */
+	MEND_TRIES = 100, /* then somebody else has it, and that is told */
+};
 
 static enum err bind_door(struct server *server, zsock_t **socket, int type, enum door door,
                           const struct address *ipc, const struct address *tcp)
@@ -65,10 +68,11 @@ static void mend_events(struct server *server)
 	zmq_getsockopt(wire_handle(server->events), ZMQ_EVENTS, &events, &size);
 	if (server->mend_ms == 0 || server->mend_ms > server->now_ms)
 		return;
-	if (wire_bind(server->events, server->events_endpoint) == OK)
-		server->mend_ms = 0;
-	else
-		server->mend_ms = server->now_ms + MEND_MS;
+	enum err err = wire_bind(server->events, server->events_endpoint);
+	server->mend_ms = err ? server->now_ms + MEND_MS : 0;
+	server->mend_tries = err ? server->mend_tries + 1 : 0;
+	if (server->mend_tries == MEND_TRIES)
+		log_at(LOG_LEVEL_ERROR, "no events over tcp: %s; trying again", error_text());
 }
 
 void server_look_at_keys(struct server *server, bool force)

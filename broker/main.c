@@ -15,7 +15,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
-/* Without keys only this machine may reach us. */
 static enum err read_addresses(const struct broker_settings *settings, struct address *ret_ipc,
                                struct address *ret_tcp)
 {
@@ -33,6 +32,7 @@ static enum err read_addresses(const struct broker_settings *settings, struct ad
 	return OK;
 }
 
+/* Without keys only this machine may reach us. */
 static enum err check_exposure(const struct broker_settings *settings, const struct address *tcp,
                                const struct gate *gate)
 {

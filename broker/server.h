@@ -25,6 +25,7 @@ struct server {
 	int64_t keys_look_ms;            /* when the table is looked at again */
 	char *events_endpoint;           /* over TCP; NULL: none */
 	int64_t mend_ms;                 /* when that is bound again; 0: it is */
+	unsigned mend_tries;             /* that failed since */
 	uint64_t handshakes_refused;
 	zsock_t *workers, *updates, *admin, *events;
 	int signals;

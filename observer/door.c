@@ -43,23 +43,10 @@ enum err door_open(struct door_keeper *door, const struct addresses *broker)
 	return connect_sockets(door, 0);
 }
 
-/* Why nobody answers, where libzmq knows it; told once. */
-static void show_handshake(struct door_keeper *door)
-{
-	enum handshake_state state = handshake_read(&door->handshake);
-	const char *trouble = handshake_trouble(state);
-	if (state == HANDSHAKE_CUT)
-		wire_try_other_server();
-	if (trouble && !door->told) {
-		scoped(free_text) char *broker = addresses_text(door->broker);
-		log_at(LOG_LEVEL_ERROR, "broker=%s: %s; trying again", broker, trouble);
-	}
-	door->told = trouble || (door->told && state != HANDSHAKE_DONE);
-}
-
 void door_reset(struct door_keeper *door, size_t place)
 {
-	show_handshake(door);
+	scoped(free_text) char *broker = addresses_text(door->broker);
+	handshake_tell(&door->handshake, broker, &door->told);
 	forget(door);
 	if (connect_sockets(door, place))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());

@@ -1,6 +1,7 @@
 /* Listening to libzmq's events of a socket. */
 #include "proto/handshake.h"
 
+#include "base/log.h"
 #include "proto/wire.h"
 
 #include <stdint.h>
@@ -90,4 +91,15 @@ const char *handshake_trouble(enum handshake_state state)
 	/* Without a key it may be anything, and comes again. */
 	return wire_has_key() ? "the broker hangs up: is `server` in the key file its public key?"
 	                      : NULL;
+}
+
+void handshake_tell(struct handshake *watch, const char *broker, bool *told)
+{
+	enum handshake_state state = handshake_read(watch);
+	const char *trouble = handshake_trouble(state);
+	if (state == HANDSHAKE_CUT)
+		wire_try_other_server();
+	if (trouble && !*told)
+		log_at(LOG_LEVEL_ERROR, "broker=%s: %s; trying again", broker, trouble);
+	*told = trouble || (*told && state != HANDSHAKE_DONE);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <czmq.h>
+#include <stdbool.h>
 
 enum handshake_state {
 	HANDSHAKE_NONE,    /* there was none yet */
@@ -26,6 +27,10 @@ void handshake_finish(struct handshake *watch);
 
 /* Take in what happened, without waiting; the newest state. */
 enum handshake_state handshake_read(struct handshake *watch);
+
+/* Before the socket is given up: say in the log why nobody answered, where libzmq knows it, once
+ * until a handshake is done (`told`); and expect the other key of the broker after it hung up. */
+void handshake_tell(struct handshake *watch, const char *broker, bool *told);
 
 /* What is wrong, and what helps; NULL when nothing is. */
 const char *handshake_trouble(enum handshake_state state);

@@ -96,18 +96,6 @@ static void reconnect(struct agent *agent, size_t place)
 	}
 }
 
-/* Why the broker does not answer, where libzmq knows it. Told once, as refusals are. */
-static void show_handshake(struct agent *agent)
-{
-	enum handshake_state state = handshake_read(&agent->handshake);
-	const char *trouble = handshake_trouble(state);
-	if (state == HANDSHAKE_CUT)
-		wire_try_other_server();
-	if (trouble && !agent->locked_out)
-		log_at(LOG_LEVEL_ERROR, "broker=%s: %s; trying again", agent->shown, trouble);
-	agent->locked_out = trouble || (agent->locked_out && state != HANDSHAKE_DONE);
-}
-
 static void carry_out(struct agent *agent, const struct worker_effect *effect)
 {
 	switch (effect->kind) {
@@ -115,7 +103,7 @@ static void carry_out(struct agent *agent, const struct worker_effect *effect)
 	case WORKER_SEND_LOG: send_log(agent, effect); break;
 	case WORKER_RECONNECT: reconnect(agent, effect->place); break;
 	case WORKER_DISCONNECT:
-		show_handshake(agent);
+		handshake_tell(&agent->handshake, agent->shown, &agent->locked_out);
 		handshake_finish(&agent->handshake);
 		zsock_destroy(&agent->socket);
 		break;

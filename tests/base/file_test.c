@@ -14,17 +14,10 @@ static const char *folder;
 
 static void start(void)
 {
-	folder = folder_start();
-	cr_assert_eq(chdir(folder), 0);
+	folder = folder_enter();
 }
 
-static void stop(void)
-{
-	cr_assert_eq(chdir("/"), 0);
-	folder_stop();
-}
-
-TestSuite(file, .init = start, .fini = stop);
+TestSuite(file, .init = start, .fini = folder_leave);
 
 static void holds(const char *path, const char *wanted)
 {

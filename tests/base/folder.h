@@ -6,3 +6,7 @@ char *folder_start(void);
 
 /* Remove it with all in it. */
 void folder_stop(void);
+
+/* The same, with the working folder in it meanwhile. */
+char *folder_enter(void);
+void folder_leave(void);

@@ -14,21 +14,12 @@
 #define SECRET "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6"
 #define OTHER  "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
 
-static const char *folder;
-
 static void start(void)
 {
-	folder = folder_start();
-	cr_assert_eq(chdir(folder), 0);
+	folder_enter();
 }
 
-static void stop(void)
-{
-	cr_assert_eq(chdir("/"), 0);
-	folder_stop();
-}
-
-TestSuite(key, .init = start, .fini = stop);
+TestSuite(key, .init = start, .fini = folder_leave);
 
 Test(key, a_text_of_a_key_is_forty_characters_of_z85)
 {
