@@ -14,6 +14,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -94,16 +95,42 @@ class Fleet:
         self.start("broker", "broker", self.house.broker_words(*flags, listen=listen))
         fettle.wait_until(self.house.answers, "the broker answers")
 
-    def start_others(self, broker):
+    def start_others(self, broker, keys):
         for name in WORKERS:
+            flags = [*DEBUG, *self.key_flags("worker", name, keys)]
             words = self.house.worker_words(
-                name, *DEBUG, slots=2, labels=LABELS[name], broker=broker
+                name, *flags, slots=2, labels=LABELS[name], broker=broker
             )
             self.start(name, f"worker-{name}", words)
+        flags = [*DEBUG, *self.key_flags("observer", "observer", keys)]
         words = self.house.observer_words(
-            self.repository.path, interval="300ms", flags=DEBUG, broker=broker
+            self.repository.path, interval="300ms", flags=flags, broker=broker
         )
         self.start("observer", "observer", words)
+
+    def make_keys(self, keys):
+        """New ones for everybody, or none."""
+        shutil.rmtree(self.house.path("broker", "keys"), ignore_errors=True)
+        if keys:
+            self.house.cli_words(["keys", "new"])
+            for name in WORKERS:
+                self.invite("worker", name)
+            self.invite("observer", "observer")
+
+    def key_path(self, role, name):
+        return self.house.path(f"{role}-{name}.key")
+
+    def key_flags(self, role, name, keys):
+        return ["--key", self.key_path(role, name)] if keys else []
+
+    def invite(self, role, name):
+        line = self.house.cli_words(["invite", role, name, "--address", NAME]).stdout
+        path = self.key_path(role, name)
+        if os.path.exists(path):
+            os.unlink(path)
+        words = [fettle.program("fettle"), "keys", "accept", path]
+        letter = line.removeprefix("echo ").split(" | ")[0] + "\n"
+        subprocess.run(words, input=letter, text=True, check=True, stdout=subprocess.DEVNULL)
 
     def stop(self, *names):
         for name in names:
@@ -111,14 +138,15 @@ class Fleet:
             if code != 0:
                 raise AssertionError(f"{name} ended with {code}")
 
-    def place(self, listen, broker):
+    def place(self, listen, broker, keys=False):
         """The broker listens there, and the others look for it so."""
-        if self.before == (listen, broker):
+        if self.before == (listen, broker, keys):
             return
         self.stop(*list(self.programs)[::-1])
+        self.make_keys(keys)
         self.start_broker(listen)
-        self.start_others(broker)
-        self.before = (listen, broker)
+        self.start_others(broker, keys)
+        self.before = (listen, broker, keys)
         self.wait_for_workers()
         if not self.expected:  # a first look takes the newest commit only
             self.repository.tick(1)
@@ -218,9 +246,9 @@ def nat(fleet, seconds):
     assert {row["name"] for row in outcome} == set(WORKERS), outcome
 
 
-def trouble(fleet, seconds, make, leaves=None):
+def trouble(fleet, seconds, make, leaves=None, keys=False):
     """Something wrong for a while; a worker that it cuts off loses what it holds meanwhile."""
-    fleet.place(*V4)
+    fleet.place(*V4, keys)
     fleet.commit_for(1)
     before = fleet.heard()
     faults = make(fleet.street.machines)
@@ -288,6 +316,23 @@ def loss(fleet, seconds):
     )
 
 
+def with_keys(fleet, seconds):
+    """With keys, a worker is cut off and shakes hands again over a line that loses packets."""
+    before = trouble(
+        fleet,
+        seconds,
+        lambda there: [machines.Loss(there["a"], 30), machines.Unplugged(there["b"])],
+        "b",
+        keys=True,
+    )
+    fleet.wait_said(r"received peer=\w+ hello name=b ", before)
+    assert "tcp asks for keys allowed=4" in fleet.heard(), fleet.heard()
+    wanted = fleet.house.run(
+        fleet.street.machines["c"].words([fettle.program("fettle"), "status", "--broker", NAME])
+    )
+    assert wanted.returncode == 2 and "the broker wants a key" in wanted.stderr, wanted
+
+
 def slow(fleet, seconds):
     """As over an old telephone line; and logs of a megabyte, which take all of it. No lease ends."""
     fleet.place(*V4)
@@ -320,8 +365,8 @@ def moved(fleet, seconds):
 
 
 CASES = [ipv6, nat, unplugged, broker_unplugged, both_ways, not_to_worker]
-CASES += [not_to_broker, old_frames, loss, slow, moved]
-SHORT = [ipv6, nat, old_frames, loss, slow, moved]
+CASES += [not_to_broker, old_frames, loss, with_keys, slow, moved]
+SHORT = [ipv6, nat, old_frames, loss, with_keys, slow, moved]
 
 
 def tell(number, name, wrong):
