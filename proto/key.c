@@ -36,6 +36,13 @@ static enum err take(char *field, const char *value, const char *where, int line
 	return OK;
 }
 
+/* Another word is not shown: it may be the key. */
+static bool is_known(const char *word)
+{
+	return strcmp(word, "public") == 0 || strcmp(word, "secret") == 0 ||
+	       strcmp(word, "server") == 0;
+}
+
 static enum err parse_line(char *line, const char *where, int number, struct key *key)
 {
 	char *rest = line, *word, *value;
@@ -47,7 +54,7 @@ static enum err parse_line(char *line, const char *where, int number, struct key
 	do
 		value = strsep(&rest, " \t");
 	while (value && !*value);
-	if (!value || (rest && rest[strspn(rest, " \t")]))
+	if (!value || (rest && rest[strspn(rest, " \t")]) || !is_known(word))
 		return fail(ERR_USAGE, "%s:%d: not `public KEY`, `secret KEY` or `server KEY`",
 		            where, number);
 	if (!key_is_text(value))
@@ -56,8 +63,6 @@ static enum err parse_line(char *line, const char *where, int number, struct key
 		return take(key->public_text, value, where, number);
 	if (strcmp(word, "secret") == 0)
 		return take(key->secret, value, where, number);
-	if (strcmp(word, "server") != 0)
-		return fail(ERR_USAGE, "%s:%d: unknown word '%s'", where, number, word);
 	if (key->server_count == KEY_SERVERS_MAX)
 		return fail(ERR_USAGE, "%s:%d: at most %d server keys", where, number,
 		            KEY_SERVERS_MAX);

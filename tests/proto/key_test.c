@@ -66,7 +66,11 @@ Test(key, a_bad_file_is_refused_with_the_line)
 	expect_bad("public\n", "w.key:1: not `public KEY`, `secret KEY` or `server KEY`");
 	expect_bad("\npublic " PUBLIC " more\n",
 	           "w.key:2: not `public KEY`, `secret KEY` or `server KEY`");
-	expect_bad("private " PUBLIC "\n", "w.key:1: unknown word 'private'");
+	expect_bad("private " PUBLIC "\n",
+	           "w.key:1: not `public KEY`, `secret KEY` or `server KEY`");
+	/* A pair on one line: its first word is the secret. */
+	expect_bad(SECRET " " PUBLIC "\n",
+	           "w.key:1: not `public KEY`, `secret KEY` or `server KEY`");
 	expect_bad("secret " SECRET "x\n", "w.key:1: not a key: 40 characters of Z85");
 	expect_bad("public " OTHER "\nsecret " SECRET "\n",
 	           "w.key: the public key is not that of the secret one");
