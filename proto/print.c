@@ -5,6 +5,14 @@
 
 static void print_record(const struct schema *schema, const void *record, struct text *line);
 
+/* A text may have lines; the whole of it stays one. */
+static void print_text(const char *text, struct text *line)
+{
+	size_t before = line->size;
+	text_add_printable(line, text ? text : "", text ? strlen(text) : 0);
+	text_make_line(line->data + before, line->size - before);
+}
+
 static void print_list(const struct field *field, const void *record, struct text *line)
 {
 	const char *base = record;
@@ -14,8 +22,7 @@ static void print_list(const struct field *field, const void *record, struct tex
 	for (size_t i = 0; i < count; i++) {
 		text_add(line, i ? " " : "");
 		if (field->kind == KIND_words) {
-			text_add_printable(line, (*(const char *const *const *)at)[i],
-			                   strlen((*(const char *const *const *)at)[i]));
+			print_text((*(const char *const *const *)at)[i], line);
 			continue;
 		}
 		const struct schema *item = schema_of_record(field->record);
@@ -24,11 +31,6 @@ static void print_list(const struct field *field, const void *record, struct tex
 		text_add(line, "}");
 	}
 	text_add(line, "]");
-}
-
-static void print_text(const char *text, struct text *line)
-{
-	text_add_printable(line, text ? text : "", text ? strlen(text) : 0);
 }
 
 static void print_field(const struct field *field, const void *record, struct text *line)

@@ -154,6 +154,9 @@ Test(print, a_message_is_one_line)
 	                                      .outcome = OUTCOME_timed_out,
 	                                      .reason = "over\x1b[2J 10m\xff" } },
 	       "result job=1 attempt=3 outcome=timed_out reason=over?[2J 10m?");
+	prints(&(struct message){ .type = MESSAGE_error,
+	                          .error = { .code = "a\nb", .reason = "c\td" } },
+	       "error code=a b reason=c d");
 }
 
 Test(print, every_message_prints)
