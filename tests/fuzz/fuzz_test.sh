@@ -1,9 +1,9 @@
 #!/bin/sh
-# Let a target look for what its corpus does not have: a minute at night, a moment else.
+# Let a target look for what its corpus does not have: half an hour at night, a minute else.
 # Usage: fuzz_test.sh TARGET CORPUS
 target=$1 corpus=$2
-seconds=${FETTLE_FUZZ_SECONDS:-5}
-[ -z "$FETTLE_NIGHTLY" ] || seconds=${FETTLE_FUZZ_SECONDS:-60}
+seconds=${FETTLE_FUZZ_SECONDS:-60}
+[ -z "$FETTLE_NIGHTLY" ] || seconds=${FETTLE_FUZZ_SECONDS:-1800}
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/new"
