@@ -75,16 +75,26 @@ static void mend_events(struct server *server)
 		log_at(LOG_LEVEL_ERROR, "no events over tcp: %s; trying again", error_text());
 }
 
+/* Who was refused then hears it from libzmq, and the operator here. */
+static void note_handshakes(struct server *server)
+{
+	uint64_t often = gate_too_often(server->gate), refused = gate_refused(server->gate);
+	uint64_t new = refused - server->handshakes_refused;
+	bool hasty = often != server->handshakes_too_often;
+	server->handshakes_refused = refused;
+	server->handshakes_too_often = often;
+	if (new == 0)
+		return;
+	server->refused += new - 1;
+	server_note_refusal(server, "tcp",
+	                    hasty ? "a key that connects too often" : "a key that is not allowed");
+}
+
 void server_look_at_keys(struct server *server, bool force)
 {
 	if (!server->gate)
 		return;
-	uint64_t refused = gate_refused(server->gate), new = refused - server->handshakes_refused;
-	server->handshakes_refused = refused;
-	if (new > 0) {
-		server->refused += new - 1;
-		server_note_refusal(server, "tcp", "a key that is not allowed");
-	}
+	note_handshakes(server);
 	if (force || server->keys_look_ms <= server->now_ms) {
 		server->keys_look_ms = server->now_ms + server->settings->heartbeat_ms;
 		if (gate_look(server->gate, force))

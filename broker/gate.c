@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/plant.h"
 #include "base/scoped.h"
+#include "broker/core/rates.h"
 #include "broker/zap.h"
 #include "proto/handshake.h"
 
@@ -21,7 +22,8 @@ struct gate {
 	struct key key;
 	struct zap zap;
 	struct allowed *allowed;
-	struct stat seen; /* the table's file as it was read; st_ino 0: none */
+	struct rates *messages; /* by door and key */
+	struct stat seen;       /* the table's file as it was read; st_ino 0: none */
 };
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -90,6 +92,33 @@ bool gate_look(struct gate *gate, bool force)
 const struct allowed_key *gate_find(const struct gate *gate, const char *key)
 {
 	return allowed_find(gate->allowed, key);
+}
+
+/* ---- how much is said ----------------------------------------------------------------------- */
+
+#define A_SECOND(count) ((count)*INT64_C(60)) /* as so many a minute */
+
+/* Far above what a worker with full slots and loud jobs says, and far below what it costs others to
+ * be kept waiting. */
+static const struct rate messages[DOOR_COUNT] = {
+	[DOOR_WORKERS] = { .per_minute = A_SECOND(10000), .at_once = 20000 },
+	[DOOR_UPDATES] = { .per_minute = A_SECOND(1000), .at_once = 2000 },
+	[DOOR_ADMIN] = { .per_minute = A_SECOND(1000), .at_once = 2000 },
+	[DOOR_EVENTS] = { .per_minute = A_SECOND(1), .at_once = 1 }, /* nobody speaks there */
+};
+static const struct rate telling = { .per_minute = A_SECOND(1), .at_once = 1 };
+
+bool gate_takes(struct gate *gate, enum door door, const struct allowed_key *key, int64_t now_ms,
+                bool *ret_tell)
+{
+	char name[KEY_SIZE + 2] = { (char)('0' + door) }, told[KEY_SIZE + 2] = "t";
+	memcpy(name + 1, key->key, KEY_SIZE);
+	memcpy(told + 1, key->key, KEY_SIZE);
+	*ret_tell = false;
+	if (rates_take(gate->messages, name, &messages[door], now_ms) || PLANTED(any_flood))
+		return true;
+	*ret_tell = rates_take(gate->messages, told, &telling, now_ms);
+	return false;
 }
 
 /* ---- the trial ------------------------------------------------------------------------------ */
@@ -169,6 +198,7 @@ enum err gate_open(const char *state, struct gate **ret_gate)
 	key_forbid_core();
 	gate = memory_new(1, sizeof *gate);
 	gate->state = memory_copy_text(state);
+	gate->messages = rates_new();
 	gate->path = text_format("%s/keys/allowed", state);
 	enum err err;
 	if ((err = key_read(server, &gate->key)) ||
@@ -190,6 +220,7 @@ void gate_close(struct gate **gate)
 		return;
 	zap_stop(&closed->zap);
 	allowed_destroy(&closed->allowed);
+	rates_destroy(&closed->messages);
 	key_wipe(&closed->key);
 	free(closed->state);
 	free(closed->path);
@@ -210,6 +241,11 @@ enum err gate_fail(void)
 uint64_t gate_refused(const struct gate *gate)
 {
 	return gate->zap.refused;
+}
+
+uint64_t gate_too_often(const struct gate *gate)
+{
+	return gate->zap.too_often;
 }
 
 pthread_t gate_thread(const struct gate *gate)

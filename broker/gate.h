@@ -34,8 +34,15 @@ bool gate_look(struct gate *gate, bool force);
  */
 const struct allowed_key *gate_find(const struct gate *gate, const char *key);
 
+/* May this key say one more thing at this door? What it may not say has no effect. `ret_tell`: then
+ * it should hear so, which is once a second. */
+bool gate_takes(struct gate *gate, enum door door, const struct allowed_key *key, int64_t now_ms,
+                bool *ret_tell);
+
 /* Handshakes that were refused since the start; not those of the trial. */
 uint64_t gate_refused(const struct gate *gate);
+/* Of these, keys that are allowed, and connected too often. */
+uint64_t gate_too_often(const struct gate *gate);
 
 /* The handler's thread: a test ends it. */
 pthread_t gate_thread(const struct gate *gate);

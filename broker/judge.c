@@ -69,6 +69,18 @@ static void shut_out(struct server *server, const struct peer *peer)
 	server_take_effects(server);
 }
 
+/* Whoever says too much is told once a second, or the answers would be too much, too. */
+static bool is_too_much(struct server *server, enum door door, const struct allowed_key *key,
+                        struct peer *from)
+{
+	bool tell;
+	if (gate_takes(server->gate, door, key, server->now_ms, &tell))
+		return false;
+	if (from && !tell)
+		*from = (struct peer){ 0 };
+	return true;
+}
+
 enum wire_result judge_receive(struct server *server, enum door door, struct peer *ret_from,
                                struct message *ret_message, enum err *ret_refusal)
 {
@@ -90,6 +102,11 @@ enum wire_result judge_receive(struct server *server, enum door door, struct pee
 		if (ret_from)
 			*ret_from = (struct peer){ 0 };
 		*ret_refusal = fail(ERR_FORBIDDEN, "its key is not allowed, or not any more");
+		return WIRE_REFUSED;
+	}
+	if (is_too_much(server, door, key, ret_from)) {
+		message_finish(ret_message);
+		*ret_refusal = fail(ERR_FORBIDDEN, "too many messages of this key");
 		return WIRE_REFUSED;
 	}
 	if (got != WIRE_MESSAGE)

@@ -7,7 +7,8 @@
 #include "proto/wire.h"
 
 /* wire_receive() of a door's socket, judged: WIRE_REFUSED with ERR_FORBIDDEN for what a key may not
- * do. Whoever is not allowed at all gets no answer: then `ret_from` is nobody. */
+ * do, and for what it says beyond its rate. Whoever is not allowed at all, or was told a moment
+ * ago, gets no answer: then `ret_from` is nobody. */
 enum wire_result judge_receive(struct server *server, enum door door, struct peer *ret_from,
                                struct message *ret_message, enum err *ret_refusal);
 

@@ -9,6 +9,7 @@
 #include "broker/server.h"
 #include "proto/wire.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -82,23 +83,32 @@ static enum err seed_tables(void)
 enum {
 	CONNECTIONS_MAX = 32768,    /* each takes some 60 KiB in the end */
 	DESCRIPTORS_RESERVED = 128, /* for the store and its logs; of a low limit a quarter */
+	DESCRIPTORS_MIN = 96,       /* with fewer there is no broker */
+	DESCRIPTORS_FEW = 1024,     /* with fewer it serves, and says that it is not many */
 };
 
 /* As many descriptors as we may have, and as many connections as that leaves room for. */
-static void raise_descriptor_limit(void)
+static enum err raise_descriptor_limit(void)
 {
 	struct rlimit limit;
-	rlim_t most = CONNECTIONS_MAX;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-		rlim_t quarter = limit.rlim_max / 4;
-		rlim_t left = limit.rlim_max -
-		              (quarter < DESCRIPTORS_RESERVED ? quarter : DESCRIPTORS_RESERVED);
-		most = left < most ? left : most;
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return fail(ERR_SYSTEM, "getrlimit: %s", strerror(errno));
+	limit.rlim_cur = limit.rlim_max;
+	if (limit.rlim_max < DESCRIPTORS_MIN || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return fail(ERR_USAGE,
+		            "%llu open files are allowed: a broker needs %d at least "
+		            "(ulimit -n, LimitNOFILE=)",
+		            (unsigned long long)limit.rlim_max, DESCRIPTORS_MIN);
+	rlim_t quarter = limit.rlim_max / 4;
+	rlim_t left =
+		limit.rlim_max - (quarter < DESCRIPTORS_RESERVED ? quarter : DESCRIPTORS_RESERVED);
+	rlim_t most = left < CONNECTIONS_MAX ? left : CONNECTIONS_MAX;
+	if (limit.rlim_max < DESCRIPTORS_FEW)
+		log_at(LOG_LEVEL_WARN, "few open files are allowed: %llu; connections=%llu",
+		       (unsigned long long)limit.rlim_max, (unsigned long long)most);
 	accept_below((int)most);
 	zsys_set_max_sockets(1024);
+	return OK;
 }
 
 enum { BOOT_SIZE_MAX = 64 };
@@ -143,7 +153,8 @@ static enum err run(struct broker_settings *settings, struct reload *reload)
 	    (err = check_exposure(settings, &tcp, gate)))
 		return err;
 	server.gate = gate;
-	raise_descriptor_limit();
+	if ((err = raise_descriptor_limit()))
+		return err;
 	scoped(free_text) char *boot = read_boot();
 	server.signals = signals;
 	server.core = core_new(&core_settings);

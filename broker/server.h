@@ -26,7 +26,7 @@ struct server {
 	char *events_endpoint;           /* over TCP; NULL: none */
 	int64_t mend_ms;                 /* when that is bound again; 0: it is */
 	unsigned mend_tries;             /* that failed since */
-	uint64_t handshakes_refused;
+	uint64_t handshakes_refused, handshakes_too_often;
 	zsock_t *workers, *updates, *admin, *events;
 	int signals;
 	int64_t now_ms; /* monotonic, read once per turn */

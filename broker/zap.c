@@ -2,8 +2,10 @@
  * nobody in, since the doors enforce their domains. */
 #include "broker/zap.h"
 
+#include "base/clock.h"
 #include "base/plant.h"
 #include "base/scoped.h"
+#include "broker/core/rates.h"
 
 #include <czmq.h>
 #include <fcntl.h>
@@ -17,6 +19,15 @@ struct question {
 	char frames[FRAMES][FRAME_SIZE_MAX + 1]; /* texts, but for the last */
 	size_t sizes[FRAMES];
 	bool whole;
+};
+
+/* A program keeps its connection and, where it loses it, waits longer and longer. `fettle` makes
+ * one for each command. */
+static const struct rate handshakes[ROLE_COUNT] = {
+	[ROLE_worker] = { .per_minute = 30, .at_once = 30 },
+	[ROLE_observer] = { .per_minute = 30, .at_once = 30 },
+	[ROLE_admin] = { .per_minute = 300, .at_once = 300 },
+	[ROLE_reader] = { .per_minute = 300, .at_once = 300 },
 };
 
 enum { VERSION, ID, DOMAIN, ADDRESS, IDENTITY, MECHANISM, CREDENTIALS };
@@ -44,24 +55,38 @@ static bool read_question(void *socket, struct question *ret)
 	return true;
 }
 
-/* The key's text, when it enters by this door. */
-static bool is_let_in(struct zap *zap, const struct question *question, char key[KEY_SIZE + 1])
+enum verdict { LET_IN, NOT_ALLOWED, TOO_OFTEN };
+
+/* By door and key: a program has a connection to each of its doors. */
+static bool is_too_often(struct zap *zap, const struct question *question, const char *key,
+                         enum role role)
 {
-	bool good = false;
+	scoped(free_text) char *name = text_format("%s %s", question->frames[DOMAIN], key);
+	return !rates_take(zap->rates, name, &handshakes[role], clock_mono_ms()) &&
+	       !PLANTED(any_haste);
+}
+
+/* The key's text, when it enters by this door. */
+static enum verdict judge(struct zap *zap, const struct question *question, char key[KEY_SIZE + 1])
+{
+	enum role role = ROLE_COUNT;
 	if (!question->whole || strcmp(question->frames[VERSION], "1.0") != 0 ||
 	    strcmp(question->frames[MECHANISM], "CURVE") != 0 ||
 	    question->sizes[CREDENTIALS] != BINARY_SIZE ||
 	    !zmq_z85_encode(key, (const uint8_t *)question->frames[CREDENTIALS], BINARY_SIZE))
-		return false;
+		return NOT_ALLOWED;
 	if (PLANTED(any_key))
-		return true;
+		return LET_IN;
 	pthread_mutex_lock(&zap->lock);
 	const struct allowed_key *found = allowed_find(zap->allowed, key);
 	for (enum door door = 0; found && door < DOOR_COUNT; door++)
 		if (strcmp(door_text(door), question->frames[DOMAIN]) == 0)
-			good = role_enters(found->role, door) || PLANTED(any_role);
+			role = role_enters(found->role, door) || PLANTED(any_role) ? found->role
+			                                                           : ROLE_COUNT;
 	pthread_mutex_unlock(&zap->lock);
-	return good;
+	if (role == ROLE_COUNT)
+		return NOT_ALLOWED;
+	return is_too_often(zap, question, key, role) ? TOO_OFTEN : LET_IN;
 }
 
 /* False: the socket is at its end. */
@@ -71,11 +96,15 @@ static bool answer(struct zap *zap)
 	char key[KEY_SIZE + 1] = "";
 	if (!read_question(zap->socket, &question))
 		return errno == EINTR || errno == EAGAIN;
-	bool good = is_let_in(zap, &question, key);
-	if (!good && !zap->on_trial)
+	/* 500 is "for now", which handshake.c knows, and 400 for good. */
+	static const char *const codes[] = { "200", "400", "500" };
+	static const char *const reasons[] = { "", "not allowed", "too often" };
+	enum verdict verdict = judge(zap, &question, key);
+	if (verdict != LET_IN && !zap->on_trial)
 		zap->refused++;
-	const char *user = good ? key : "", *code = good ? "200" : "400";
-	const char *why = good ? "" : "not allowed";
+	zap->too_often += verdict == TOO_OFTEN;
+	const char *user = verdict == LET_IN ? key : "", *code = codes[verdict];
+	const char *why = reasons[verdict];
 	return zmq_send(zap->socket, "1.0", 3, ZMQ_SNDMORE) >= 0 &&
 	       zmq_send(zap->socket, question.frames[ID], question.sizes[ID], ZMQ_SNDMORE) >= 0 &&
 	       zmq_send(zap->socket, code, 3, ZMQ_SNDMORE) >= 0 &&
@@ -142,6 +171,7 @@ enum err zap_start(struct zap *zap)
 {
 	enum err err = open_ends(zap);
 	pthread_mutex_init(&zap->lock, NULL);
+	zap->rates = rates_new();
 	zap->running = true; /* what there is, zap_stop() closes */
 	if (err)
 		return err;
@@ -170,5 +200,6 @@ void zap_stop(struct zap *zap)
 	close_fd(&zap->ended);
 	close_fd(&zap->end);
 	pthread_mutex_destroy(&zap->lock);
+	rates_destroy(&zap->rates);
 	zap->running = false;
 }

@@ -9,10 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rates;
+
 /* Zero, but for `allowed`, before zap_start(). */
 struct zap {
 	pthread_mutex_t lock;    /* of `allowed`, held while it is asked or changed */
 	struct allowed *allowed; /* not ours */
+	struct rates *rates;     /* of handshakes, by door and key; of the thread */
 	void *socket;            /* of the thread */
 	int stop[2];             /* pipes: closing the writing end stops the thread, */
 	int end, ended;          /* which closes that of this one as the last it does */
@@ -20,6 +23,7 @@ struct zap {
 	pthread_t thread;
 	atomic_bool on_trial; /* what is refused now does not count */
 	atomic_ullong refused;
+	atomic_ullong too_often; /* of these, keys that are allowed */
 };
 
 enum err zap_start(struct zap *zap);

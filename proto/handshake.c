@@ -10,7 +10,8 @@
 enum {
 	EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
 	         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL,
-	EVENT_SIZE = 6, /* zmq_socket_monitor(3) */
+	EVENT_SIZE = 6,  /* zmq_socket_monitor(3) */
+	ZAP_LATER = 500, /* as broker/zap.c says it */
 };
 
 static bool open_monitor(struct handshake *watch, const char *endpoint)
@@ -50,7 +51,8 @@ static enum handshake_state state_of(unsigned event, uint32_t value)
 {
 	switch (event) {
 	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return HANDSHAKE_DONE;
-	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: return HANDSHAKE_REFUSED;
+	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+		return value == ZAP_LATER ? HANDSHAKE_LATER : HANDSHAKE_REFUSED;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
 		return value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? HANDSHAKE_OTHER
 		                                                           : HANDSHAKE_CUT;
@@ -83,6 +85,9 @@ const char *handshake_trouble(enum handshake_state state)
 	case HANDSHAKE_REFUSED:
 		return "the broker refuses this key, or its role here; `fettle keys list` on its "
 		       "machine shows who is allowed";
+	case HANDSHAKE_LATER:
+		return "the broker let this key in so often that it has to wait: does another "
+		       "program use it, or one that is started again and again?";
 	case HANDSHAKE_OTHER:
 		return wire_has_key() ? "no broker with keys is there, but something else"
 		                      : "the broker wants a key: --key FILE";

@@ -9,6 +9,7 @@ enum handshake_state {
 	HANDSHAKE_NONE,    /* there was none yet */
 	HANDSHAKE_DONE,    /* the other side is the one whose key we have, and it took ours */
 	HANDSHAKE_REFUSED, /* the broker does not want this key here; final for this socket */
+	HANDSHAKE_LATER,   /* it does, but not so often; final for this socket, too */
 	HANDSHAKE_OTHER,   /* one side has keys, the other does not; final for this socket */
 	HANDSHAKE_CUT,     /* the other side hung up: it may have another key than we think */
 };

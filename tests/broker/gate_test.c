@@ -107,6 +107,42 @@ Test(gate, a_key_is_let_in_by_the_table_of_the_moment)
 	zsock_destroy(&other);
 }
 
+Test(gate, a_key_that_comes_again_and_again_has_to_wait)
+{
+	enum { AT_ONCE = 30, TRIES = 2 * AT_ONCE };
+	zsock_t *door = wire_socket(ZMQ_ROUTER);
+	scoped(free_text) char *workers = text_format("ipc://%s/w.sock", folder);
+	int done = 0, later = 0;
+	cr_assert_eq(gate_guard(gate, door, DOOR_WORKERS), OK, "%s", error_text());
+	cr_assert_eq(zmq_bind(wire_handle(door), workers), 0);
+	for (int i = 0; i < TRIES; i++) {
+		enum handshake_state state = knock(workers, &worker_key);
+		done += state == HANDSHAKE_DONE;
+		later += state == HANDSHAKE_LATER;
+	}
+	cr_expect_eq(done + later, TRIES);
+	cr_expect_geq(done, AT_ONCE);
+	cr_expect_gt(later, 0);
+	cr_expect_eq(gate_too_often(gate), (uint64_t)later);
+	cr_expect_eq(gate_refused(gate), (uint64_t)later);
+	zsock_destroy(&door);
+}
+
+Test(gate, of_a_flood_some_is_heard_and_its_key_is_told_once_a_second)
+{
+	const struct allowed_key *key = gate_find(gate, worker_key.public_text);
+	uint64_t heard = 0, told = 0;
+	bool tell;
+	for (int i = 0; i < 1000000; i++) {
+		heard += gate_takes(gate, DOOR_WORKERS, key, 1000 + i / 500, &tell);
+		told += tell;
+	}
+	cr_expect_eq(heard, 20000 + 19990, "two seconds of 10,000: %llu",
+	             (unsigned long long)heard);
+	cr_expect_eq(told, 2);
+	cr_expect(gate_takes(gate, DOOR_ADMIN, key, 3000, &tell), "another door, another rate");
+}
+
 Test(gate, a_bad_table_changes_nothing)
 {
 	write_table("worker nonsense\n");

@@ -145,6 +145,7 @@ class Abuse(fettle.Case):
         words = ["prlimit", f"--nofile={FEW_FILES}:{FEW_FILES}", *self.house.broker_words()]
         broker = self.house.start("broker", words)
         fettle.wait_until(self.house.answers, "the broker answers")
+        self.assertIn("few open files are allowed: 200; ", self.house.log_of("broker"))
         kept = self.connect()
         kept.sendall(HELLO)
         first = descriptors(broker.pid)
@@ -158,6 +159,11 @@ class Abuse(fettle.Case):
         self.ends(broker, first)
         self.assert_served()
         self.assertGreater(self.house.json("status")["refused"], FEW_FILES)
+
+    def test_with_hardly_any_descriptors_it_does_not_start(self):
+        done = self.house.run(["prlimit", "--nofile=64:64", *self.house.broker_words()])
+        self.assertEqual(done.returncode, 2)
+        self.assert_line(done.stderr, r"64 open files are allowed: a broker needs 96 at least")
 
     @staticmethod
     def read_until(peer, word):

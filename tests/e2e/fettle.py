@@ -29,6 +29,7 @@ PROGRAMS = {
     "observer": "observer/fettle-observer",
     "supervisor": "worker/fettle-supervisor",
     "worker": "worker/fettle-worker",
+    "hasty_peer": "tests/attacks/attacks_hasty_peer",
     "raw_peer": "tests/e2e/e2e_raw_peer",
 }
 

@@ -2,11 +2,13 @@
 never ends, and its heartbeats are counted. Each test is a line of the bad inputs: tests/attacks/README.md
 has them all, with the tests that hold the others."""
 
+import datetime
 import os
 import random
 import re
 import socket
 import struct
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,6 +23,7 @@ from zmtp import COMMAND, GREETING, HELLO, LONG, MORE, PROTOCOL, frame, greeting
 DEBUG = ["--log-level", "debug"]
 HEARTBEAT = spec.pack({"type": "heartbeat", "holding": []})
 FLOOD = 200_000 if not fettle.is_sanitized() else 20_000
+HANDSHAKES_AT_ONCE = 30
 GROWTH_MAX_KIB = 4096 if not fettle.is_sanitized() else 1 << 20
 
 
@@ -99,29 +102,42 @@ class Peer:
         return True
 
 
-class Wire(fettle.Case):
+class Served(fettle.Case):
+    """A broker, and a worker whose heartbeats show that it is served."""
+
     def setUp(self):
         super().setUp()
         self.port = fettle.free_ports()
+        flags = self.make_keys()
         self.broker = self.house.broker(*DEBUG, listen=f"127.0.0.1:{self.port}")
-        self.house.worker("one", broker=f"127.0.0.1:{self.port}")
+        self.house.worker("one", *flags, broker=f"127.0.0.1:{self.port}")
         fettle.wait_until(lambda: self.house.worker_is_there("one"), "the worker is there")
+
+    def make_keys(self):
+        return ()
+
+    def beats(self):
+        """When heartbeats of the worker came so far, in seconds."""
+        log = self.house.log_of("broker")
+        peer = re.search(r"received peer=(\w+) hello name=one ", log)[1]
+        rows = re.findall(rf"^(\S+)Z .* received peer={peer} heartbeat ", log, re.MULTILINE)
+        return [datetime.datetime.fromisoformat(row).timestamp() for row in rows]
+
+    def assert_undisturbed(self):
+        before = len(self.beats())
+        fettle.wait_until(lambda: len(self.beats()) >= before + 2, "the worker's heartbeats arrive")
+        self.assertNotIn(" left worker=one ", self.house.log_of("broker"))
+
+
+class Wire(Served):
+    def setUp(self):
+        super().setUp()
         self.peers = []
 
     def peer(self, said=HELLO):
         self.peers.append(Peer(self.port, said))
         self.addCleanup(self.peers[-1].socket.close)
         return self.peers[-1]
-
-    def beats(self):
-        """Heartbeats that the broker got from the worker so far."""
-        hello_row = re.search(r"received peer=(\w+) hello name=one ", self.house.log_of("broker"))
-        return self.house.log_of("broker").count(f"received peer={hello_row[1]} heartbeat ")
-
-    def assert_undisturbed(self):
-        before = self.beats()
-        fettle.wait_until(lambda: self.beats() >= before + 2, "the worker's heartbeats arrive")
-        self.assertNotIn(" left worker=one ", self.house.log_of("broker"))
 
     def refused(self, code, *parts):
         """This is answered with the code, and a proper hello on the same connection is heard."""
@@ -221,6 +237,61 @@ class Wire(fettle.Case):
         self.refused("unknown_protocol", frame(b"fettle/2", MORE), frame(HEARTBEAT))
         self.refused("unknown_type", message(spec.pack({"type": "please"})))
         self.assert_undisturbed()
+
+
+class Hasty(Served):
+    """Keys that are allowed, and do a thing too often."""
+
+    def make_keys(self):
+        self.house.cli_words(["keys", "new"])
+        self.keys = {name: self.invite(name) for name in ("one", "loud")}
+        return "--key", self.keys["one"]
+
+    def invite(self, name):
+        words = ["invite", "worker", name, "--address", f"127.0.0.1:{self.port}"]
+        letter = self.house.cli_words(words).stdout.split()[1] + "\n"
+        path = self.house.path(f"{name}.key")
+        words = [fettle.program("fettle"), "keys", "accept", path]
+        subprocess.run(words, input=letter, text=True, check=True, stdout=subprocess.DEVNULL)
+        return path
+
+    def hasty(self, what, count):
+        """How it fared, by its own words."""
+        endpoint = f"tcp://127.0.0.1:{self.port}"
+        words = [fettle.program("hasty_peer"), what, endpoint, self.keys["loud"], str(count)]
+        done = self.house.run(words, 10 * fettle.PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
+
+    def tell_delay(self, what):
+        beats = self.beats()
+        most = max(b - a for a, b in zip(beats, beats[1:]))
+        print(f"# {what}: heartbeats of another {most:.2f} s apart at most", flush=True)
+
+    def test_13_a_key_that_shakes_hands_all_the_time(self):
+        fared = self.hasty("shake", 200)
+        self.assertGreaterEqual(fared["done"], HANDSHAKES_AT_ONCE)
+        self.assertGreater(fared["later"], 0, fared)
+        self.assertEqual(fared["refused"], 0)
+        self.assert_undisturbed()
+        self.assertIn('reason="a key that connects too often"', self.house.log_of("broker"))
+        self.house.worker("loud", "--key", self.keys["loud"], broker=f"127.0.0.1:{self.port}")
+        fettle.wait_until(lambda: self.house.worker_is_there("loud"), "it gets in after a while")
+        self.tell_delay("handshakes")
+
+    def test_13_a_key_that_floods(self):
+        before = self.house.json("status")["refused"]
+        fared = self.hasty("flood", FLOOD)
+        self.assertEqual(fared["sent"], FLOOD)
+        if fettle.is_sanitized():  # nobody can say too much to a broker that is so slow
+            self.assert_undisturbed()
+            return
+        self.assertGreater(fared["refusals"], 0)
+        self.assertIn('reason="too many messages of this key"', self.house.log_of("broker"))
+        refused = self.house.json("status")["refused"] - before
+        self.assertGreater(refused, 10 * fared["refusals"], "most of it is not answered")
+        self.assert_undisturbed()
+        self.tell_delay(f"{refused} of {FLOOD} messages refused")
 
 
 if __name__ == "__main__":
