@@ -22,6 +22,7 @@ BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.abspath("
 PR_SET_CHILD_SUBREAPER = 36
 # Everything is slower under a sanitizer or on a loaded machine: deadlines are for hangs.
 PATIENCE = float(os.environ.get("FETTLE_TEST_PATIENCE", "30"))
+PORTS = range(20000, 32000)
 
 PROGRAMS = {
     "fettle": "cli/fettle",
@@ -151,8 +152,11 @@ def wait_until(check, what, seconds=None):
 
 
 def free_ports():
-    """The first of four consecutive ports that nobody has."""
-    for port in range(20000 + os.getpid() % 20000, 60000, 7):
+    """The first of four consecutive ports that nobody has: below those that the kernel gives to
+    whoever connects, and not where a test that began at the same time looks first."""
+    places = PORTS[::8]
+    for number in range(len(places)):
+        port = places[(os.getpid() + number * 7) % len(places)]
         sockets = []
         try:
             for offset in range(4):
