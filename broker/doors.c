@@ -13,8 +13,8 @@ enum {
 	MEND_TRIES = 100, /* then somebody else has it, and that is told */
 };
 
-static enum err bind_door(struct server *server, zsock_t **socket, int type, enum door door,
-                          const struct address *ipc, const struct address *tcp)
+static enum err bind_door(struct server *server, struct wire_socket **socket, int type,
+                          enum door door, const struct address *ipc, const struct address *tcp)
 {
 	*socket = wire_socket(type);
 	scoped(free_text) char *local = address_endpoint(ipc, door);

@@ -10,6 +10,7 @@
 #include "broker/core/rates.h"
 #include "broker/zap.h"
 #include "proto/handshake.h"
+#include "proto/wire.h"
 
 #include <errno.h>
 #include <string.h>
@@ -131,11 +132,11 @@ static enum err knock(const struct gate *gate, const char *endpoint, enum door d
 {
 	struct handshake watch = { 0 };
 	struct key stranger = { 0 };
-	scoped(zsock_destroy) zsock_t *socket = zsock_new(opposite[door]);
-	enum err err = socket ? key_make(&stranger) : fail(ERR_SYSTEM, "socket");
+	scoped(wire_close) struct wire_socket *socket = wire_socket(opposite[door]);
+	enum err err = key_make(&stranger);
 	if (err)
 		return err;
-	void *handle = zsock_resolve(socket);
+	void *handle = wire_handle(socket);
 	int none = 0;
 	zmq_setsockopt(handle, ZMQ_LINGER, &none, sizeof none);
 	zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, gate->key.public_text, KEY_SIZE + 1);
@@ -152,16 +153,16 @@ static enum err knock(const struct gate *gate, const char *endpoint, enum door d
 }
 
 /* Settings of a socket hold for what is bound after them, so this is the same lock. */
-static enum err try_door(const struct gate *gate, zsock_t *socket, enum door door)
+static enum err try_door(const struct gate *gate, struct wire_socket *socket, enum door door)
 {
 	scoped(free_text) char *path = text_format("%s/trial.sock", gate->state);
 	scoped(free_text) char *endpoint = text_format("ipc://%s", path);
 	enum handshake_state state;
 	unlink(path);
-	if (zmq_bind(zsock_resolve(socket), endpoint) != 0)
+	if (zmq_bind(wire_handle(socket), endpoint) != 0)
 		return fail(ERR_SYSTEM, "listen on %s: %s", endpoint, zmq_strerror(errno));
 	enum err err = knock(gate, endpoint, door, &state);
-	zmq_unbind(zsock_resolve(socket), endpoint);
+	zmq_unbind(wire_handle(socket), endpoint);
 	unlink(path);
 	if (err || state == HANDSHAKE_REFUSED)
 		return err;
@@ -170,9 +171,9 @@ static enum err try_door(const struct gate *gate, zsock_t *socket, enum door doo
 	            state == HANDSHAKE_DONE ? "let in" : "not refused", door_text(door));
 }
 
-enum err gate_guard(struct gate *gate, zsock_t *socket, enum door door)
+enum err gate_guard(struct gate *gate, struct wire_socket *socket, enum door door)
 {
-	void *handle = zsock_resolve(socket);
+	void *handle = wire_handle(socket);
 	int on = 1, enforced = 0;
 	size_t size = sizeof enforced;
 	if (zmq_setsockopt(handle, ZMQ_CURVE_SERVER, &on, sizeof on) != 0 ||

@@ -5,9 +5,10 @@
 
 #include "proto/allowed.h"
 
-#include <czmq.h>
+#include <pthread.h>
 
 struct gate;
+struct wire_socket;
 
 /* Read STATE/keys/server and STATE/keys/allowed, and start the handler. Without the first file
  * there are no keys: *ret_gate stays NULL. Signals must be blocked, tables seeded. ERR_USAGE for
@@ -20,7 +21,7 @@ void gate_close(struct gate **gate);
 /* What is bound to `socket` from now on asks for keys whose role enters `door`; then it is tried
  * out with a key that nobody allowed, on a socket in the state folder. ERR_SYSTEM when that one is
  * let in, or not refused in time: the broker must not start. */
-enum err gate_guard(struct gate *gate, zsock_t *socket, enum door door);
+enum err gate_guard(struct gate *gate, struct wire_socket *socket, enum door door);
 
 /* A descriptor that can be read when the handler has ended, which must end the broker. */
 int gate_end(const struct gate *gate);

@@ -84,9 +84,9 @@ static bool is_too_much(struct server *server, enum door door, const struct allo
 enum wire_result judge_receive(struct server *server, enum door door, struct peer *ret_from,
                                struct message *ret_message, enum err *ret_refusal)
 {
-	zsock_t *const sockets[DOOR_COUNT] = { [DOOR_WORKERS] = server->workers,
-		                               [DOOR_UPDATES] = server->updates,
-		                               [DOOR_ADMIN] = server->admin };
+	struct wire_socket *const sockets[DOOR_COUNT] = { [DOOR_WORKERS] = server->workers,
+		                                          [DOOR_UPDATES] = server->updates,
+		                                          [DOOR_ADMIN] = server->admin };
 	struct wire_sender sender;
 	server->asker = NULL;
 	enum wire_result got =

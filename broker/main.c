@@ -107,7 +107,6 @@ static enum err raise_descriptor_limit(void)
 		log_at(LOG_LEVEL_WARN, "few open files are allowed: %llu; connections=%llu",
 		       (unsigned long long)limit.rlim_max, (unsigned long long)most);
 	accept_below((int)most);
-	zsys_set_max_sockets(1024);
 	return OK;
 }
 
@@ -211,5 +210,6 @@ int main(int argc, char **argv)
 	         ((err = broker_settings_check(&settings)) || (err = start(&settings, argc, argv))))
 		log_at(LOG_LEVEL_ERROR, "%s", error_text());
 	settings_finish(&broker_settings_table, &settings);
+	wire_finish();
 	return help ? 0 : error_exit_code(err);
 }

@@ -243,7 +243,7 @@ static void drain_updates(struct server *server)
 }
 
 /* Answer a message that had no effect, on the socket it came from. */
-static void refuse(struct server *server, zsock_t *socket, const struct peer *peer,
+static void refuse(struct server *server, struct wire_socket *socket, const struct peer *peer,
                    enum err refusal, const char *door)
 {
 	server_note_refusal(server, door, error_text());
@@ -372,7 +372,7 @@ static long poll_timeout(const struct server *server)
 static enum err turn(struct server *server)
 {
 	zmq_pollitem_t items[] = {
-		{ .socket = wire_handle(store_pipe(server->store)), .events = ZMQ_POLLIN },
+		{ .socket = store_pipe(server->store), .events = ZMQ_POLLIN },
 		{ .socket = wire_handle(server->workers), .events = ZMQ_POLLIN },
 		{ .socket = wire_handle(server->admin), .events = ZMQ_POLLIN },
 		{ .fd = server->signals, .events = ZMQ_POLLIN },
@@ -416,8 +416,7 @@ enum err server_run(struct server *server)
 	 * disk cannot be waited for. */
 	while (!err && (server->lookups || server->questions || server->collecting ||
 	                (server->saving && !server->stuck))) {
-		zmq_pollitem_t item = { .socket = wire_handle(store_pipe(server->store)),
-			                .events = ZMQ_POLLIN };
+		zmq_pollitem_t item = { .socket = store_pipe(server->store), .events = ZMQ_POLLIN };
 		zmq_poll(&item, 1, -1);
 		err = drain_store(server);
 		flush(server);
@@ -427,10 +426,10 @@ enum err server_run(struct server *server)
 
 void server_close(struct server *server)
 {
-	zsock_destroy(&server->workers);
-	zsock_destroy(&server->updates);
-	zsock_destroy(&server->admin);
-	zsock_destroy(&server->events);
+	wire_close(&server->workers);
+	wire_close(&server->updates);
+	wire_close(&server->admin);
+	wire_close(&server->events);
 	free_text(&server->events_endpoint);
 	batch_destroy(&server->filling);
 	store_task_destroy(&server->stuck);

@@ -8,8 +8,6 @@
 #include "broker/store.h"
 #include "proto/address.h"
 
-#include <czmq.h>
-
 /* A repository as its observer last told it; memory only, the next report brings it back. */
 struct watched_entry;
 
@@ -27,7 +25,7 @@ struct server {
 	int64_t mend_ms;                 /* when that is bound again; 0: it is */
 	unsigned mend_tries;             /* that failed since */
 	uint64_t handshakes_refused, handshakes_too_often;
-	zsock_t *workers, *updates, *admin, *events;
+	struct wire_socket *workers, *updates, *admin, *events;
 	int signals;
 	int64_t now_ms; /* monotonic, read once per turn */
 	int64_t started_ms;

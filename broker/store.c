@@ -171,14 +171,39 @@ static void run_store(zsock_t *pipe, void *argument)
 	}
 }
 
+/* czmq would take settings from ZSYS_*, and signals from us. */
+static void keep_czmq_quiet(void)
+{
+	static bool done;
+	if (done)
+		return;
+	done = true;
+	for (char **entry = environ; *entry;) {
+		char name[64];
+		size_t size = strcspn(*entry, "=");
+		if (strncmp(*entry, "ZSYS_", 5) == 0 && size < sizeof name) {
+			memcpy(name, *entry, size);
+			name[size] = 0;
+			unsetenv(name);
+			entry = environ;
+		} else {
+			entry++;
+		}
+	}
+	zsys_handler_set(NULL);
+	zsys_set_io_threads(0); /* both ends of its pipe are in this process */
+	zsys_set_logstream(stderr);
+}
+
 void store_start(struct store *store)
 {
+	keep_czmq_quiet();
 	store->actor = zactor_new(run_store, store);
 }
 
-zsock_t *store_pipe(struct store *store)
+void *store_pipe(struct store *store)
 {
-	return zactor_sock(store->actor);
+	return zsock_resolve(store->actor);
 }
 
 void store_ask(struct store *store, struct store_task **task)

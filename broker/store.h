@@ -12,8 +12,6 @@
 #include "broker/core/watchlist.h"
 #include "broker/keep.h"
 
-#include <czmq.h>
-
 struct store;
 struct method;
 
@@ -42,7 +40,7 @@ void store_keep(struct store *store, const struct keep *keep);
 void store_start(struct store *store);
 
 /* The loop's end of the pipe: readable when an answer waits. */
-zsock_t *store_pipe(struct store *store);
+void *store_pipe(struct store *store);
 
 /* Stop the thread after what was handed in, close, free. After an error nothing is written. */
 void store_destroy(struct store **store);

@@ -3,6 +3,7 @@
 
 #include "broker/store.h"
 
+#include <czmq.h>
 #include <sqlite3.h>
 
 enum {

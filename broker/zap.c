@@ -6,8 +6,8 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 #include "broker/core/rates.h"
+#include "proto/wire.h"
 
-#include <czmq.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -175,7 +175,7 @@ enum err zap_start(struct zap *zap)
 	zap->running = true; /* what there is, zap_stop() closes */
 	if (err)
 		return err;
-	zap->socket = zmq_socket(zsys_init(), ZMQ_REP);
+	zap->socket = zmq_socket(wire_context(), ZMQ_REP);
 	int none = 0;
 	if (!zap->socket || zmq_setsockopt(zap->socket, ZMQ_LINGER, &none, sizeof none) != 0 ||
 	    zmq_bind(zap->socket, "inproc://zeromq.zap.01") != 0)

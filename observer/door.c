@@ -32,9 +32,9 @@ static void forget(struct door_keeper *door)
 		message_finish(&door->waiting[i]);
 	door->waiting_count = 0;
 	handshake_finish(&door->handshake);
-	zsock_destroy(&door->admin);
-	zsock_destroy(&door->updates);
-	zsock_destroy(&door->events);
+	wire_close(&door->admin);
+	wire_close(&door->updates);
+	wire_close(&door->events);
 }
 
 enum err door_open(struct door_keeper *door, const struct addresses *broker)

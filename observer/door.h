@@ -11,11 +11,11 @@
 /* Zero is closed. */
 struct door_keeper {
 	const struct addresses *broker; /* borrowed */
-	zsock_t *admin;
+	struct wire_socket *admin;
 	struct handshake handshake; /* of it */
 	bool told;                  /* what is wrong with that, since it was well */
-	zsock_t *updates;
-	zsock_t *events;
+	struct wire_socket *updates;
+	struct wire_socket *events;
 
 	/* The one question under way. */
 	enum observer_question asked;

@@ -20,7 +20,9 @@ static enum err run(struct fettle_observer_settings *settings)
 		            settings->state);
 	if (err || (err = wire_start(&signals)) || (err = wire_use_key(settings->key)))
 		return err;
-	return feed_run(settings, signals);
+	err = feed_run(settings, signals);
+	wire_finish();
+	return err;
 }
 
 int main(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include "proto/wire.h"
 
 #include <pwd.h>
+#include <signal.h>
 #include <sys/signalfd.h>
 
 enum {
@@ -23,8 +24,8 @@ struct client {
 	int64_t timeout_ms;
 	uint64_t next_id;
 	char token[TOKEN_SIZE + 1]; /* of this client, once it changed something */
-	zsock_t *admin;
-	zsock_t *events;
+	struct wire_socket *admin;
+	struct wire_socket *events;
 	int attended; /* a descriptor, or -1 */
 	enum err (*attend)(void *context);
 	void *context;
@@ -53,22 +54,22 @@ void client_destroy(struct client **client)
 {
 	if (!*client)
 		return;
-	zsock_destroy(&(*client)->admin);
-	zsock_destroy(&(*client)->events);
+	wire_close(&(*client)->admin);
+	wire_close(&(*client)->events);
 	addresses_finish(&(*client)->addresses);
 	free(*client);
 	*client = NULL;
 }
 
 static enum err open_socket(struct client *client, int type, enum door door, size_t place,
-                            zsock_t **socket)
+                            struct wire_socket **socket)
 {
 	if (*socket)
 		return OK;
 	*socket = wire_socket(type);
 	enum err err = wire_connect_to(*socket, &client->addresses.places[place], door);
 	if (err)
-		zsock_destroy(socket);
+		wire_close(socket);
 	return err;
 }
 
@@ -85,7 +86,7 @@ static enum err check_signals(const struct client *client)
 /* Poll sockets, the signals and what else is attended until `deadline`; OK when a socket may have
  * something: the first such one. Or, with `watches` (else NULL), when one of these has; then
  * *ret_ready is `count`. */
-static enum err poll_sockets(struct client *client, zsock_t *const *sockets,
+static enum err poll_sockets(struct client *client, struct wire_socket *const *sockets,
                              const struct handshake *watches, size_t count, short events,
                              int64_t deadline, size_t *ret_ready)
 {
@@ -126,7 +127,8 @@ static enum err poll_sockets(struct client *client, zsock_t *const *sockets,
 	}
 }
 
-static enum err poll_until(struct client *client, zsock_t *socket, short events, int64_t deadline)
+static enum err poll_until(struct client *client, struct wire_socket *socket, short events,
+                           int64_t deadline)
 {
 	size_t ready;
 	return poll_sockets(client, &socket, NULL, 1, events, deadline, &ready);
@@ -135,7 +137,7 @@ static enum err poll_until(struct client *client, zsock_t *socket, short events,
 static enum err fail_unreachable(struct client *client)
 {
 	scoped(free_text) char *address = addresses_text(&client->addresses);
-	zsock_destroy(&client->admin); /* a late answer must not meet the next question */
+	wire_close(&client->admin); /* a late answer must not meet the next question */
 	return fail(ERR_UNREACHABLE,
 	            "no broker answers at %s; is it running? (fettle up, or --broker)", address);
 }
@@ -163,7 +165,7 @@ enum { CUTS_MAX = 4 }; /* handshakes that a place may end: both keys of a file a
 
 /* Places that are tried at once. */
 struct tries {
-	zsock_t *sockets[PLACES_MAX];
+	struct wire_socket *sockets[PLACES_MAX];
 	struct handshake handshakes[PLACES_MAX];
 	unsigned cuts[PLACES_MAX];
 	bool failed[PLACES_MAX];
@@ -174,9 +176,9 @@ struct tries {
 static enum err open_try(struct client *client, struct tries *tries, size_t number)
 {
 	size_t place = (client->place + number) % client->addresses.count;
-	zsock_t **socket = &tries->sockets[number];
+	struct wire_socket **socket = &tries->sockets[number];
 	handshake_finish(&tries->handshakes[number]);
-	zsock_destroy(socket);
+	wire_close(socket);
 	*socket = wire_socket(ZMQ_DEALER);
 	if (!client->addresses.places[place].folder)
 		handshake_watch(&tries->handshakes[number], *socket);
@@ -239,12 +241,12 @@ static enum err connect_admin(struct client *client, int64_t deadline)
 	if (!err) {
 		client->admin = steal(&tries.sockets[found]);
 		if (found)
-			zsock_destroy(&client->events);
+			wire_close(&client->events);
 		client->place = (client->place + found) % client->addresses.count;
 	}
 	for (size_t i = 0; i < PLACES_MAX; i++) {
 		handshake_finish(&tries.handshakes[i]);
-		zsock_destroy(&tries.sockets[i]);
+		wire_close(&tries.sockets[i]);
 	}
 	return err;
 }
@@ -254,8 +256,8 @@ static void leave_place(struct client *client)
 {
 	if (client->addresses.words == 1)
 		return;
-	zsock_destroy(&client->admin);
-	zsock_destroy(&client->events);
+	wire_close(&client->admin);
+	wire_close(&client->events);
 	client->place = (client->place + 1) % client->addresses.count;
 }
 

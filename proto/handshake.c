@@ -17,7 +17,7 @@ enum {
 static bool open_monitor(struct handshake *watch, const char *endpoint)
 {
 	int none = 0;
-	watch->monitor = zmq_socket(zsys_init(), ZMQ_PAIR);
+	watch->monitor = zmq_socket(wire_context(), ZMQ_PAIR);
 	/* libzmq waits where there is no room for an event: there always is. */
 	return watch->monitor &&
 	       zmq_setsockopt(watch->monitor, ZMQ_LINGER, &none, sizeof none) == 0 &&
@@ -25,7 +25,7 @@ static bool open_monitor(struct handshake *watch, const char *endpoint)
 	       zmq_connect(watch->monitor, endpoint) == 0;
 }
 
-void handshake_watch(struct handshake *watch, zsock_t *socket)
+void handshake_watch(struct handshake *watch, struct wire_socket *socket)
 {
 	static unsigned count;
 	char endpoint[64];

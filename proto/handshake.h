@@ -2,8 +2,9 @@
  * key, nor where it does not speak CURVE at all: the socket just stays silent, for ever. */
 #pragma once
 
-#include <czmq.h>
 #include <stdbool.h>
+
+struct wire_socket;
 
 enum handshake_state {
 	HANDSHAKE_NONE,    /* there was none yet */
@@ -22,7 +23,7 @@ struct handshake {
 };
 
 /* Before it connects. */
-void handshake_watch(struct handshake *watch, zsock_t *socket);
+void handshake_watch(struct handshake *watch, struct wire_socket *socket);
 /* While the socket is there still. */
 void handshake_finish(struct handshake *watch);
 

@@ -19,24 +19,6 @@ enum {
 	TRACED_ID_BYTES = 8,
 };
 
-extern char **environ;
-
-static void forget_zsys_settings(void)
-{
-	for (char **entry = environ; *entry;) {
-		char name[64];
-		size_t size = strcspn(*entry, "=");
-		if (strncmp(*entry, "ZSYS_", 5) == 0 && size < sizeof name) {
-			memcpy(name, *entry, size);
-			name[size] = 0;
-			unsetenv(name);
-			entry = environ;
-		} else {
-			entry++;
-		}
-	}
-}
-
 enum err wire_start(int *ret_signals)
 {
 	sigset_t handled;
@@ -50,14 +32,36 @@ enum err wire_start(int *ret_signals)
 	*ret_signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (*ret_signals < 0)
 		return fail(ERR_SYSTEM, "signalfd: %s", strerror(errno));
-	forget_zsys_settings();
-	zsys_handler_set(NULL);
-	zsys_init();
-	zsys_set_logstream(stderr);
 	unsigned seed;
 	if (getrandom(&seed, sizeof seed, 0) == (ssize_t)sizeof seed)
-		srandom(seed); /* czmq seeds with the time: routing ids could be guessed */
+		srandom(seed); /* who starts in the same second does not come back in the same */
 	return OK;
+}
+
+/* Nothing of ours goes on without. */
+static _Noreturn void die(const char *what)
+{
+	fail(ERR_SYSTEM, "%s: %s", what, zmq_strerror(errno));
+	log_at(LOG_LEVEL_ERROR, "%s", error_text());
+	exit(error_exit_code(ERR_SYSTEM));
+}
+
+static void *context;
+
+void *wire_context(void)
+{
+	if (!context)
+		context = zmq_ctx_new();
+	if (!context)
+		die("ZeroMQ");
+	return context;
+}
+
+void wire_finish(void)
+{
+	if (context)
+		zmq_ctx_term(context);
+	context = NULL;
 }
 
 static void set_routing_id(void *handle)
@@ -76,15 +80,11 @@ static void set_number(void *handle, int option, int value)
 		log_at(LOG_LEVEL_WARN, "socket option refused option=%d value=%d", option, value);
 }
 
-zsock_t *wire_socket(int type)
+struct wire_socket *wire_socket(int type)
 {
-	zsock_t *socket = zsock_new(type);
-	if (!socket) {
-		fail(ERR_SYSTEM, "socket: %s", zmq_strerror(errno));
-		log_at(LOG_LEVEL_ERROR, "%s", error_text());
-		exit(error_exit_code(ERR_SYSTEM));
-	}
-	void *handle = zsock_resolve(socket);
+	void *handle = zmq_socket(wire_context(), type);
+	if (!handle)
+		die("socket");
 	int64_t size_max = MESSAGE_SIZE_MAX + 1024; /* our own limit answers, this one cuts off */
 	int queue = type == ZMQ_PUB || type == ZMQ_SUB ? EVENT_FRAMES : QUEUE_FRAMES;
 	zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
@@ -108,24 +108,33 @@ zsock_t *wire_socket(int type)
 		set_number(handle, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_TIMEOUT_MS);
 	if (type == ZMQ_SUB)
 		zmq_setsockopt(handle, ZMQ_SUBSCRIBE, "", 0);
-	return socket;
+	return handle;
+}
+
+void wire_close(struct wire_socket **socket)
+{
+	if (*socket)
+		zmq_close(*socket);
+	*socket = NULL;
 }
 
 /* A peer on this machine never goes without a word. And libzmq (4.3.4) looks through the timers of
  * all connections to take away that of one which ended: without any, ten thousand may end at once
  * and nobody else waits. */
-static void choose_heartbeats(zsock_t *socket, const char *endpoint)
+static void choose_heartbeats(struct wire_socket *socket, const char *endpoint)
 {
 	bool is_local = strncmp(endpoint, "ipc:", 4) == 0;
-	if (zsock_type(socket) == ZMQ_ROUTER)
-		set_number(zsock_resolve(socket), ZMQ_HEARTBEAT_IVL,
+	int type = 0;
+	size_t size = sizeof type;
+	if (zmq_getsockopt(socket, ZMQ_TYPE, &type, &size) == 0 && type == ZMQ_ROUTER)
+		set_number(wire_handle(socket), ZMQ_HEARTBEAT_IVL,
 		           is_local ? 0 : ZMTP_HEARTBEAT_MS);
 }
 
-enum err wire_bind(zsock_t *socket, const char *endpoint)
+enum err wire_bind(struct wire_socket *socket, const char *endpoint)
 {
 	choose_heartbeats(socket, endpoint);
-	if (zmq_bind(zsock_resolve(socket), endpoint) == 0)
+	if (zmq_bind(wire_handle(socket), endpoint) == 0)
 		return OK;
 	if (errno == EADDRINUSE)
 		return fail(ERR_IN_USE,
@@ -158,9 +167,9 @@ void wire_try_other_server(void)
 		server = (server + 1) % our_key.server_count;
 }
 
-static enum err lock(zsock_t *socket)
+static enum err lock(struct wire_socket *socket)
 {
-	void *handle = zsock_resolve(socket);
+	void *handle = wire_handle(socket);
 	const char *expected = our_key.servers[server];
 	if (zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, expected, KEY_SIZE + 1) != 0 ||
 	    zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, our_key.public_text, KEY_SIZE + 1) != 0 ||
@@ -169,22 +178,22 @@ static enum err lock(zsock_t *socket)
 	return OK;
 }
 
-enum err wire_connect(zsock_t *socket, const char *endpoint)
+enum err wire_connect(struct wire_socket *socket, const char *endpoint)
 {
 	if (wire_has_key() && strncmp(endpoint, "tcp:", 4) == 0) {
 		enum err err = lock(socket);
 		if (err)
 			return err;
 	}
-	if (zmq_connect(zsock_resolve(socket), endpoint) == 0)
+	if (zmq_connect(wire_handle(socket), endpoint) == 0)
 		return OK;
 	return fail(ERR_USAGE, "connect to %s: %s", endpoint, zmq_strerror(errno));
 }
 
-enum err wire_connect_to(zsock_t *socket, const struct address *broker, enum door door)
+enum err wire_connect_to(struct wire_socket *socket, const struct address *broker, enum door door)
 {
 	scoped(free_text) char *endpoint = address_endpoint(broker, door);
-	set_number(zsock_resolve(socket), ZMQ_IPV6, !broker->ipv4_only);
+	set_number(wire_handle(socket), ZMQ_IPV6, !broker->ipv4_only);
 	return wire_connect(socket, endpoint);
 }
 
@@ -216,9 +225,10 @@ static bool send_frame(void *handle, const void *data, size_t size, int flags)
 	return sent >= 0;
 }
 
-enum err wire_send_packed(zsock_t *socket, const struct peer *to, const struct bytes *body)
+enum err wire_send_packed(struct wire_socket *socket, const struct peer *to,
+                          const struct bytes *body)
 {
-	void *handle = zsock_resolve(socket);
+	void *handle = wire_handle(socket);
 	if (body->size > MESSAGE_SIZE_MAX)
 		return fail(ERR_MALFORMED, "send: %zu bytes are over the limit of %d", body->size,
 		            MESSAGE_SIZE_MAX);
@@ -233,7 +243,7 @@ enum err wire_send_packed(zsock_t *socket, const struct peer *to, const struct b
 	return OK;
 }
 
-enum err wire_send(zsock_t *socket, const struct peer *to, const struct message *message)
+enum err wire_send(struct wire_socket *socket, const struct peer *to, const struct message *message)
 {
 	scoped(text_finish) struct text body = { 0 };
 	message_pack(message, &body);
@@ -287,17 +297,17 @@ static void read_sender(zmq_msg_t *frame, struct wire_sender *ret)
 		memcpy(ret->key, user, KEY_SIZE + 1);
 }
 
-enum wire_result wire_receive(zsock_t *socket, struct peer *ret_from, struct message *ret_message,
-                              enum err *ret_refusal)
+enum wire_result wire_receive(struct wire_socket *socket, struct peer *ret_from,
+                              struct message *ret_message, enum err *ret_refusal)
 {
 	return wire_receive_from(socket, ret_from, NULL, ret_message, ret_refusal);
 }
 
-enum wire_result wire_receive_from(zsock_t *socket, struct peer *ret_from,
+enum wire_result wire_receive_from(struct wire_socket *socket, struct peer *ret_from,
                                    struct wire_sender *ret_sender, struct message *ret_message,
                                    enum err *ret_refusal)
 {
-	void *handle = zsock_resolve(socket);
+	void *handle = wire_handle(socket);
 	zmq_msg_t id, protocol, body;
 	bool more = true, complete = false;
 	*ret_refusal = OK;
@@ -347,7 +357,7 @@ struct message wire_refusal(enum err refusal)
 		                 .error = { .code = code, .reason = error_text() } };
 }
 
-void *wire_handle(zsock_t *socket)
+void *wire_handle(struct wire_socket *socket)
 {
-	return zsock_resolve(socket);
+	return socket;
 }

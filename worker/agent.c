@@ -35,9 +35,9 @@ struct agent {
 	struct jobs jobs;
 	struct service service;
 	struct addresses broker;
-	char *shown;     /* the place that was tried last */
-	size_t kept;     /* the one that the next run begins with */
-	zsock_t *socket; /* NULL while backing off */
+	char *shown;                /* the place that was tried last */
+	size_t kept;                /* the one that the next run begins with */
+	struct wire_socket *socket; /* NULL while backing off */
 	struct handshake handshake;
 	bool locked_out; /* by its key, as last told in the log */
 	bool usable;     /* the socket took messages since it was opened */
@@ -83,7 +83,7 @@ static void reconnect(struct agent *agent, size_t place)
 {
 	const struct address *address = &agent->broker.places[place];
 	handshake_finish(&agent->handshake);
-	zsock_destroy(&agent->socket);
+	wire_close(&agent->socket);
 	agent->socket = wire_socket(ZMQ_DEALER);
 	handshake_watch(&agent->handshake, agent->socket);
 	agent->usable = false;
@@ -105,7 +105,7 @@ static void carry_out(struct agent *agent, const struct worker_effect *effect)
 	case WORKER_DISCONNECT:
 		handshake_tell(&agent->handshake, agent->shown, &agent->locked_out);
 		handshake_finish(&agent->handshake);
-		zsock_destroy(&agent->socket);
+		wire_close(&agent->socket);
 		break;
 	case WORKER_START_JOB: jobs_start(&agent->jobs, effect->offer); break;
 	case WORKER_KILL_JOB:
@@ -388,12 +388,12 @@ enum err agent_run(const struct worker_settings *settings, const struct containm
 	service_stopping(&agent.service);
 	jobs_finish(&agent.jobs);
 	handshake_finish(&agent.handshake);
-	zsock_destroy(&agent.socket);
+	wire_close(&agent.socket);
 	worker_effects_finish(&agent.effects);
 	worker_finish(&agent.core);
 	close_fd(&agent.signals);
 	free_text(&agent.shown);
 	addresses_finish(&agent.broker);
-	zsys_shutdown();
+	wire_finish();
 	return agent.err;
 }

@@ -39,7 +39,10 @@ def arguments():
     parser.add_argument("--folder", default=default_folder())
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    return parser.parse_args()
+    words = parser.parse_args()
+    if words.jobs <= WARM:
+        parser.error(f"--jobs: more than {WARM}, which only warm it up")
+    return words
 
 
 def push_apart(repository, count):

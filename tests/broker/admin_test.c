@@ -13,7 +13,7 @@
 static char folder[64];
 static struct broker_settings settings;
 static struct server server;
-static zsock_t *client;
+static struct wire_socket *client;
 
 static void start(void)
 {
@@ -36,7 +36,7 @@ static void start(void)
 
 static void finish(void)
 {
-	zsock_destroy(&client);
+	wire_close(&client);
 	store_destroy(&server.store);
 	server_close(&server);
 	core_destroy(&server.core);
@@ -45,7 +45,7 @@ static void finish(void)
 
 TestSuite(admin, .init = start, .fini = finish);
 
-static void wait_for(zsock_t *socket, short events)
+static void wait_for(struct wire_socket *socket, short events)
 {
 	zmq_pollitem_t item = { .socket = wire_handle(socket), .events = events };
 	cr_assert_eq(zmq_poll(&item, 1, 5000), 1);

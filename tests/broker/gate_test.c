@@ -60,7 +60,7 @@ static void end_handler(void)
 	cr_assert_eq(zmq_poll(&item, 1, PATIENCE_MS), 1, "its end is not heard");
 }
 
-static void use_key(zsock_t *socket, const struct key *key)
+static void use_key(struct wire_socket *socket, const struct key *key)
 {
 	void *handle = wire_handle(socket);
 	zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, server_key.public_text, KEY_SIZE + 1);
@@ -72,7 +72,7 @@ static void use_key(zsock_t *socket, const struct key *key)
 static enum handshake_state knock(const char *endpoint, const struct key *key)
 {
 	struct handshake watch = { 0 };
-	zsock_t *socket = wire_socket(ZMQ_DEALER);
+	struct wire_socket *socket = wire_socket(ZMQ_DEALER);
 	void *handle = wire_handle(socket);
 	use_key(socket, key);
 	handshake_watch(&watch, socket);
@@ -81,13 +81,13 @@ static enum handshake_state knock(const char *endpoint, const struct key *key)
 	cr_assert_eq(zmq_poll(&item, 1, PATIENCE_MS), 1, "no handshake");
 	enum handshake_state state = handshake_read(&watch);
 	handshake_finish(&watch);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 	return state;
 }
 
 Test(gate, a_key_is_let_in_by_the_table_of_the_moment)
 {
-	zsock_t *door = wire_socket(ZMQ_ROUTER), *other = wire_socket(ZMQ_ROUTER);
+	struct wire_socket *door = wire_socket(ZMQ_ROUTER), *other = wire_socket(ZMQ_ROUTER);
 	scoped(free_text) char *workers = text_format("ipc://%s/w.sock", folder);
 	scoped(free_text) char *admin = text_format("ipc://%s/a.sock", folder);
 	cr_assert_eq(gate_guard(gate, door, DOOR_WORKERS), OK, "%s", error_text());
@@ -103,14 +103,14 @@ Test(gate, a_key_is_let_in_by_the_table_of_the_moment)
 	cr_expect(gate_look(gate, false), "a key went");
 	cr_expect_null(gate_find(gate, worker_key.public_text));
 	cr_expect_eq(knock(workers, &worker_key), HANDSHAKE_REFUSED);
-	zsock_destroy(&door);
-	zsock_destroy(&other);
+	wire_close(&door);
+	wire_close(&other);
 }
 
 Test(gate, a_key_that_comes_again_and_again_has_to_wait)
 {
 	enum { AT_ONCE = 30, TRIES = 2 * AT_ONCE };
-	zsock_t *door = wire_socket(ZMQ_ROUTER);
+	struct wire_socket *door = wire_socket(ZMQ_ROUTER);
 	scoped(free_text) char *workers = text_format("ipc://%s/w.sock", folder);
 	int done = 0, later = 0;
 	cr_assert_eq(gate_guard(gate, door, DOOR_WORKERS), OK, "%s", error_text());
@@ -125,7 +125,7 @@ Test(gate, a_key_that_comes_again_and_again_has_to_wait)
 	cr_expect_gt(later, 0);
 	cr_expect_eq(gate_too_often(gate), (uint64_t)later);
 	cr_expect_eq(gate_refused(gate), (uint64_t)later);
-	zsock_destroy(&door);
+	wire_close(&door);
 }
 
 Test(gate, of_a_flood_some_is_heard_and_its_key_is_told_once_a_second)
@@ -160,11 +160,11 @@ Test(gate, a_bad_table_changes_nothing)
 
 Test(gate, without_its_handler_a_door_does_not_open)
 {
-	zsock_t *door = wire_socket(ZMQ_ROUTER);
+	struct wire_socket *door = wire_socket(ZMQ_ROUTER);
 	end_handler();
 	cr_expect_eq(gate_guard(gate, door, DOOR_WORKERS), ERR_SYSTEM);
 	cr_expect_not_null(strstr(error_text(), "at the door `workers`"), "%s", error_text());
-	zsock_destroy(&door);
+	wire_close(&door);
 }
 
 /* ---- with the whole broker ------------------------------------------------------------------ */
@@ -259,7 +259,7 @@ Test(gate, a_subscriber_whose_key_is_taken_away_is_cut, .timeout = 60)
 	write_table(line);
 	gate_look(gate, true);
 	start_broker(&tcp);
-	zsock_t *socket = wire_socket(ZMQ_SUB);
+	struct wire_socket *socket = wire_socket(ZMQ_SUB);
 	use_key(socket, &worker_key);
 	handshake_watch(&watch, socket);
 	cr_assert_eq(zmq_connect(wire_handle(socket), events), 0);
@@ -267,7 +267,7 @@ Test(gate, a_subscriber_whose_key_is_taken_away_is_cut, .timeout = 60)
 	write_table("# nobody\n");
 	await_handshake(&watch, HANDSHAKE_REFUSED);
 	handshake_finish(&watch);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 	end_handler();
 	cr_expect(await_end());
 }

@@ -21,7 +21,7 @@ static struct broker_settings settings = { .heartbeat_ms = 1000, .liveness = 30 
 static struct server server;
 static int stop_pipe[2]; /* in place of signals */
 static pthread_t loop;
-static zsock_t *worker, *observer, *listener;
+static struct wire_socket *worker, *observer, *listener;
 
 static void *run(void *unused)
 {
@@ -29,9 +29,9 @@ static void *run(void *unused)
 	return server_run(&server) == OK ? &server : NULL;
 }
 
-static zsock_t *connect_to(int type, enum door door, const struct address *ipc)
+static struct wire_socket *connect_to(int type, enum door door, const struct address *ipc)
 {
-	zsock_t *socket = wire_socket(type);
+	struct wire_socket *socket = wire_socket(type);
 	scoped(free_text) char *endpoint = address_endpoint(ipc, door);
 	cr_assert_eq(wire_connect(socket, endpoint), OK);
 	return socket;
@@ -44,7 +44,7 @@ static void wait_for_subscription(void)
 	zmq_pollitem_t item = { .socket = wire_handle(listener), .events = ZMQ_POLLIN };
 	int heard = 0;
 	for (int tries = 0; !heard && tries < PATIENCE_MS / 10; tries++) {
-		zstr_send(server.events, "no event");
+		zmq_send(wire_handle(server.events), "no event", 8, 0);
 		heard = zmq_poll(&item, 1, 10);
 	}
 	cr_assert_eq(heard, 1, "the listener hears nothing");
@@ -69,7 +69,6 @@ static void start(void)
 	worker = connect_to(ZMQ_DEALER, DOOR_WORKERS, &ipc);
 	observer = connect_to(ZMQ_PUSH, DOOR_UPDATES, &ipc);
 	listener = connect_to(ZMQ_SUB, DOOR_EVENTS, &ipc);
-	zsock_set_subscribe(listener, "");
 	wait_for_subscription();
 	cr_assert_eq(pthread_create(&loop, NULL, run, NULL), 0);
 }
@@ -86,9 +85,9 @@ static void stop_broker(void)
 
 static void finish(void)
 {
-	zsock_destroy(&worker);
-	zsock_destroy(&observer);
-	zsock_destroy(&listener);
+	wire_close(&worker);
+	wire_close(&observer);
+	wire_close(&listener);
 	server_close(&server);
 	core_destroy(&server.core);
 	close(stop_pipe[0]);
@@ -99,7 +98,7 @@ static void finish(void)
 TestSuite(server, .init = start, .fini = finish);
 
 /* The next message of a type; others pass by. */
-static void await(zsock_t *socket, enum message_type wanted, const char *kind,
+static void await(struct wire_socket *socket, enum message_type wanted, const char *kind,
                   struct message *ret_message)
 {
 	for (;;) {
@@ -117,7 +116,7 @@ static void await(zsock_t *socket, enum message_type wanted, const char *kind,
 	}
 }
 
-static void say(zsock_t *socket, const struct message *message)
+static void say(struct wire_socket *socket, const struct message *message)
 {
 	zmq_pollitem_t item = { .socket = wire_handle(socket), .events = ZMQ_POLLOUT };
 	cr_assert_eq(zmq_poll(&item, 1, PATIENCE_MS), 1);

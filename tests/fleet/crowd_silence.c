@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 
 enum {
 	FOUND_MAX_MS = 5000,

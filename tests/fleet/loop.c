@@ -29,7 +29,7 @@ static enum err raise_limits(size_t workers)
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return fail(ERR_SYSTEM, "RLIMIT_NOFILE: %s", strerror(errno));
-	zsys_set_max_sockets(workers + DESCRIPTORS_FOR_US);
+	zmq_ctx_set(wire_context(), ZMQ_MAX_SOCKETS, (int)workers + DESCRIPTORS_FOR_US);
 	return OK;
 }
 
@@ -146,7 +146,7 @@ void loop_close(struct fleet *fleet, struct fleet_member *member)
 	if (!member->socket)
 		return;
 	loop_watch(fleet, member, false);
-	zsock_destroy(&member->socket);
+	wire_close(&member->socket);
 	member->fd = -1;
 }
 
@@ -255,5 +255,5 @@ void fleet_destroy(struct fleet **fleet)
 	free((*fleet)->heap);
 	free(*fleet);
 	*fleet = NULL;
-	zsys_shutdown();
+	wire_finish();
 }

@@ -12,8 +12,6 @@
 #include "proto/message.h"
 #include "worker/core/core.h"
 
-#include <czmq.h>
-
 struct fleet;
 struct fleet_worker;
 
@@ -44,9 +42,9 @@ struct fleet_job {
 
 /* A place in the loop: a socket, and a moment. */
 struct fleet_member {
-	zsock_t *socket; /* NULL: none */
-	int fd;          /* of the socket, in the loop's epoll set */
-	bool touched;    /* in fleet->touched: looked at in the next turn, whatever epoll says */
+	struct wire_socket *socket; /* NULL: none */
+	int fd;                     /* of the socket, in the loop's epoll set */
+	bool touched; /* in fleet->touched: looked at in the next turn, whatever epoll says */
 	struct fleet_member *prev, *next; /* there */
 	int64_t due_ms;                   /* INT64_MAX: never */
 	size_t heap_index;                /* in fleet->heap */

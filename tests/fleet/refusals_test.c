@@ -122,15 +122,15 @@ TestSuite(refusals, .init = start, .fini = stop, .timeout = 60);
 
 /* ---- the one who misbehaves ---------------------------------------------------------------- */
 
-static zsock_t *enter(enum door door, int type)
+static struct wire_socket *enter(enum door door, int type)
 {
 	scoped(free_text) char *endpoint = address_endpoint(&broker.address, door);
-	zsock_t *socket = wire_socket(type);
+	struct wire_socket *socket = wire_socket(type);
 	cr_assert_eq(wire_connect(socket, endpoint), OK);
 	return socket;
 }
 
-static void say_packed(zsock_t *socket, const struct bytes *body)
+static void say_packed(struct wire_socket *socket, const struct bytes *body)
 {
 	int64_t until_ms = clock_mono_ms() + PATIENCE_MS;
 	while (wire_send_packed(socket, NULL, body) != OK) {
@@ -139,7 +139,7 @@ static void say_packed(zsock_t *socket, const struct bytes *body)
 	}
 }
 
-static void say(zsock_t *socket, const struct message *message)
+static void say(struct wire_socket *socket, const struct message *message)
 {
 	scoped(text_finish) struct text body = { 0 };
 	message_pack(message, &body);
@@ -147,7 +147,7 @@ static void say(zsock_t *socket, const struct message *message)
 }
 
 /* The next message that is no heartbeat; type NONE when nothing comes for `quiet_ms`. */
-static struct message hear(zsock_t *socket, int64_t quiet_ms)
+static struct message hear(struct wire_socket *socket, int64_t quiet_ms)
 {
 	int64_t until_ms = clock_mono_ms() + quiet_ms;
 	for (;;) {
@@ -166,20 +166,20 @@ static struct message hear(zsock_t *socket, int64_t quiet_ms)
 	}
 }
 
-static void expect(zsock_t *socket, enum message_type type)
+static void expect(struct wire_socket *socket, enum message_type type)
 {
 	scoped(message_finish) struct message message = hear(socket, PATIENCE_MS);
 	cr_assert_eq(message.type, type, "%s, not %s", message_type_text(message.type),
 	             message_type_text(type));
 }
 
-static void expect_silence(zsock_t *socket)
+static void expect_silence(struct wire_socket *socket)
 {
 	scoped(message_finish) struct message message = hear(socket, QUIET_MS);
 	cr_assert_eq(message.type, MESSAGE_NONE, "%s", message_type_text(message.type));
 }
 
-static void expect_error(zsock_t *socket, const char *code)
+static void expect_error(struct wire_socket *socket, const char *code)
 {
 	scoped(message_finish) struct message message = hear(socket, PATIENCE_MS);
 	cr_assert_eq(message.type, MESSAGE_error, "%s", message_type_text(message.type));
@@ -187,7 +187,8 @@ static void expect_error(zsock_t *socket, const char *code)
 	cr_assert(message.error.reason && *message.error.reason, "a refusal without a reason");
 }
 
-static void say_hello(zsock_t *socket, const char *name, const struct rec_holding *holding)
+static void say_hello(struct wire_socket *socket, const char *name,
+                      const struct rec_holding *holding)
 {
 	struct message hello = { .type = MESSAGE_hello,
 		                 .hello = { .name = name,
@@ -201,9 +202,9 @@ static void say_hello(zsock_t *socket, const char *name, const struct rec_holdin
 }
 
 /* A worker that is welcome and takes no offers. */
-static zsock_t *enter_as_worker(void)
+static struct wire_socket *enter_as_worker(void)
 {
-	zsock_t *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
+	struct wire_socket *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
 	say_hello(socket, "other", NULL);
 	expect(socket, MESSAGE_welcome);
 	return socket;
@@ -227,7 +228,8 @@ static struct message log_of(uint64_t job, uint32_t attempt)
 
 /* ---- about jobs ---------------------------------------------------------------------------- */
 
-static void say_about(zsock_t *socket, uint64_t job, uint32_t attempt, enum message_type answer)
+static void say_about(struct wire_socket *socket, uint64_t job, uint32_t attempt,
+                      enum message_type answer)
 {
 	struct message result = result_of(job, attempt), log = log_of(job, attempt);
 	say(socket, &result);
@@ -238,24 +240,24 @@ static void say_about(zsock_t *socket, uint64_t job, uint32_t attempt, enum mess
 
 Test(refusals, results_and_logs_of_anothers_lease_are_stale)
 {
-	zsock_t *socket = enter_as_worker();
+	struct wire_socket *socket = enter_as_worker();
 	say_about(socket, held_job, 1, MESSAGE_stale);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 Test(refusals, results_and_logs_of_attempts_that_never_were_are_stale)
 {
-	zsock_t *socket = enter_as_worker();
+	struct wire_socket *socket = enter_as_worker();
 	say_about(socket, held_job, 2, MESSAGE_stale);
 	say_about(socket, 999999, 1, MESSAGE_stale);
 	say_about(socket, ID_MAX, ATTEMPT_MAX, MESSAGE_stale);
 	say_about(socket, held_job + 1, 1, MESSAGE_stale); /* queued, never offered */
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 Test(refusals, who_said_no_hello_is_asked_who_it_is)
 {
-	zsock_t *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
+	struct wire_socket *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
 	say_about(socket, held_job, 1, MESSAGE_who_are_you);
 	struct message ready = { .type = MESSAGE_ready, .ready = { .slots = 5 } };
 	say(socket, &ready);
@@ -263,39 +265,39 @@ Test(refusals, who_said_no_hello_is_asked_who_it_is)
 	struct message goodbye = { .type = MESSAGE_goodbye };
 	say(socket, &goodbye);
 	expect_silence(socket);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 Test(refusals, a_hello_that_claims_anothers_lease_does_not_get_it)
 {
-	zsock_t *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
+	struct wire_socket *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
 	struct rec_holding claimed = { .job = held_job, .attempt = 1 };
 	say_hello(socket, "other", &claimed);
 	scoped(message_finish) struct message welcome = hear(socket, PATIENCE_MS);
 	cr_assert_eq(welcome.type, MESSAGE_welcome);
 	cr_assert_eq(welcome.welcome.keep_count, 0);
 	cr_assert_eq(welcome.welcome.drop_count, 1);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 Test(refusals, a_heartbeat_that_names_anothers_lease_is_told_to_stop)
 {
-	zsock_t *socket = enter_as_worker();
+	struct wire_socket *socket = enter_as_worker();
 	struct rec_lease named = { .job = held_job, .attempt = 1 };
 	struct message heartbeat = { .type = MESSAGE_heartbeat,
 		                     .heartbeat = { .holding = &named, .holding_count = 1 } };
 	say(socket, &heartbeat);
 	expect(socket, MESSAGE_cancel);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 Test(refusals, a_second_worker_of_the_name_is_refused)
 {
-	zsock_t *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
+	struct wire_socket *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
 	say_hello(socket, "honest", NULL);
 	expect_error(socket, "name_taken");
 	say_about(socket, held_job, 1, MESSAGE_who_are_you);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 /* ---- at the wrong door --------------------------------------------------------------------- */
@@ -307,8 +309,8 @@ static bool is_said_by_workers(const struct subject *subject)
 }
 
 /* Every declared message, bare and whole, that `said` here does not include. */
-static size_t say_the_rest(zsock_t *socket, bool (*is_fine)(const struct subject *subject),
-                           const char *code)
+static size_t say_the_rest(struct wire_socket *socket,
+                           bool (*is_fine)(const struct subject *subject), const char *code)
 {
 	size_t refused = 0;
 	for (int i = 0; i < MESSAGE_TYPE_COUNT - 1; i++) {
@@ -340,20 +342,20 @@ static bool is_update(const struct subject *subject)
 Test(refusals, a_worker_that_says_what_others_say_is_refused)
 {
 	uint64_t before = status().refused;
-	zsock_t *socket = enter_as_worker();
+	struct wire_socket *socket = enter_as_worker();
 	size_t refused = say_the_rest(socket, is_said_by_workers, "refused");
 	cr_assert_geq(refused, 20);
 	cr_assert_eq(status().refused - before, refused);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 Test(refusals, the_admin_door_takes_requests_only)
 {
 	uint64_t before = status().refused;
-	zsock_t *socket = enter(DOOR_ADMIN, ZMQ_DEALER);
+	struct wire_socket *socket = enter(DOOR_ADMIN, ZMQ_DEALER);
 	size_t refused = say_the_rest(socket, is_request, "not_a_request");
 	cr_assert_eq(status().refused - before, refused);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 static bool are_refused(void *wanted)
@@ -365,19 +367,19 @@ static bool are_refused(void *wanted)
 Test(refusals, the_updates_door_takes_updates_only)
 {
 	uint64_t wanted = status().refused;
-	zsock_t *socket = enter(DOOR_UPDATES, ZMQ_PUSH);
+	struct wire_socket *socket = enter(DOOR_UPDATES, ZMQ_PUSH);
 	wanted += say_the_rest(socket, is_update, NULL);
 	cr_assert(are_refused(&wanted) ||
 	          fleet_wait(fleet, are_refused, &wanted, clock_mono_ms() + PATIENCE_MS));
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 /* ---- updates that contradict themselves ---------------------------------------------------- */
 
 static const char *const one_step[] = { "true" };
 
-static void push_commits(zsock_t *socket, const char *to, const struct rec_commit *commits,
-                         size_t count)
+static void push_commits(struct wire_socket *socket, const char *to,
+                         const struct rec_commit *commits, size_t count)
 {
 	struct message update = { .type = MESSAGE_update,
 		                  .update = { .repository = "bad",
@@ -402,7 +404,7 @@ Test(refusals, an_update_that_makes_no_sense_is_refused_whole)
 	struct rec_commit with_twins = { .commit = two, .jobs = twins, .jobs_count = 2 };
 	struct rec_commit with_mixed = { .commit = two, .jobs = mixed, .jobs_count = 2 };
 	uint64_t wanted = status().refused + 6;
-	zsock_t *socket = enter(DOOR_UPDATES, ZMQ_PUSH);
+	struct wire_socket *socket = enter(DOOR_UPDATES, ZMQ_PUSH);
 	push_commits(socket, two, (struct rec_commit[]){ fine, with_twins }, 2);
 	push_commits(socket, two, (struct rec_commit[]){ fine, with_mixed }, 2);
 	push_commits(socket, one, (struct rec_commit[]){ fine, fine }, 2);
@@ -411,12 +413,12 @@ Test(refusals, an_update_that_makes_no_sense_is_refused_whole)
 	push_commits(socket, ZERO_COMMIT, NULL, 0); /* from nothing to nothing */
 	cr_assert(are_refused(&wanted) ||
 	          fleet_wait(fleet, are_refused, &wanted, clock_mono_ms() + PATIENCE_MS));
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 /* ---- too much of it ------------------------------------------------------------------------ */
 
-static struct rec_lease take_rare_job(zsock_t *socket)
+static struct rec_lease take_rare_job(struct wire_socket *socket)
 {
 	static const char *const labels[] = { "rare" };
 	struct message hello = { .type = MESSAGE_hello,
@@ -438,7 +440,7 @@ static struct rec_lease take_rare_job(zsock_t *socket)
 
 Test(refusals, a_thousand_results_that_contradict_each_other_are_one_verdict)
 {
-	zsock_t *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
+	struct wire_socket *socket = enter(DOOR_WORKERS, ZMQ_DEALER);
 	struct rec_lease lease = take_rare_job(socket);
 	size_t acknowledged = 0, stale = 0, offers = 0;
 	/* Not all at once: who does not listen is not answered, its queue being full. */
@@ -463,5 +465,5 @@ Test(refusals, a_thousand_results_that_contradict_each_other_are_one_verdict)
 	expected.finished = 1; /* and the next one is its, too */
 	expected.leased = 2;
 	expected.queued = 0;
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }

@@ -34,7 +34,7 @@ enum {
 
 struct player {
 	struct fleet *fleet;
-	zsock_t *updates;
+	struct wire_socket *updates;
 	FILE *said[WORKERS];
 	const char *repository, *url, *ref, *step;
 	char (*commits)[COMMIT_SIZE + 1]; /* oldest first */
@@ -102,7 +102,7 @@ static bool is_somebody_busy(const struct player *player)
 static enum err connect_updates(struct player *player)
 {
 	scoped(free_text) char *endpoint = address_endpoint(&player->fleet->broker, DOOR_UPDATES);
-	zsock_destroy(&player->updates);
+	wire_close(&player->updates);
 	player->updates = wire_socket(ZMQ_PUSH);
 	return wire_connect(player->updates, endpoint);
 }
@@ -435,7 +435,7 @@ static bool play(struct player *player, int count, char **words)
 
 static void finish(struct player *player)
 {
-	zsock_destroy(&player->updates);
+	wire_close(&player->updates);
 	fleet_destroy(&player->fleet);
 	for (size_t i = 0; i < WORKERS; i++)
 		if (player->said[i])

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 
 static struct arena arena;
-static zsock_t *admin, *updates;
+static struct wire_socket *admin, *updates;
 static pid_t observer;
 static const char *state_word = "ok";
 static const char *folder;
@@ -36,7 +36,6 @@ static void bind_broker(void)
 
 static void start(void)
 {
-	zsys_handler_set(NULL);
 	git_sandbox_start();
 	folder = git_path("broker");
 	git_sh(".", "mkdir broker");
@@ -49,11 +48,11 @@ static void finish(void)
 		kill(observer, SIGKILL);
 		process_wait(observer);
 	}
-	zsock_destroy(&admin);
-	zsock_destroy(&updates);
+	wire_close(&admin);
+	wire_close(&updates);
 	git_sandbox_finish();
 	arena_finish(&arena);
-	zsys_shutdown();
+	wire_finish();
 }
 
 TestSuite(feed, .init = start, .fini = finish, .timeout = 60);
@@ -231,8 +230,8 @@ Test(feed, a_broker_that_comes_back_is_fed)
 	git_commits("repo", 1);
 	start_observer();
 	take_update(10000);
-	zsock_destroy(&admin);
-	zsock_destroy(&updates);
+	wire_close(&admin);
+	wire_close(&updates);
 	git_sh(".", "rm -f broker/*");
 	git_commits("repo", 1);
 	bind_broker();

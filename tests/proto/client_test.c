@@ -7,12 +7,13 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 static struct address address; /* where it is served */
 static const char *elsewhere;  /* another address, tried before; NULL: none */
 static int signals = -1;
-static zsock_t *admin;
+static struct wire_socket *admin;
 static pthread_t server;
 
 /* Answers one request as its method says. */
@@ -63,7 +64,7 @@ static void stop(void)
 {
 	if (admin)
 		pthread_join(server, NULL);
-	zsock_destroy(&admin);
+	wire_close(&admin);
 	scoped(free_text) char *path = text_format("%s/admin.sock", address.folder);
 	unlink(path);
 	rmdir(address.folder);
@@ -190,7 +191,7 @@ Test(client, the_next_address_is_asked_when_the_first_is_silent)
 	scoped(free_text) char *door = text_format("%s/admin.sock", silent);
 	scoped(free_text) char *endpoint = text_format("ipc://%s", door);
 	cr_assert_eq(mkdir(silent, 0700), 0);
-	zsock_t *mute = wire_socket(ZMQ_ROUTER);
+	struct wire_socket *mute = wire_socket(ZMQ_ROUTER);
 	cr_assert_eq(wire_bind(mute, endpoint), OK);
 	elsewhere = silent;
 	serve_one();
@@ -201,7 +202,7 @@ Test(client, the_next_address_is_asked_when_the_first_is_silent)
 	struct message message;
 	cr_assert_eq(wire_receive(mute, &from, &message, &refusal), WIRE_MESSAGE, "it was asked");
 	message_finish(&message);
-	zsock_destroy(&mute);
+	wire_close(&mute);
 	unlink(door);
 	rmdir(silent);
 }

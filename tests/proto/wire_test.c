@@ -4,13 +4,14 @@
 #include "base/scoped.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 
 enum { DEADLINE_MS = 5000 };
 
-static zsock_t *router, *dealer;
+static struct wire_socket *router, *dealer;
 static int signals = -1;
 
-static void wait_readable(zsock_t *socket)
+static void wait_readable(struct wire_socket *socket)
 {
 	zmq_pollitem_t item = { .socket = wire_handle(socket), .events = ZMQ_POLLIN };
 	cr_assert_eq(zmq_poll(&item, 1, DEADLINE_MS), 1, "nothing came in time");
@@ -27,8 +28,8 @@ static void start(void)
 
 static void stop(void)
 {
-	zsock_destroy(&dealer);
-	zsock_destroy(&router);
+	wire_close(&dealer);
+	wire_close(&router);
 	close_fd(&signals);
 }
 
@@ -82,10 +83,10 @@ Test(wire, nobody_there_is_unreachable)
 	struct peer nobody = { .size = 16, .id = { 1 } };
 	cr_assert_eq(wire_send(router, &nobody, &drain), ERR_UNREACHABLE);
 	cr_assert_eq(wire_send(router, &(struct peer){ 0 }, &drain), ERR_UNREACHABLE);
-	zsock_t *lonely = wire_socket(ZMQ_DEALER);
+	struct wire_socket *lonely = wire_socket(ZMQ_DEALER);
 	cr_assert_eq(wire_connect(lonely, "ipc:///nonexistent/fettle.sock"), OK);
 	cr_assert_eq(wire_send(lonely, NULL, &drain), ERR_UNREACHABLE);
-	zsock_destroy(&lonely);
+	wire_close(&lonely);
 }
 
 Test(wire, a_full_queue_is_unreachable_and_not_a_wait)
@@ -98,7 +99,7 @@ Test(wire, a_full_queue_is_unreachable_and_not_a_wait)
 }
 
 /* Send frames as they are; a NULL ends them. */
-static void send_raw(zsock_t *socket, const char *const *frames)
+static void send_raw(struct wire_socket *socket, const char *const *frames)
 {
 	for (int i = 0; frames[i]; i++)
 		cr_assert_geq(zmq_send(wire_handle(socket), frames[i], strlen(frames[i]),
@@ -158,9 +159,9 @@ Test(wire, a_refusal_is_answered_with_its_code)
 }
 
 /* A stranger's socket, with our limits off. */
-static zsock_t *stranger(const void *id, size_t size)
+static struct wire_socket *stranger(const void *id, size_t size)
 {
-	zsock_t *socket = zsock_new(ZMQ_DEALER);
+	struct wire_socket *socket = wire_socket(ZMQ_DEALER);
 	zmq_setsockopt(wire_handle(socket), ZMQ_ROUTING_ID, id, size);
 	cr_assert_eq(zmq_connect(wire_handle(socket), "inproc://wire"), 0);
 	return socket;
@@ -168,7 +169,7 @@ static zsock_t *stranger(const void *id, size_t size)
 
 Test(wire, a_body_over_the_limit_is_refused)
 {
-	zsock_t *socket = stranger("big", 3);
+	struct wire_socket *socket = stranger("big", 3);
 	struct peer from;
 	size_t size = MESSAGE_SIZE_MAX + 1;
 	char *body = calloc(1, size);
@@ -176,7 +177,7 @@ Test(wire, a_body_over_the_limit_is_refused)
 	zmq_send(wire_handle(socket), body, size, 0);
 	free(body);
 	router_gets(WIRE_REFUSED, ERR_MALFORMED, &from);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 }
 
 Test(wire, routing_ids_up_to_thirty_two_bytes)
@@ -186,20 +187,20 @@ Test(wire, routing_ids_up_to_thirty_two_bytes)
 	struct peer from;
 	const size_t sizes[] = { 1, 32, 33, 255 };
 	for (size_t i = 0; i < 4; i++) {
-		zsock_t *socket = stranger(id, sizes[i]);
+		struct wire_socket *socket = stranger(id, sizes[i]);
 		send_raw(socket, FRAMES(MESSAGE_PROTOCOL, DRAIN_BODY));
 		bool fits = sizes[i] <= PEER_ID_MAX;
 		router_gets(fits ? WIRE_MESSAGE : WIRE_REFUSED, fits ? OK : ERR_MALFORMED, &from);
 		cr_assert_eq(from.size, fits ? sizes[i] : 0);
 		send_raw(socket, FRAMES("junk", "junk"));
 		router_gets(WIRE_REFUSED, fits ? ERR_USAGE : ERR_MALFORMED, &from);
-		zsock_destroy(&socket);
+		wire_close(&socket);
 	}
 }
 
 Test(wire, a_lone_routing_id_is_refused_and_not_nothing)
 {
-	zsock_t *a = wire_socket(ZMQ_PAIR), *b = wire_socket(ZMQ_PAIR);
+	struct wire_socket *a = wire_socket(ZMQ_PAIR), *b = wire_socket(ZMQ_PAIR);
 	struct message message;
 	struct peer from;
 	enum err refusal;
@@ -209,13 +210,13 @@ Test(wire, a_lone_routing_id_is_refused_and_not_nothing)
 	wait_readable(a);
 	cr_assert_eq(wire_receive(a, &from, &message, &refusal), WIRE_REFUSED);
 	cr_assert_eq(refusal, ERR_MALFORMED);
-	zsock_destroy(&a);
-	zsock_destroy(&b);
+	wire_close(&a);
+	wire_close(&b);
 }
 
 Test(wire, two_sockets_never_choose_the_same_routing_id)
 {
-	zsock_t *other = wire_socket(ZMQ_DEALER);
+	struct wire_socket *other = wire_socket(ZMQ_DEALER);
 	struct peer first, second;
 	cr_assert_eq(wire_connect(other, "inproc://wire"), OK);
 	wire_send(dealer, NULL, &drain);
@@ -223,12 +224,12 @@ Test(wire, two_sockets_never_choose_the_same_routing_id)
 	wire_send(other, NULL, &drain);
 	router_gets(WIRE_MESSAGE, OK, &second);
 	cr_assert_not(peer_equal(&first, &second));
-	zsock_destroy(&other);
+	wire_close(&other);
 }
 
 Test(wire, an_endpoint_in_use_is_said_so)
 {
-	zsock_t *first = wire_socket(ZMQ_ROUTER), *second = wire_socket(ZMQ_ROUTER);
+	struct wire_socket *first = wire_socket(ZMQ_ROUTER), *second = wire_socket(ZMQ_ROUTER);
 	cr_assert_eq(wire_bind(first, "tcp://127.0.0.1:*"), OK, "%s", error_text());
 	char endpoint[128];
 	size_t size = sizeof endpoint;
@@ -237,13 +238,13 @@ Test(wire, an_endpoint_in_use_is_said_so)
 	cr_assert(strstr(error_text(), "another process"));
 	cr_assert_eq(wire_bind(second, "tcp://%s:%n"), ERR_USAGE);
 	cr_assert_eq(wire_connect(second, "nonsense"), ERR_USAGE);
-	zsock_destroy(&first);
-	zsock_destroy(&second);
+	wire_close(&first);
+	wire_close(&second);
 }
 
 Test(wire, an_oversize_frame_cuts_the_connection_on_a_real_transport)
 {
-	zsock_t *server = wire_socket(ZMQ_PULL), *client = zsock_new(ZMQ_PUSH);
+	struct wire_socket *server = wire_socket(ZMQ_PULL), *client = wire_socket(ZMQ_PUSH);
 	cr_assert_eq(wire_bind(server, "tcp://127.0.0.1:*"), OK);
 	char endpoint[128];
 	size_t size = sizeof endpoint;
@@ -263,8 +264,8 @@ Test(wire, an_oversize_frame_cuts_the_connection_on_a_real_transport)
 	             error_text());
 	cr_assert_eq(message.type, MESSAGE_drain);
 	message_finish(&message);
-	zsock_destroy(&client);
-	zsock_destroy(&server);
+	wire_close(&client);
+	wire_close(&server);
 }
 
 Test(wire, signals_come_on_the_descriptor)

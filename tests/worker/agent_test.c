@@ -17,7 +17,7 @@
 enum { WAIT_MS = 20000, LOG_KEPT = 4096 };
 
 static struct bench bench;
-static zsock_t *broker;
+static struct wire_socket *broker;
 static struct peer worker;
 static char *endpoint;
 static pid_t agent;
@@ -69,8 +69,8 @@ static void teardown(void)
 		kill(agent, SIGINT);
 		cr_expect_eq(wait_for_agent(), 0);
 	}
-	zsock_destroy(&broker);
-	zsys_shutdown();
+	wire_close(&broker);
+	wire_finish();
 	free(endpoint);
 	bench_end(&bench);
 }
@@ -268,7 +268,7 @@ Test(agent, a_job_outlives_the_broker_and_its_result_arrives)
 	greet_and_offer("while [ ! -e go ]; do read x < /dev/null || sleep 0.05; done;"
 	                "echo went on");
 	bench_wait_for_log(&bench, "$ while");
-	zsock_destroy(&broker);
+	wire_close(&broker);
 	scoped(free_text) char *go = text_format("%s/work/go", bench.folder);
 	cr_assert_eq(file_write_durable(go, "", 0), OK);
 	bench_wait_for_log(&bench, "\nwent on");

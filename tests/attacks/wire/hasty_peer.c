@@ -11,9 +11,9 @@
 
 enum { PATIENCE_MS = 30000, TRY_AGAIN_MS = 1 };
 
-static zsock_t *connect_to(const char *endpoint, struct handshake *watch)
+static struct wire_socket *connect_to(const char *endpoint, struct handshake *watch)
 {
-	zsock_t *socket = wire_socket(ZMQ_DEALER);
+	struct wire_socket *socket = wire_socket(ZMQ_DEALER);
 	handshake_watch(watch, socket);
 	if (wire_connect(socket, endpoint)) {
 		fprintf(stderr, "hasty_peer: %s\n", error_text());
@@ -29,16 +29,16 @@ static void shake(const char *endpoint, int count)
 	int fared[HANDSHAKE_CUT + 1] = { 0 };
 	for (int i = 0; i < count; i++) {
 		struct handshake watch;
-		zsock_t *socket = connect_to(endpoint, &watch);
+		struct wire_socket *socket = connect_to(endpoint, &watch);
 		fared[handshake_read(&watch)]++;
 		handshake_finish(&watch);
-		zsock_destroy(&socket);
+		wire_close(&socket);
 	}
 	printf("done=%d refused=%d later=%d\n", fared[HANDSHAKE_DONE], fared[HANDSHAKE_REFUSED],
 	       fared[HANDSHAKE_LATER]);
 }
 
-static int count_answers(zsock_t *socket, enum message_type type)
+static int count_answers(struct wire_socket *socket, enum message_type type)
 {
 	int count = 0;
 	struct message message = { 0 };
@@ -54,7 +54,7 @@ static int count_answers(zsock_t *socket, enum message_type type)
 static void flood(const char *endpoint, int count)
 {
 	struct handshake watch;
-	zsock_t *socket = connect_to(endpoint, &watch);
+	struct wire_socket *socket = connect_to(endpoint, &watch);
 	const struct message hello = { .type = MESSAGE_hello,
 		                       .hello = { .name = "loud",
 		                                  .session = "0123456789abcdef",
@@ -73,7 +73,7 @@ static void flood(const char *endpoint, int count)
 		refusals += count_answers(socket, MESSAGE_error);
 	}
 	handshake_finish(&watch);
-	zsock_destroy(&socket);
+	wire_close(&socket);
 	printf("sent=%d refusals=%d\n", sent ? count : 0, refusals);
 }
 
