@@ -11,8 +11,10 @@
 #include "worker/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,6 +35,29 @@ enum err launch_group(struct run *run)
 	return OK;
 }
 
+/* What the feeder writes is our input from now on. It ends with us, and is reaped by whoever reaps
+ * our orphans. */
+static enum err start_feeder(const struct run_command *command)
+{
+	int words[2], data[2];
+	size_t size = strlen(command->feed);
+	if (pipe2(words, O_CLOEXEC) != 0 || pipe2(data, O_CLOEXEC) != 0)
+		return fail(ERR_SYSTEM, "pipe: %s", strerror(errno));
+	if (write(words[1], command->feed, size) != (ssize_t)size)
+		return fail(ERR_SYSTEM, "write to a pipe: %s", strerror(errno));
+	pid_t pid = fork();
+	if (pid < 0)
+		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
+	dup2(pid ? data[0] : words[0], 0);
+	if (pid)
+		return OK;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(data[1], 1);
+	execvpe(command->feeder[0], (char *const *)(const void *)command->feeder, command->env);
+	dprintf(2, "fettle: start %s: %s\n", command->feeder[0], strerror(errno));
+	_exit(127);
+}
+
 static _Noreturn void exec_command(const struct run *run, const struct run_command *command)
 {
 	child_arrange(command->quiet ? -1 : run->output[1], command->output ? command->output : -1);
@@ -49,11 +74,15 @@ static _Noreturn void exec_command(const struct run *run, const struct run_comma
 		err = cell_enter(run->cell);
 	else if (command->uid && !(err = cover_state(command->state, command->seen)))
 		err = user_become(command->uid);
-	if (err)
-		dprintf(2, "fettle: %s\n", error_text());
-	else if (chdir(command->folder) == 0)
+	if (!err && chdir(command->folder) != 0)
+		err = fail(ERR_SYSTEM, "enter '%s': %s", command->folder, strerror(errno));
+	if (!err && command->feeder)
+		err = start_feeder(command);
+	if (!err) {
 		execvpe(command->argv[0], (char *const *)(const void *)command->argv, command->env);
-	dprintf(2, "fettle: start %s: %s\n", command->argv[0], strerror(errno));
+		err = fail(ERR_SYSTEM, "start %s: %s", command->argv[0], strerror(errno));
+	}
+	dprintf(2, "fettle: %s\n", error_text());
 	_exit(127);
 }
 

@@ -68,10 +68,14 @@ enum err run_init(struct run *run, int listener, const char *log_path);
 /* Everything must have been cleared before. */
 void run_finish(struct run *run);
 
+enum { RUN_FEED_MAX = 4096 };
+
 struct run_command {
 	const char *const *argv; /* looked up in PATH */
 	char *const *env;
 	const char *folder;
+	const char *const *feeder; /* whose output it reads; NULL: it reads nothing */
+	const char *feed; /* what the feeder reads: text that a pipe holds, RUN_FEED_MAX bytes */
 	bool quiet;       /* output goes nowhere */
 	int output;       /* what it writes to 1 goes there; 0: to the log */
 	int64_t file_max; /* bytes of a file it writes, at most; 0: any */

@@ -181,6 +181,8 @@ enum err git_run(const struct git *git, const struct git_command *command)
 	struct run_command run = { .argv = command->argv,
 		                   .env = git->env.items,
 		                   .folder = command->folder,
+		                   .feeder = command->feeder,
+		                   .feed = command->feed,
 		                   .quiet = command->quiet,
 		                   .uid = command->uid,
 		                   .state = state,

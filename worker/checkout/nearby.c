@@ -24,15 +24,6 @@ enum {
 	SEEN_MAX = 16,  /* told */
 };
 
-/* When the first ends early the second fails: a pack has a checksum, and --strict looks that all
- * its objects link to is there. The source has no say in where its missing objects are. $0 is the
- * source, the rest is for rev-list(1). */
-static const char transfer[] =
-	"printf '%s\\n' \"$@\" |"
-	" git --git-dir=\"$0\" pack-objects --revs --exclude-promisor-objects --thin --stdout"
-	" --delta-base-offset -q |"
-	" git index-pack --stdin --fix-thin --strict";
-
 /* A commit that a file of a ref names; false for a link to another one, or none. */
 static bool read_ref(const char *folder, const char *ref, char ret_commit[COMMIT_SIZE + 1])
 {
@@ -117,59 +108,60 @@ static size_t list_pins(const struct git *git, struct seen pins[PINS_MAX])
 	return count;
 }
 
-static void add_seen(struct text_list *words, const char *commit)
-{
-	scoped(free_text) char *word = text_format("^%s", commit);
-	text_list_add(words, word);
-}
-
 /* The pin of the ref, or the newest of others that the source has, too. */
-static void list_seen(const struct git *git, const char *source, const char *pin,
-                      struct text_list *words)
+static void list_seen(const struct git *git, const char *source, const char *pin, struct text *revs)
 {
 	struct seen pins[PINS_MAX];
 	char own[COMMIT_SIZE + 1];
 	if (read_ref(git->mirror, pin, own)) {
-		add_seen(words, own);
+		text_addf(revs, "^%s\n", own);
 		return;
 	}
 	size_t count = list_pins(git, pins), added = 0;
 	qsort(pins, count, sizeof *pins, by_age);
 	for (size_t i = 0; i < count && added < SEEN_MAX; i++)
 		if (objects_have(source, pins[i].commit)) {
-			add_seen(words, pins[i].commit);
+			text_addf(revs, "^%s\n", pins[i].commit);
 			added++;
 		}
+}
+
+/* When the first ends early the second fails: a pack has a checksum, and --strict looks that all
+ * its objects link to is there. The source has no say in where its missing objects are. */
+static enum err transfer(const struct git *git, const char *source, const char *revs, int64_t most)
+{
+	_Static_assert(RUN_FEED_MAX >= (SEEN_MAX + 2) * (COMMIT_SIZE + 2), "revs fit");
+	scoped(free_text) char *from = text_format("--git-dir=%s", source);
+	struct git_command command = {
+		.argv = (const char *const[]){ "git", "index-pack", "--stdin", "--fix-thin",
+		                               "--strict", NULL },
+		.feeder = (const char *const[]){ "git", from, "pack-objects", "--revs",
+		                                 "--exclude-promisor-objects", "--thin", "--stdout",
+		                                 "--delta-base-offset", "-q", NULL },
+		.feed = revs,
+		.folder = git->mirror,
+		.file_max = most,
+		.quiet = true,
+	};
+	return git_run(git, &command);
 }
 
 enum err nearby_fetch(const struct git *git, const struct nearby_pins *pins, int64_t most)
 {
 	const struct msg_offer *offer = git->checkout->offer;
-	static const char *const shell[] = { "sh", "-c", transfer };
 	char newest[COMMIT_SIZE + 1];
-	scoped(text_list_finish) struct text_list words = { 0 };
+	scoped(text_finish) struct text revs = { 0 };
 	scoped(free_text) char *source = find_source(offer->url);
 	if (!source)
 		return ERR_REPOSITORY;
-	for (size_t i = 0; i < 3; i++)
-		text_list_add(&words, shell[i]);
-	text_list_add(&words, source);
-	size_t before = words.count;
-	list_seen(git, source, pins->commit, &words);
-	if (words.count == before)
+	list_seen(git, source, pins->commit, &revs);
+	if (revs.size == 0)
 		return ERR_REPOSITORY; /* all of its history: git fetch shows how far it is */
 	bool has_newest = pins->newest && read_ref(source, offer->ref, newest);
-	text_list_add(&words, offer->commit);
+	text_addf(&revs, "%s\n", offer->commit);
 	if (has_newest)
-		text_list_add(&words, newest);
-	text_list_end(&words);
-	struct git_command command = {
-		.argv = (const char *const *)words.items,
-		.folder = git->mirror,
-		.file_max = most,
-		.quiet = true,
-	};
-	enum err err = git_run(git, &command);
+		text_addf(&revs, "%s\n", newest);
+	enum err err = transfer(git, source, revs.data, most);
 	if (!err)
 		err = move_pin(git, pins->commit, offer->commit);
 	if (!err && has_newest)
