@@ -13,6 +13,7 @@
 #include "worker/checkout/mirror.h"
 #include "worker/checkout/mounts.h"
 #include "worker/checkout/tree.h"
+#include "worker/launch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -44,9 +45,24 @@ static enum err make_folder_anew(const char *path)
 	return err ? err : file_make_folder(path, 0755);
 }
 
-static enum err mount_tree(const struct git *git, const struct tree *tree)
+static enum err enter(struct checkout *checkout)
 {
-	const struct checkout *checkout = git->checkout;
+	enum err err = checkout->entered ? OK : mounts_enter();
+	checkout->entered = err == OK;
+	return err;
+}
+
+/* From now on only files are missing: the sandbox gets ready while they are written. */
+static enum err begin_sandbox(const struct git *git, struct checkout *checkout)
+{
+	if (!checkout->env || checkout->entered || enter(checkout) != OK)
+		return OK;
+	return launch_runner(git->run, checkout->env, true);
+}
+
+static enum err mount_tree(const struct git *git, const struct tree *tree,
+                           struct checkout *checkout)
+{
 	scoped(free_text) char *work = text_format("%s/work", checkout->folder);
 	scoped(free_text) char *layer = text_format("%s/layer", checkout->folder);
 	scoped(free_text) char *mirror_at = text_format("%s/mirror", checkout->folder);
@@ -59,7 +75,7 @@ static enum err mount_tree(const struct git *git, const struct tree *tree)
 		                 .uid = checkout->uid };
 	enum err err;
 	if ((err = make_folder_anew(work)) || (err = make_folder_anew(layer)) ||
-	    (err = make_folder_anew(mirror_at)) || (err = mounts_enter()))
+	    (err = make_folder_anew(mirror_at)) || (err = enter(checkout)))
 		return err;
 	return mounts_make(&mounts);
 }
@@ -67,7 +83,7 @@ static enum err mount_tree(const struct git *git, const struct tree *tree)
 /* The lock on the tree stays with the job. */
 static enum err show_tree(const struct git *git, struct tree *tree, struct checkout *checkout)
 {
-	enum err err = mount_tree(git, tree);
+	enum err err = mount_tree(git, tree, checkout);
 	if (err) {
 		log_at(LOG_LEVEL_WARN, "no overlay, a clone instead reason=\"%s\"", error_text());
 		return write_clone(git, checkout->folder);
@@ -88,6 +104,8 @@ static enum err place(const struct git *git, struct tree *tree, struct checkout 
 		return show_tree(git, tree, checkout);
 	if (!mirror_has_commit(git))
 		return fail(ERR_REPOSITORY, "the mirror lacks the commit");
+	if (tree->lock && (err = begin_sandbox(git, checkout)))
+		return err;
 	if ((err = measure_commit(git, &measure)))
 		return err;
 	if (!tree->lock)

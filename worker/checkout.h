@@ -18,7 +18,9 @@ struct checkout {
 	const struct rec_orders *orders; /* folders and caps */
 	const char *folder;              /* of the job */
 	uint32_t uid;                    /* whom the files belong to; 0: to us */
-	int tree;                        /* lock on the pristine tree; 0: none */
+	char *const *env; /* for the sandbox of the run's cell, which starts meanwhile; NULL: not */
+	bool entered;     /* we are where the tree is mounted */
+	int tree;         /* lock on the pristine tree; 0: none */
 };
 
 /* OK, or the run stopped (ERR_STOPPED), or why the commit cannot be had. This process may enter

@@ -121,16 +121,19 @@ enum err launch_command(struct run *run, const struct run_command *command)
 }
 
 /* In a group of its own: TERM to the group must reach the job, not what holds it. */
-enum err launch_runner(struct run *run, char *const *env)
+enum err launch_runner(struct run *run, char *const *env, bool early)
 {
 	int sockets[2];
+	enum err err = launch_group(run);
+	if (err)
+		return err;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
 		return fail(ERR_SYSTEM, "socketpair: %s", strerror(errno));
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0) {
 		child_begin(parent, 0);
 		child_arrange(run->output[1], sockets[1]);
-		if (cell_run(run->cell, env) != OK)
+		if (cell_run(run->cell, env, early) != OK)
 			dprintf(2, "fettle: %s\n", error_text());
 		_exit(127);
 	}
@@ -139,5 +142,6 @@ enum err launch_runner(struct run *run, char *const *env)
 	if (pid < 0)
 		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
 	run->runner = pid;
+	run->runner_early = early;
 	return OK;
 }

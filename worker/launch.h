@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
+
 struct run;
 struct run_command;
 
@@ -12,5 +14,6 @@ enum err launch_group(struct run *run);
 /* One process: of ours, or in the job's cell, or a script for the runner of its sandbox. */
 enum err launch_command(struct run *run, const struct run_command *command);
 
-/* The sandbox of the job's cell, and the runner in it. */
-enum err launch_runner(struct run *run, char *const *env);
+/* The sandbox of the job's cell, and the runner in it; `early`: before the checkout is there. Then
+ * this process must be in the namespaces already in which that will be seen. */
+enum err launch_runner(struct run *run, char *const *env, bool early);

@@ -70,7 +70,7 @@ enum err run_init(struct run *run, int listener, const char *log_path)
 		             .signals = -1,
 		             .output = { -1, -1 },
 		             .alone_ms = clock_mono_ms() };
-	run->runner_socket = -1;
+	run->runner_socket = run->runner_mounts = -1;
 	run->log = (struct joblog){ .fd = -1, .ring = -1 };
 	sigset_t handled;
 	sigemptyset(&handled);
@@ -98,6 +98,7 @@ void run_finish(struct run *run)
 	close_fd(&run->output[0]);
 	close_fd(&run->output[1]);
 	close_fd(&run->runner_socket);
+	close_fd(&run->runner_mounts);
 	free_text(&run->stop_reason);
 	joblog_close(&run->log);
 }
@@ -120,10 +121,14 @@ static void end_child(struct run *run, int status)
 static void read_runner(struct run *run)
 {
 	char packet[16];
-	int status;
+	int status, mounts;
 	ssize_t got;
-	while ((got = recv(run->runner_socket, packet, sizeof packet, MSG_DONTWAIT)) > 0) {
+	while ((got = runner_hear(run->runner_socket, packet, sizeof packet, &mounts)) > 0) {
 		run->runner_ready = run->runner_ready || packet[0] == RUNNER_READY;
+		if (mounts >= 0) {
+			close_fd(&run->runner_mounts);
+			run->runner_mounts = mounts;
+		}
 		if (packet[0] != RUNNER_ENDED || got != 1 + (ssize_t)sizeof status)
 			continue;
 		memcpy(&status, packet + 1, sizeof status);
@@ -343,19 +348,23 @@ void run_set_cell(struct run *run, struct cell *cell)
 	run->cell = cell;
 }
 
-enum err run_start_sandbox(struct run *run, char *const *env)
+enum err run_open_sandbox(struct run *run, char *const *env)
 {
 	enum err err;
 	if (!run->cell || !run->cell->sandboxed)
 		return OK;
-	if ((err = launch_group(run)) || (err = launch_runner(run, env)))
+	if (!run->runner_early && (err = launch_runner(run, env, false)))
 		return err;
 	while (run->runner && !run->runner_ready && goes_on(run))
 		turn(run, run->deadline_ms);
 	if (run->stop != RUN_GOES_ON)
 		return ERR_STOPPED;
 	run_read_rest(run);
-	return run->runner_ready ? OK : fail(ERR_SYSTEM, "the sandbox did not start: see the log");
+	if (!run->runner_ready)
+		return fail(ERR_SYSTEM, "the sandbox did not start: see the log");
+	err = run->runner_early ? cell_show(run->cell, run->runner_mounts) : OK;
+	close_fd(&run->runner_mounts);
+	return err;
 }
 
 bool run_wait(struct run *run, int64_t wait_ms)

@@ -37,6 +37,8 @@ struct run {
 	struct cell *cell; /* what holds the job's commands; NULL until there is one */
 	pid_t runner;      /* of its sandbox; 0: none */
 	int runner_socket;
+	int runner_mounts; /* its mount namespace, when it is ready */
+	bool runner_early; /* it does not see the checkout yet */
 	bool runner_ready;
 	bool in_runner; /* a step runs there */
 	bool stuck;     /* processes are left */
@@ -92,8 +94,9 @@ void run_limit_silence(struct run *run, int64_t silence_ms);
 /* Hold what comes: the checkout's commands are ended with it, the job's own are held by it. */
 void run_set_cell(struct run *run, struct cell *cell);
 
-/* Start the sandbox of the cell, if it has one. */
-enum err run_start_sandbox(struct run *run, char *const *env);
+/* The checkout is there: start the sandbox of the cell, if it has one, unless launch_runner() has
+ * done so early; then wait until it is ready. */
+enum err run_open_sandbox(struct run *run, char *const *env);
 
 /* Run one process of the job and wait. False when the job must stop: run->stop says why. */
 bool run_command(struct run *run, const struct run_command *command, int *ret_status);

@@ -138,7 +138,7 @@ static void check_unittest(struct supervisor *supervisor)
 static bool start_cell(struct supervisor *supervisor, char *const *env)
 {
 	cell_take_checkout(&supervisor->cell);
-	enum err err = run_start_sandbox(&supervisor->run, env);
+	enum err err = run_open_sandbox(&supervisor->run, env);
 	if (err && supervisor->run.stop != RUN_GOES_ON)
 		end_stopped(supervisor);
 	else if (err)
@@ -168,24 +168,22 @@ static bool run_step(struct supervisor *supervisor, size_t step, const char *wor
 
 /* After a failure only the steps that always run are left; after what ends the whole job (time,
  * cancel, a limit) none: it is about to be killed. */
-static void run_steps(struct supervisor *supervisor)
+static void run_steps(struct supervisor *supervisor, char *const *env)
 {
 	const struct rec_spec *spec = supervisor->offer.offer.spec;
-	scoped(text_list_finish) struct text_list env = { 0 };
 	scoped(free_text) char *work = text_format("%s/work", supervisor->folder);
-	environment_make(&supervisor->offer.offer, &supervisor->orders, supervisor->folder, &env);
 	if (spec->steps_count == 0) {
 		end_with(supervisor, OUTCOME_error, "no steps to run");
 		return;
 	}
-	if (!start_cell(supervisor, env.items))
+	if (!start_cell(supervisor, env))
 		return;
 	run_limit_silence(&supervisor->run, supervisor->silence_ms); /* git says nothing for long */
 	for (size_t i = 0; i < spec->steps_count; i++) {
 		bool failed = supervisor->result.outcome == OUTCOME_failed;
 		if (failed && !steps_always(spec, i))
 			continue;
-		if (!run_step(supervisor, i, work, env.items)) {
+		if (!run_step(supervisor, i, work, env)) {
 			end_stopped(supervisor);
 			return;
 		}
@@ -196,6 +194,8 @@ static void run_steps(struct supervisor *supervisor)
 
 static void run_job(struct supervisor *supervisor)
 {
+	scoped(text_list_finish) struct text_list env = { 0 };
+	environment_make(&supervisor->offer.offer, &supervisor->orders, supervisor->folder, &env);
 	supervisor->checkout = (struct checkout){ .offer = &supervisor->offer.offer,
 		                                  .orders = &supervisor->orders,
 		                                  .folder = supervisor->folder,
@@ -203,10 +203,12 @@ static void run_job(struct supervisor *supervisor)
 	enum err err = cell_open(&supervisor->cell, &supervisor->orders,
 	                         supervisor->offer.offer.spec, supervisor->folder);
 	run_set_cell(&supervisor->run, &supervisor->cell);
+	if (supervisor->cell.sandboxed)
+		supervisor->checkout.env = env.items;
 	if (!err)
 		err = checkout_commit(&supervisor->checkout, &supervisor->run);
 	if (err == OK)
-		run_steps(supervisor);
+		run_steps(supervisor, env.items);
 	else if (supervisor->run.stop != RUN_GOES_ON)
 		end_stopped(supervisor);
 	else

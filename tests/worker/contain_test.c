@@ -220,6 +220,27 @@ Test(contain, a_sandbox_has_a_system_that_cannot_be_changed)
 		cr_expect(strstr(log, "\njob\njob:x:"), "%s", log);
 }
 
+/* The checkout of a commit that is new to a tree appears in a sandbox that began before it; another
+ * job on the same commit has one that began with it. */
+Test(contain, a_checkout_is_the_same_in_a_sandbox_that_began_before_it)
+{
+	struct msg_offer offer = offer_of(
+		"test \"$(git rev-parse HEAD)\" = $FETTLE_COMMIT; git status --porcelain\n"
+		"test \"$PWD\" = \"$(cd $HOME/../work; pwd)\"; cat greeting; ls -a ../mirror\n"
+		"for f in work mirror; do grep \" $(realpath ../$f) .*nosuid,nodev\" "
+		"/proc/self/mountinfo; done\n"
+		"grep \" $(realpath ../mirror) ro,\" /proc/self/mountinfo\n"
+		"for f in ../mirror ../mirror/HEAD; do touch $f && exit 7; done\n"
+		"echo mine > greeting; test ! -e greeting2; touch greeting2\n");
+	for (size_t i = 0; i < RUNGS; i++) {
+		if (!use(rungs[i]) || !is_sandboxed())
+			continue;
+		bench_git(&bench, "echo again >> greeting; git commit -qam next");
+		run_and_pass(&offer);
+		run_and_pass(&offer);
+	}
+}
+
 Test(contain, two_slots_have_users_of_their_own)
 {
 	static const char step[] = "echo \"user $(id -u):$(id -g) of $(id -G | wc -w)\"";

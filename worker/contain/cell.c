@@ -12,6 +12,7 @@
 #include "worker/contain/runner.h"
 #include "worker/contain/sandbox.h"
 #include "worker/contain/user.h"
+#include "worker/contain/window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,10 +161,10 @@ static void step_back(int score)
 	setpriority(PRIO_PROCESS, 0, NICE);
 }
 
-static enum err become(const struct cell *cell, int score)
+static enum err become(const struct cell *cell, int score, bool early)
 {
-	const char *const kept[] = { cell->folders[0], cell->folders[1], cell->folders[2],
-		                     cell->mirror, NULL };
+	const char *const kept[] = { cell->folders[1], cell->folders[2],
+		                     early ? NULL : cell->folders[0], cell->mirror, NULL };
 	enum err err;
 	pid_t parent = getppid();
 	if ((err = cgroup_enter(&cell->cgroup)))
@@ -190,12 +191,12 @@ enum err cell_enter(const struct cell *cell)
 {
 	if (cell->own_user && !cell->kernel_counts && !PLANTED(no_limits))
 		set_limit(RLIMIT_NPROC, cell->limits.processes);
-	return become(cell, OOM_SCORE);
+	return become(cell, OOM_SCORE, false);
 }
 
 /* The runner is this program; where it lies the job's user may not go, so it comes as a
  * descriptor. */
-enum err cell_run(const struct cell *cell, char *const *env)
+enum err cell_run(const struct cell *cell, char *const *env, bool early)
 {
 	char program[40], processes[32];
 	scoped(free_text) char *self = process_self();
@@ -210,15 +211,25 @@ enum err cell_run(const struct cell *cell, char *const *env)
 		.home = cell->folders[1],
 		.tmp = cell->folders[2],
 		.readable = cell->mirror,
+		.early = early,
 		.uid = cell->uid,
 		.own_user = cell->own_user,
 		.offline = cell->offline && !PLANTED(always_online),
 	};
-	enum err err = become(cell, RUNNER_SCORE);
+	enum err err = become(cell, RUNNER_SCORE, early);
 	if (err)
 		return err;
-	return sandbox_exec(&sandbox,
-	                    (const char *const[]){ program, RUNNER_FLAG, processes, NULL }, env);
+	return sandbox_exec(
+		&sandbox,
+		(const char *const[]){ program, RUNNER_FLAG, processes, cell->folders[0], NULL },
+		env);
+}
+
+enum err cell_show(const struct cell *cell, int mounts)
+{
+	const struct window windows[] = { { .path = cell->folders[0] },
+		                          { .path = cell->mirror, .read_only = true } };
+	return window_open(mounts, windows, 2);
 }
 
 /* ---- ending -------------------------------------------------------------------------------- */

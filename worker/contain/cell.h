@@ -41,8 +41,13 @@ enum err cell_close(struct cell *cell);
  * are set. Then exec. */
 enum err cell_enter(const struct cell *cell);
 
-/* The same, and become the runner of a sandboxed job's steps, with its socket on descriptor 3. */
-enum err cell_run(const struct cell *cell, char *const *env);
+/* The same, and become the runner of a sandboxed job's steps, with its socket on descriptor 3.
+ * `early`: the checkout is not there yet, cell_show() will show it. */
+enum err cell_run(const struct cell *cell, char *const *env, bool early);
+
+/* In the supervisor: show the checkout to a runner that was early, before its first step. `mounts`
+ * is what it said of itself. */
+enum err cell_show(const struct cell *cell, int mounts);
 
 /* TERM to those in the group; returns how many there are. */
 size_t cell_signal(const struct cell *cell, int number);

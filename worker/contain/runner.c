@@ -2,7 +2,7 @@
  * it has no secrets, but what it says of a step counts. */
 #include "worker/contain/runner.h"
 
-#include "base/file.h"
+#include "base/scoped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +23,14 @@ enum { SOCKET = 3, OOM_SCORE = 500 };
 
 struct runner {
 	int signals;
-	pid_t step; /* 0: none runs */
+	const char *folder; /* of the steps */
+	pid_t step;         /* 0: none runs */
 	bool finishing;
+};
+
+union control {
+	char bytes[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
 };
 
 static void tell(char what, const void *data, size_t size)
@@ -35,7 +41,44 @@ static void tell(char what, const void *data, size_t size)
 	send(SOCKET, packet, size + 1, MSG_NOSIGNAL);
 }
 
-static _Noreturn void become_step(const char *script)
+/* Where it is, for whoever may show more in there. */
+static void tell_ready(void)
+{
+	char ready = RUNNER_READY;
+	union control control = { .bytes = { 0 } };
+	struct iovec body = { &ready, 1 };
+	struct msghdr message = { .msg_iov = &body,
+		                  .msg_iovlen = 1,
+		                  .msg_control = control.bytes,
+		                  .msg_controllen = sizeof control.bytes };
+	scoped(close_fd) int mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof mounts);
+	memcpy(CMSG_DATA(head), &mounts, sizeof mounts);
+	if (mounts < 0)
+		message.msg_controllen = 0;
+	sendmsg(SOCKET, &message, MSG_NOSIGNAL);
+}
+
+ssize_t runner_hear(int socket, void *packet, size_t size, int *ret_mounts)
+{
+	union control control;
+	struct iovec body = { packet, size };
+	struct msghdr message = { .msg_iov = &body,
+		                  .msg_iovlen = 1,
+		                  .msg_control = control.bytes,
+		                  .msg_controllen = sizeof control.bytes };
+	ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	*ret_mounts = -1;
+	struct cmsghdr *head = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (head && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_mounts, CMSG_DATA(head), sizeof(int));
+	return got;
+}
+
+static _Noreturn void become_step(const char *folder, const char *script)
 {
 	sigset_t none;
 	sigemptyset(&none);
@@ -47,7 +90,8 @@ static _Noreturn void become_step(const char *script)
 	if (score >= 0)
 		dprintf(score, "%d", OOM_SCORE);
 	close(score);
-	execl("/bin/sh", "sh", "-e", "-c", script, (char *)NULL);
+	if (chdir(folder) == 0)
+		execl("/bin/sh", "sh", "-e", "-c", script, (char *)NULL);
 	dprintf(2, "fettle: start /bin/sh: %s\n", strerror(errno));
 	_exit(127);
 }
@@ -57,7 +101,7 @@ static void start_step(struct runner *runner, const char *script)
 	int status = 127 << 8;
 	runner->step = fork();
 	if (runner->step == 0)
-		become_step(script);
+		become_step(runner->folder, script);
 	if (runner->step > 0)
 		return;
 	dprintf(2, "fettle: start a step: %s\n", strerror(errno));
@@ -112,19 +156,20 @@ int runner_main(int argc, char *const *argv)
 {
 	sigset_t handled;
 	struct runner runner = { 0 };
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	sigfillset(&handled);
 	sigprocmask(SIG_SETMASK, &handled, NULL);
 	close_range(SOCKET + 1, ~0U, 0);
 	limit_processes(argv[2]);
+	runner.folder = argv[3];
 	sigemptyset(&handled);
 	sigaddset(&handled, SIGCHLD);
 	runner.signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (runner.signals < 0)
 		return 2;
-	tell(RUNNER_READY, NULL, 0);
+	tell_ready();
 	for (;;) {
 		struct pollfd polled[] = { { .fd = SOCKET, .events = POLLIN },
 			                   { .fd = runner.signals, .events = POLLIN } };

@@ -91,9 +91,11 @@ static void add_folders(struct text_list *words, const struct sandbox *sandbox)
 {
 	const char *tmp = sandbox->tmp, *home = sandbox->home, *work = sandbox->work;
 	add(words, "--bind", tmp, "/tmp", "--bind", tmp, "/var/tmp", "--dir", "/run");
-	add(words, "--bind", tmp, tmp, "--bind", home, home, "--bind", work, work);
-	if (sandbox->readable)
-		add(words, "--ro-bind", sandbox->readable, sandbox->readable);
+	add(words, "--bind", tmp, tmp, "--bind", home, home);
+	if (sandbox->early)
+		add(words, "--dir", work, "--dir", sandbox->readable);
+	else
+		add(words, "--bind", work, work, "--ro-bind", sandbox->readable, sandbox->readable);
 	add(words, "--chdir", work);
 }
 

@@ -9,7 +9,8 @@
 
 struct sandbox {
 	const char *work, *home, *tmp; /* its folders; work is the working directory */
-	const char *readable;          /* a folder it may read, too; NULL for none */
+	const char *readable;          /* a folder it may read, too */
+	bool early;                    /* work and readable will be shown later: window.h */
 	uid_t uid;                     /* who it is, for programs that ask for a name */
 	bool own_user;                 /* that is a user of the job's own */
 	bool offline;                  /* no network but its own loopback */
