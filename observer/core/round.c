@@ -68,7 +68,7 @@ void watch_start_round(struct observer_core *core, struct observer_watch *watch)
 {
 	assert(watch->state == WATCH_REST);
 	watch->state = WATCH_STATUS;
-	watch->poked = false;
+	watch->poked = watch->nudged = false;
 	watch->round_ms = core->now_ms;
 	watch->mark_count = watch->pushed_count = 0;
 	watch->pushed = NULL;
@@ -83,6 +83,14 @@ void watch_restart_round(struct observer_core *core, struct observer_watch *watc
 	watch->due_ms = core->now_ms;
 }
 
+/* As soon as for what is touched all the time. */
+static void look_soon(struct observer_watch *watch)
+{
+	int64_t due_ms = watch->round_ms + OBSERVER_TOUCHED_MS;
+	if (due_ms < watch->due_ms)
+		watch->due_ms = due_ms;
+}
+
 static void end_round(struct observer_core *core, struct observer_watch *watch)
 {
 	watch->state = WATCH_REST;
@@ -95,28 +103,41 @@ static void end_round(struct observer_core *core, struct observer_watch *watch)
 	}
 	if (watch->poked)
 		watch->due_ms = 0; /* before those that are due by their interval */
+	else if (watch->nudged)
+		look_soon(watch);
 }
 
 /* ---- what the broker says about it --------------------------------------------------------- */
 
-/* Look now, or again when the look that is under way is over. */
+static bool may_have_missed(const struct observer_watch *watch)
+{
+	return watch->state == WATCH_POLLING || watch->state == WATCH_CONFIRM;
+}
+
+/* Look now, or again when the look that is under way is over. The push to what hears was heard
+ * before, and its job begins just now: a second look is in its way, and is for what was not heard.
+ */
 static void poke(struct observer_watch *watch)
 {
-	if (watch->state == WATCH_REST)
+	if (watch->hears && watch->state == WATCH_REST)
+		look_soon(watch);
+	else if (watch->hears)
+		watch->nudged = may_have_missed(watch);
+	else if (watch->state == WATCH_REST)
 		watch->due_ms = 0;
 	else
-		watch->poked = watch->state == WATCH_POLLING || watch->state == WATCH_CONFIRM;
+		watch->poked = may_have_missed(watch);
 }
 
 void watch_touch(struct observer_watch *watch)
 {
-	int64_t due_ms = watch->round_ms + OBSERVER_TOUCHED_MS;
+	watch->hears = true;
 	if (watch->failures || watch->unmoved)
 		return; /* left alone for a while, whatever happens in it */
-	if (watch->state != WATCH_REST)
-		poke(watch);
-	else if (due_ms < watch->due_ms)
-		watch->due_ms = due_ms;
+	if (watch->state == WATCH_REST)
+		look_soon(watch);
+	else
+		watch->poked = may_have_missed(watch);
 }
 
 /* A look with other settings than these is not worth its end. */
@@ -136,6 +157,7 @@ void watch_change(struct observer_core *core, struct observer_watch *watch,
 				(size_t)(watch - core->watches);
 		watch_restart_round(core, watch);
 		watch->gone_count = 0;
+		watch->hears = false;
 	}
 	if (is_poked)
 		poke(watch);
@@ -411,30 +433,4 @@ void watch_confirm(struct observer_core *core, struct observer_watch *watch,
 			core->now_ms +
 			(pause_ms < OBSERVER_CONFIRM_MAX_MS ? pause_ms : OBSERVER_CONFIRM_MAX_MS);
 	}
-}
-
-struct rec_watched watch_health(const struct observer_core *core,
-                                const struct observer_watch *watch)
-{
-	const char *state = watch->entry.paused                    ? "paused"
-	                    : watch->error                         ? "failing"
-	                    : watch->polled_wall_ms && watch->refs ? "ok"
-	                                                           : "waiting";
-	const char *why = watch->error                            ? watch->error
-	                  : watch->polled_wall_ms && !watch->refs ? "no commit on a watched ref yet"
-	                                                          : "";
-	int64_t left_ms = watch->state == WATCH_REST ? watch->due_ms - core->now_ms : 0;
-	if (left_ms < 0 || watch->entry.paused)
-		left_ms = 0;
-	return (struct rec_watched){
-		.repository = watch->entry.name,
-		.url = watch->entry.url,
-		.observer = core->name,
-		.state = state,
-		.error = why,
-		.refs = (uint32_t)(watch->refs < 1000000 ? watch->refs : 1000000),
-		.polled_at = watch->polled_wall_ms,
-		.retry_ms = watch->error ? left_ms : 0,
-		.next_ms = left_ms,
-	};
 }

@@ -26,7 +26,9 @@ struct observer_watch {
 	struct rec_watch_entry entry; /* in `entry_arena` */
 	struct arena entry_arena;
 	enum watch_state state;
+	bool hears;       /* was touched: what happens in it is heard */
 	bool poked;       /* when this round is over, at once another */
+	bool nudged;      /* the same, as soon as for a touch */
 	bool listed;      /* in the pages of a whole list that come */
 	int64_t due_ms;   /* REST: next round; CONFIRM: next question; POLLING: its deadline */
 	int64_t round_ms; /* start of this round */
@@ -87,7 +89,3 @@ void watch_expire_poll(struct observer_core *core, struct observer_watch *watch,
 
 /* The broker went away in mid-round: the whole round again, when it is back. */
 void watch_restart_round(struct observer_core *core, struct observer_watch *watch);
-
-/* How it is, for the report; texts borrow from the watch. */
-struct rec_watched watch_health(const struct observer_core *core,
-                                const struct observer_watch *watch);

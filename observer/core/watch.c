@@ -190,6 +190,33 @@ static void ask(struct observer_core *core, enum observer_question question)
 /* About; with urls and errors of the greatest length not all repositories fit into a message. */
 enum { REPORT_ROW_SIZE = 400, REPORT_SIZE_MAX = 768 * 1024 };
 
+/* How it is; texts borrow from the watch. */
+static struct rec_watched health(const struct observer_core *core,
+                                 const struct observer_watch *watch)
+{
+	const char *state = watch->entry.paused                    ? "paused"
+	                    : watch->error                         ? "failing"
+	                    : watch->polled_wall_ms && watch->refs ? "ok"
+	                                                           : "waiting";
+	const char *why = watch->error                            ? watch->error
+	                  : watch->polled_wall_ms && !watch->refs ? "no commit on a watched ref yet"
+	                                                          : "";
+	int64_t left_ms = watch->state == WATCH_REST ? watch->due_ms - core->now_ms : 0;
+	if (left_ms < 0 || watch->entry.paused)
+		left_ms = 0;
+	return (struct rec_watched){
+		.repository = watch->entry.name,
+		.url = watch->entry.url,
+		.observer = core->name,
+		.state = state,
+		.error = why,
+		.refs = (uint32_t)(watch->refs < 1000000 ? watch->refs : 1000000),
+		.polled_at = watch->polled_wall_ms,
+		.retry_ms = watch->error ? left_ms : 0,
+		.next_ms = left_ms,
+	};
+}
+
 static void ask_report(struct observer_core *core, struct observer_effects *out)
 {
 	struct rec_report_params *report = arena_new(&out->arena, sizeof *report);
@@ -199,7 +226,7 @@ static void ask_report(struct observer_core *core, struct observer_effects *out)
 	for (size_t i = 0; i < core->watch_count && size < REPORT_SIZE_MAX; i++) {
 		if (core->watches[i].state == WATCH_FREE)
 			continue;
-		watched[count] = watch_health(core, &core->watches[i]);
+		watched[count] = health(core, &core->watches[i]);
 		size += REPORT_ROW_SIZE + strlen(watched[count].url) + strlen(watched[count].error);
 		count++;
 	}

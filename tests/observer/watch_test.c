@@ -561,6 +561,50 @@ Test(watch, a_touched_repository_is_looked_at_soon)
 	expect("[200] status?\n");
 }
 
+/* Of "one", as many as were counted. */
+static void poke(uint64_t pokes)
+{
+	static struct rec_watch_entry entry;
+	entry = sources[0];
+	entry.pokes = pokes;
+	watched = (struct rec_watch_result){ .version = 1 + pokes,
+		                             .entries = &entry,
+		                             .entries_count = 1 };
+	step_at(core.now_ms, (struct observer_event){ .kind = OBSERVER_HINT });
+	if (core.asked == ASKED_REPORT)
+		answer_report();
+	pass_time(core.now_ms);
+}
+
+Test(watch, a_poke_of_what_was_heard_is_not_in_the_way_of_its_job)
+{
+	reach_poll(C1);
+	answer_report();
+	polled(0, (struct observer_poll){ .refs = 1 });
+	answer_report();
+	text_clear(&trace);
+	poke(1); /* nothing was heard of it yet */
+	cr_assert_not_null(strstr(trace.data, "[100] status?\n"), "%s", trace.data);
+	answer_status("ok");
+	answer_marks(0, C1);
+	if (core.asked == ASKED_REPORT)
+		answer_report();
+	poke(2); /* after the look began */
+	touch();
+	text_clear(&trace);
+	polled(0, (struct observer_poll){ .refs = 1 });
+	expect("[100] status?\n");
+	answer_status("ok");
+	answer_marks(0, C1);
+	polled(0, (struct observer_poll){ .refs = 1 });
+	text_clear(&trace);
+	poke(3); /* the touch came before */
+	cr_assert_null(strstr(trace.data ? trace.data : "", "status?"), "%s", trace.data);
+	cr_assert_eq(wakeup_ms(), 100 + OBSERVER_TOUCHED_MS);
+	pass_time(100 + OBSERVER_TOUCHED_MS);
+	cr_assert_not_null(strstr(trace.data, "[200] status?\n"), "%s", trace.data);
+}
+
 Test(watch, a_failing_repository_is_left_alone_whoever_touches_it)
 {
 	reach_poll(C1);
