@@ -46,6 +46,13 @@ class Bench(unittest.TestCase):
             self.assertRegex(said, rf"(?m)^all pages of fettle {verb}, 2 passes$")
             self.assertRegex(said, rf"(?m)^KiB that the others added \({verb}\): -?\d")
 
+    def test_restart(self):
+        said = self.run_one("broker/restart.py", "--workers", "20", "--settle", "0")
+        for way in ("null", "curve"):
+            self.assertRegex(said, rf"(?m)^{way}: seconds to the last worker: \d")
+            self.assertRegex(said, rf"(?m)^{way}: jobs started twice: 0\.00, .*: met$")
+            self.assertRegex(said, rf"(?m)^{way}: jobs taken away: 0\.00, .*: met$")
+
     def test_quiet_repositories(self):
         said = self.run_one("observer/quiet.py", "--repositories", "3", "--looks", "10", "--interval", "200ms")
         self.assertRegex(said, r"(?m)^CPU ms per look: \d")

@@ -60,6 +60,7 @@ struct fleet_worker {
 	struct worker_effects effects;
 	void *user; /* the test's own */
 	char *name;
+	const char *key_file;
 	bool frozen;     /* neither reads nor sends nor notices the time */
 	bool usable;     /* the socket took messages since it was opened */
 	bool stepping;   /* its core is at work: ends wait */
@@ -111,6 +112,7 @@ struct fleet_worker_settings {
 	const char *const *labels;
 	size_t label_count;
 	uint32_t slots;
+	const char *key_file; /* of its own; lives as long as the worker. NULL: none */
 	void *user;
 };
 

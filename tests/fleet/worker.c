@@ -86,7 +86,9 @@ static void say_log(struct fleet_worker *worker, const struct worker_effect *eff
 static void open_socket(struct fleet_worker *worker)
 {
 	worker->usable = false;
-	if (loop_open(worker->fleet, &worker->member, ZMQ_DEALER, DOOR_WORKERS))
+	/* A program has one key; this one is many. */
+	if (wire_use_key(worker->key_file) ||
+	    loop_open(worker->fleet, &worker->member, ZMQ_DEALER, DOOR_WORKERS))
 		log_at(LOG_LEVEL_ERROR, "%s: %s", worker->name, error_text());
 }
 
@@ -290,6 +292,7 @@ struct fleet_worker *fleet_worker_add(struct fleet *fleet,
 	struct fleet_worker *worker = memory_new(1, sizeof *worker);
 	worker->fleet = fleet;
 	worker->user = settings->user;
+	worker->key_file = settings->key_file;
 	worker->name = memory_copy_text(settings->name);
 	worker->member.ready = member_ready;
 	worker->member.due = member_due;
