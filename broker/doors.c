@@ -33,8 +33,11 @@ static enum err bind_door(struct server *server, struct wire_socket **socket, in
 enum err server_bind(struct server *server, const struct address *ipc, const struct address *tcp)
 {
 	enum err err;
+	scoped(free_text) char *workers = tcp ? address_endpoint(tcp, DOOR_WORKERS) : NULL;
 	if (tcp)
 		server->events_endpoint = address_endpoint(tcp, DOOR_EVENTS);
+	if (workers && server->gate)
+		gate_watch(server->gate, workers);
 	if ((err = bind_door(server, &server->workers, ZMQ_ROUTER, DOOR_WORKERS, ipc, tcp)) ||
 	    (err = bind_door(server, &server->updates, ZMQ_PULL, DOOR_UPDATES, ipc, tcp)) ||
 	    (err = bind_door(server, &server->admin, ZMQ_ROUTER, DOOR_ADMIN, ipc, tcp)) ||
@@ -99,6 +102,7 @@ void server_look_at_keys(struct server *server, bool force)
 		server->keys_look_ms = server->now_ms + server->settings->heartbeat_ms;
 		if (gate_look(server->gate, force))
 			cut_events(server);
+		gate_retry(server->gate, server->now_ms);
 	}
 	mend_events(server);
 }

@@ -16,7 +16,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TRIAL_MS = 5000, ZAP_ENFORCE_DOMAIN = 93 }; /* a draft option that works, in 4.3.4 */
+enum {
+	TRIAL_MS = 5000,
+	RETRY_MS = 60000,
+	ZAP_ENFORCE_DOMAIN = 93, /* a draft option that works, in 4.3.4 */
+};
+
+/* Under way while it has a socket. */
+struct trial {
+	struct wire_socket *socket;
+	struct handshake watch;
+	int64_t next_ms; /* when the next one begins */
+};
 
 struct gate {
 	char *state, *path; /* of the table */
@@ -24,7 +35,9 @@ struct gate {
 	struct zap zap;
 	struct allowed *allowed;
 	struct rates *messages; /* by door and key */
-	struct stat seen;       /* the table's file as it was read; st_ino 0: none */
+	struct trial trial;
+	char *watched;    /* endpoint that is tried each minute; NULL: none */
+	struct stat seen; /* the table's file as it was read; st_ino 0: none */
 };
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -126,34 +139,89 @@ bool gate_takes(struct gate *gate, enum door door, const struct allowed_key *key
 
 static const int opposite[DOOR_COUNT] = { ZMQ_DEALER, ZMQ_PUSH, ZMQ_DEALER, ZMQ_SUB };
 
-/* How a key that nobody allowed fares. */
-static enum err knock(const struct gate *gate, const char *endpoint, enum door door,
-                      enum handshake_state *ret_state)
+static void end_trial(struct trial *trial)
 {
-	struct handshake watch = { 0 };
+	handshake_finish(&trial->watch);
+	wire_close(&trial->socket);
+}
+
+/* A key that nobody allowed comes to a door. */
+static enum err begin_trial(struct gate *gate, const char *endpoint, enum door door)
+{
 	struct key stranger = { 0 };
-	scoped(wire_close) struct wire_socket *socket = wire_socket(opposite[door]);
+	struct trial *trial = &gate->trial;
+	trial->socket = wire_socket(opposite[door]);
 	enum err err = key_make(&stranger);
 	if (err)
 		return err;
-	void *handle = wire_handle(socket);
-	int none = 0;
+	void *handle = wire_handle(trial->socket);
+	int none = 0, on = 1;
+	pthread_mutex_lock(&gate->zap.lock);
+	memcpy(gate->zap.trial, stranger.public_text, KEY_SIZE + 1);
+	pthread_mutex_unlock(&gate->zap.lock);
 	zmq_setsockopt(handle, ZMQ_LINGER, &none, sizeof none);
+	zmq_setsockopt(handle, ZMQ_IPV6, &on, sizeof on);
 	zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, gate->key.public_text, KEY_SIZE + 1);
 	zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, stranger.public_text, KEY_SIZE + 1);
 	zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, stranger.secret, KEY_SIZE + 1);
 	key_wipe(&stranger);
-	handshake_watch(&watch, socket);
-	zmq_pollitem_t item = { .socket = watch.monitor, .events = ZMQ_POLLIN };
-	if (zmq_connect(handle, endpoint) == 0 && watch.monitor)
-		zmq_poll(&item, 1, TRIAL_MS);
-	*ret_state = handshake_read(&watch);
-	handshake_finish(&watch);
+	handshake_watch(&trial->watch, trial->socket);
+	if (zmq_connect(handle, endpoint) != 0)
+		return fail(ERR_SYSTEM, "connect to %s: %s", endpoint, zmq_strerror(errno));
 	return OK;
 }
 
+/* How it fares. */
+static enum err knock(struct gate *gate, const char *endpoint, enum door door,
+                      enum handshake_state *ret_state)
+{
+	enum err err = begin_trial(gate, endpoint, door);
+	zmq_pollitem_t item = { .socket = gate->trial.watch.monitor, .events = ZMQ_POLLIN };
+	if (!err && item.socket)
+		zmq_poll(&item, 1, TRIAL_MS);
+	*ret_state = handshake_read(&gate->trial.watch);
+	end_trial(&gate->trial);
+	return err;
+}
+
+void gate_watch(struct gate *gate, const char *endpoint)
+{
+	free(gate->watched);
+	gate->watched = memory_copy_text(endpoint);
+}
+
+bool gate_is_on_trial(const struct gate *gate)
+{
+	return gate->trial.socket != NULL;
+}
+
+void gate_retry(struct gate *gate, int64_t now_ms)
+{
+	struct trial *trial = &gate->trial;
+	if (!gate->watched || (!trial->socket && now_ms < trial->next_ms))
+		return;
+	if (!trial->socket) {
+		trial->next_ms = now_ms + RETRY_MS;
+		if (begin_trial(gate, gate->watched, DOOR_WORKERS))
+			log_at(LOG_LEVEL_WARN, "the doors were not tried: %s", error_text());
+	}
+	enum handshake_state state = handshake_read(&trial->watch);
+	bool late = now_ms >= trial->next_ms - RETRY_MS + TRIAL_MS;
+	if (state == HANDSHAKE_NONE && !late)
+		return;
+	end_trial(trial);
+	if (state == HANDSHAKE_DONE) {
+		log_at(LOG_LEVEL_ERROR, "a key that nobody allowed was let in at %s",
+		       gate->watched);
+		close_fd(&gate->zap.stop[1]);
+	} else if (state != HANDSHAKE_REFUSED) {
+		log_at(LOG_LEVEL_WARN, "a key that nobody allowed was not refused in time at %s",
+		       gate->watched);
+	}
+}
+
 /* Settings of a socket hold for what is bound after them, so this is the same lock. */
-static enum err try_door(const struct gate *gate, struct wire_socket *socket, enum door door)
+static enum err try_door(struct gate *gate, struct wire_socket *socket, enum door door)
 {
 	scoped(free_text) char *path = text_format("%s/trial.sock", gate->state);
 	scoped(free_text) char *endpoint = text_format("ipc://%s", path);
@@ -182,10 +250,7 @@ enum err gate_guard(struct gate *gate, struct wire_socket *socket, enum door doo
 	    zmq_setsockopt(handle, ZAP_ENFORCE_DOMAIN, &on, sizeof on) != 0 ||
 	    zmq_getsockopt(handle, ZAP_ENFORCE_DOMAIN, &enforced, &size) != 0 || !enforced)
 		return fail(ERR_SYSTEM, "ask for keys: %s", zmq_strerror(errno));
-	gate->zap.on_trial = true;
-	enum err err = try_door(gate, socket, door);
-	gate->zap.on_trial = false;
-	return err;
+	return try_door(gate, socket, door);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -219,10 +284,12 @@ void gate_close(struct gate **gate)
 	struct gate *closed = *gate;
 	if (!closed)
 		return;
+	end_trial(&closed->trial);
 	zap_stop(&closed->zap);
 	allowed_destroy(&closed->allowed);
 	rates_destroy(&closed->messages);
 	key_wipe(&closed->key);
+	free(closed->watched);
 	free(closed->state);
 	free(closed->path);
 	free(closed);

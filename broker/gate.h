@@ -23,6 +23,13 @@ void gate_close(struct gate **gate);
  * let in, or not refused in time: the broker must not start. */
 enum err gate_guard(struct gate *gate, struct wire_socket *socket, enum door door);
 
+/* From now on a key that nobody allowed tries this endpoint of the workers' door once a minute, as
+ * long as gate_retry() is called once a heartbeat or so. When it is let in the handler ends, and
+ * with that the broker; when nobody answers it, nobody is let in, and that is told. */
+void gate_watch(struct gate *gate, const char *endpoint);
+void gate_retry(struct gate *gate, int64_t now_ms);
+bool gate_is_on_trial(const struct gate *gate);
+
 /* A descriptor that can be read when the handler has ended, which must end the broker. */
 int gate_end(const struct gate *gate);
 enum err gate_fail(void);

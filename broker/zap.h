@@ -21,7 +21,7 @@ struct zap {
 	int end, ended;          /* which closes that of this one as the last it does */
 	bool running;
 	pthread_t thread;
-	atomic_bool on_trial; /* what is refused now does not count */
+	char trial[KEY_SIZE + 1]; /* a key whose refusal does not count; under the lock, too */
 	atomic_ullong refused;
 	atomic_ullong too_often; /* of these, keys that are allowed */
 };
