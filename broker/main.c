@@ -93,19 +93,20 @@ static enum err raise_descriptor_limit(void)
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return fail(ERR_SYSTEM, "getrlimit: %s", strerror(errno));
-	limit.rlim_cur = limit.rlim_max;
-	if (limit.rlim_max < DESCRIPTORS_MIN || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+	struct rlimit raised = { .rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max };
+	rlim_t allowed = setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+	if (allowed < DESCRIPTORS_MIN)
 		return fail(ERR_USAGE,
 		            "%llu open files are allowed: a broker needs %d at least "
 		            "(ulimit -n, LimitNOFILE=)",
-		            (unsigned long long)limit.rlim_max, DESCRIPTORS_MIN);
+		            (unsigned long long)allowed, DESCRIPTORS_MIN);
 	rlim_t quarter = limit.rlim_max / 4;
 	rlim_t left =
 		limit.rlim_max - (quarter < DESCRIPTORS_RESERVED ? quarter : DESCRIPTORS_RESERVED);
 	rlim_t most = left < CONNECTIONS_MAX ? left : CONNECTIONS_MAX;
-	if (limit.rlim_max < DESCRIPTORS_FEW)
+	if (allowed < DESCRIPTORS_FEW)
 		log_at(LOG_LEVEL_WARN, "few open files are allowed: %llu; connections=%llu",
-		       (unsigned long long)limit.rlim_max, (unsigned long long)most);
+		       (unsigned long long)allowed, (unsigned long long)most);
 	accept_below((int)most);
 	return OK;
 }
