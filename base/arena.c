@@ -20,7 +20,7 @@ void *arena_new(struct arena *arena, size_t size)
 	size = (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
 	if (!arena->blocks || arena->blocks->capacity - arena->used < size) {
 		size_t capacity = size > ARENA_BLOCK_SIZE ? size : ARENA_BLOCK_SIZE;
-		struct arena_block *block = memory_new(1, sizeof *block + capacity);
+		struct arena_block *block = memory_raw(sizeof *block + capacity);
 		block->older = arena->blocks;
 		block->capacity = capacity;
 		arena->blocks = block;

@@ -24,6 +24,14 @@ void *memory_new(size_t count, size_t size)
 	return data;
 }
 
+void *memory_raw(size_t size)
+{
+	void *data = malloc(size ? size : 1);
+	if (!data)
+		out_of_memory();
+	return data;
+}
+
 void memory_reserve(void **items, size_t *capacity, size_t wanted, size_t size)
 {
 	if (wanted <= *capacity)
@@ -43,7 +51,7 @@ void memory_reserve(void **items, size_t *capacity, size_t wanted, size_t size)
 
 void *memory_copy(const void *data, size_t size)
 {
-	void *copy = memory_new(1, size);
+	void *copy = memory_raw(size);
 	if (size)
 		memcpy(copy, data, size);
 	return copy;

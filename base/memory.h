@@ -7,6 +7,9 @@
 /* `count` zeroed items of `size` bytes; the caller owns them and gives them to free(). */
 void *memory_new(size_t count, size_t size);
 
+/* `size` bytes that hold anything, for who writes them first; likewise. */
+void *memory_raw(size_t size);
+
 /* Grow an array of items of `size` bytes so that it holds at least `wanted`; doubles. */
 void memory_reserve(void **items, size_t *capacity, size_t wanted, size_t size);
 

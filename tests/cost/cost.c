@@ -51,6 +51,15 @@ static void receive(struct stage *stage, const struct peer *peer, const struct m
 	step(stage, &(struct event){ .kind = EVENT_RECEIVED, .peer = *peer, .message = message });
 }
 
+/* printf would be a fifth of what is counted. */
+static void name_commit(uint64_t number, char *commit)
+{
+	memset(commit, '0', COMMIT_SIZE);
+	commit[COMMIT_SIZE] = 0;
+	for (char *digit = commit + COMMIT_SIZE; number; number /= 16)
+		*--digit = "0123456789abcdef"[number % 16];
+}
+
 /* A push of one commit with one job. */
 static void accept_commit(struct stage *stage)
 {
@@ -61,8 +70,8 @@ static void accept_commit(struct stage *stage)
 		                       .steps = steps,
 		                       .steps_count = 1 };
 	char from[COMMIT_SIZE + 1], to[COMMIT_SIZE + 1];
-	snprintf(from, sizeof from, "%040llx", (unsigned long long)stage->commits++);
-	snprintf(to, sizeof to, "%040llx", (unsigned long long)stage->commits);
+	name_commit(stage->commits++, from);
+	name_commit(stage->commits, to);
 	const struct rec_commit commit = { .commit = to, .jobs = &spec, .jobs_count = 1 };
 	const struct message update = { .type = MESSAGE_update,
 		                        .update = { .repository = "sample",
