@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -372,16 +373,16 @@ class Why(Admin):
         self.house.observer(self.repository)
 
     def why(self, *words, code, reason):
-        """Once its one job is where it should be, its row."""
+        """Once its one job is where it should be, and because of that, its row."""
 
         def says():
             done = self.house.cli("why", *words, "--json")
             rows = json.loads(done.stdout)["jobs"] if done.returncode == 0 else []
-            return rows[0] if rows and rows[0]["code"] == code else None
+            found = rows and rows[0]["code"] == code and re.search(reason, rows[0]["reason"])
+            return rows[0] if found else None
 
-        row = fettle.wait_until(says, f"{words}: {code}")
+        row = fettle.wait_until(says, f"{words}: {code}, {reason}")
         self.assertEqual(set(row), self.KEYS)
-        self.assertRegex(row["reason"], reason)
         self.assertIn(row["reason"], self.fettle("why", *words))
         return row
 
@@ -394,7 +395,7 @@ class Why(Admin):
         self.house.worker("plain")
         self.why(commit, code="no_label", reason="^waits for label gpu, which no worker offers$")
         self.house.worker("fast", labels=["gpu"])
-        row = self.why(f"{commit}/unit", code="running", reason="worker fast")
+        row = self.why(f"{commit}/unit", code="running", reason="^runs on worker fast$")
         self.assertEqual((row["state"], row["worker"]), ("leased", "fast"))
         self.fettle("cancel", str(row["job"]), "--reason", "enough")
         self.why(str(row["job"]), code="final", reason="^cancelled: cancelled by .*: enough$")
