@@ -98,7 +98,8 @@ void server_look_at_keys(struct server *server, bool force)
 	if (!server->gate)
 		return;
 	note_handshakes(server);
-	if (force || server->keys_look_ms <= server->now_ms) {
+	bool heard = gate_heard(server->gate);
+	if (force || heard || server->keys_look_ms <= server->now_ms) {
 		server->keys_look_ms = server->now_ms + server->settings->heartbeat_ms;
 		if (gate_look(server->gate, force))
 			cut_events(server);

@@ -14,11 +14,14 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 enum {
 	TRIAL_MS = 5000,
 	RETRY_MS = 60000,
+	EVENTS_SIZE = 4096,
+	CHANGES = IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_ATTRIB,
 	ZAP_ENFORCE_DOMAIN = 93, /* a draft option that works, in 4.3.4 */
 };
 
@@ -38,6 +41,7 @@ struct gate {
 	struct trial trial;
 	char *watched;    /* endpoint that is tried each minute; NULL: none */
 	struct stat seen; /* the table's file as it was read; st_ino 0: none */
+	int changes;      /* of its folder, from inotify(7); -1: none */
 };
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -76,6 +80,30 @@ static bool takes_away(const struct allowed *before, const struct allowed *now)
 			return true;
 	}
 	return false;
+}
+
+/* Who is invited may come at once. */
+static int watch_folder(const char *state)
+{
+	scoped(free_text) char *keys = text_format("%s/keys", state);
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (fd >= 0 && inotify_add_watch(fd, keys, CHANGES) < 0)
+		close_fd(&fd);
+	return fd;
+}
+
+int gate_changes(const struct gate *gate)
+{
+	return gate->changes;
+}
+
+bool gate_heard(struct gate *gate)
+{
+	char events[EVENTS_SIZE];
+	bool heard = false;
+	while (gate->changes >= 0 && read(gate->changes, events, sizeof events) > 0)
+		heard = true;
+	return heard;
 }
 
 bool gate_look(struct gate *gate, bool force)
@@ -266,6 +294,7 @@ enum err gate_open(const char *state, struct gate **ret_gate)
 	gate->state = memory_copy_text(state);
 	gate->messages = rates_new();
 	gate->path = text_format("%s/keys/allowed", state);
+	gate->changes = watch_folder(state); /* before it is read */
 	enum err err;
 	if ((err = key_read(server, &gate->key)) ||
 	    (err = read_table(gate->path, &gate->allowed, &gate->seen)))
@@ -288,6 +317,7 @@ void gate_close(struct gate **gate)
 	zap_stop(&closed->zap);
 	allowed_destroy(&closed->allowed);
 	rates_destroy(&closed->messages);
+	close_fd(&closed->changes);
 	key_wipe(&closed->key);
 	free(closed->watched);
 	free(closed->state);

@@ -34,6 +34,12 @@ bool gate_is_on_trial(const struct gate *gate);
 int gate_end(const struct gate *gate);
 enum err gate_fail(void);
 
+/* A descriptor that can be read when the table may have changed; -1 where nobody says so, and
+ * gate_look() must be called now and then. */
+int gate_changes(const struct gate *gate);
+/* Has it, since this was asked last? */
+bool gate_heard(struct gate *gate);
+
 /* Read the table again when its file has changed, or because somebody asked (`force`). A bad one is
  * said in the log, and the old one stays. True when keys that were allowed are not any more. */
 bool gate_look(struct gate *gate, bool force);

@@ -371,6 +371,7 @@ static long poll_timeout(const struct server *server)
 
 static enum err turn(struct server *server)
 {
+	int changes = server->gate ? gate_changes(server->gate) : -1;
 	zmq_pollitem_t items[] = {
 		{ .socket = store_pipe(server->store), .events = ZMQ_POLLIN },
 		{ .socket = wire_handle(server->workers), .events = ZMQ_POLLIN },
@@ -378,9 +379,10 @@ static enum err turn(struct server *server)
 		{ .fd = server->signals, .events = ZMQ_POLLIN },
 		{ .fd = server->gate ? gate_end(server->gate) : server->signals,
 		  .events = ZMQ_POLLIN },
+		{ .fd = changes < 0 ? server->signals : changes, .events = ZMQ_POLLIN },
 		{ .socket = wire_handle(server->updates), .events = ZMQ_POLLIN },
 	};
-	int count = server->lookups < LOOKUPS_MAX ? 6 : 5;
+	int count = server->lookups < LOOKUPS_MAX ? 7 : 6;
 	if (zmq_poll(items, count, poll_timeout(server)) < 0 && errno != EINTR)
 		return fail(ERR_SYSTEM, "poll: %s", zmq_strerror(errno));
 	server->now_ms = clock_mono_ms();

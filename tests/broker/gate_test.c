@@ -184,6 +184,18 @@ Test(gate, a_door_that_lets_anybody_in_ends_the_handler)
 	zmq_ctx_term(context);
 }
 
+Test(gate, a_new_table_is_heard_of)
+{
+	zmq_pollitem_t item = { .fd = gate_changes(gate), .events = ZMQ_POLLIN };
+	cr_assert_geq(item.fd, 0);
+	cr_expect_not(gate_heard(gate), "nothing changed");
+	write_table("# nobody\n");
+	cr_assert_eq(zmq_poll(&item, 1, PATIENCE_MS), 1);
+	cr_expect(gate_heard(gate));
+	cr_expect(gate_look(gate, false));
+	cr_expect_not(gate_heard(gate), "it was told once");
+}
+
 Test(gate, a_bad_table_changes_nothing)
 {
 	write_table("worker nonsense\n");
