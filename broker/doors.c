@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum {
+	SETTLE_MS = 5,    /* until a file that changed is as it will be */
 	MEND_MS = 10,     /* until the port is free again */
 	MEND_TRIES = 100, /* then somebody else has it, and that is told */
 };
@@ -98,8 +99,10 @@ void server_look_at_keys(struct server *server, bool force)
 	if (!server->gate)
 		return;
 	note_handshakes(server);
-	bool heard = gate_heard(server->gate);
-	if (force || heard || server->keys_look_ms <= server->now_ms) {
+	/* Root writes the table, and gives it away then. */
+	if (gate_heard(server->gate) && server->keys_look_ms > server->now_ms + SETTLE_MS)
+		server->keys_look_ms = server->now_ms + SETTLE_MS;
+	if (force || server->keys_look_ms <= server->now_ms) {
 		server->keys_look_ms = server->now_ms + server->settings->heartbeat_ms;
 		if (gate_look(server->gate, force))
 			cut_events(server);
