@@ -393,6 +393,7 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 	case WORKER_ADOPTED: adopt(core, event, out); return;
 	case WORKER_CONNECTED:
 		core->session.connected = true;
+		core->session.heard_ms = core->now_ms;
 		if (core->session.state == WORKER_GREETING)
 			worker_session_greet(core, out);
 		break;

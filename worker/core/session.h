@@ -15,6 +15,7 @@
 enum {
 	WORKER_HEARTBEAT_MS = 1000, /* until the broker says otherwise */
 	WORKER_LIVENESS = 3,
+	WORKER_PATIENCE = 2,      /* silences that a connection may take to come up, in the end */
 	WORKER_BACKOFF_MS = 1000, /* doubles to the maximum; the draw is between 0 and this */
 	WORKER_BACKOFF_MAX_MS = 8000,
 	WORKER_LEAVE_MS = 5000, /* killed jobs that are not gone by then are left to the system */
@@ -37,8 +38,9 @@ struct worker_session {
 	size_t place;       /* that of the socket, or of the next one */
 	size_t tries;       /* that ended since the last welcome */
 	bool connected;     /* somebody is at the other end */
-	int64_t heard_ms;   /* last frame from the broker, or the opening of the socket */
-	int64_t next_ms;    /* when this state has something to do: connect, greet, beat, exit */
+	int64_t heard_ms; /* last frame from the broker, its handshake, or the opening of the socket
+	                   */
+	int64_t next_ms;  /* when this state has something to do: connect, greet, beat, exit */
 };
 
 struct worker_core;

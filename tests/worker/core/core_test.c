@@ -143,6 +143,7 @@ Test(worker_core, the_back_off_doubles_to_eight_seconds_and_starts_anew_when_wel
 	story_wake(&story);
 	for (size_t i = 0; i < 5; i++) {
 		story.random = (uint64_t)most_ms[i]; /* the longest draw */
+		story_connected(&story);
 		story_wait_until(&story, story.now_ms + 3000, false);
 		cr_assert_eq(story.core.session.state, WORKER_OFFLINE);
 		cr_expect_eq(worker_wakeup_ms(&story.core), story.now_ms + most_ms[i]);

@@ -42,7 +42,8 @@ Test(worker_session, who_lets_us_in_and_is_slow_to_answer_has_the_whole_silence)
 {
 	struct story story;
 	begin(&story);
-	story_connected(&story);
+	story_wait_until(&story, story.now_ms + 999, false);
+	story_connected(&story); /* at the last moment */
 	story_wait_until(&story, story.now_ms + 2999, false);
 	story_expect(&story, "send hello\nsend hello\nsend hello\n");
 	story_wait_until(&story, story.now_ms + 1, false);
@@ -72,7 +73,7 @@ Test(worker_session, a_running_job_moves_to_the_other_address_and_back)
 
 Test(worker_session, the_back_off_grows_with_rounds_and_a_slow_connection_gets_more_time)
 {
-	static const int64_t silence_ms[] = { 1000, 1000, 2000, 2000, 3000, 3000, 3000, 3000 };
+	static const int64_t silence_ms[] = { 1000, 1000, 2000, 2000, 3000, 3000, 4000, 4000 };
 	static const int64_t most_ms[] = { 1000, 1000, 1000, 2000, 1000, 4000, 1000, 8000 };
 	struct story story;
 	begin(&story);
@@ -82,6 +83,22 @@ Test(worker_session, the_back_off_grows_with_rounds_and_a_slow_connection_gets_m
 		cr_assert_eq(story.core.session.state, WORKER_OFFLINE, "try %zu", i);
 		cr_expect_eq(worker_wakeup_ms(&story.core), story.now_ms + most_ms[i]);
 		story_wake(&story);
+	}
+	story_end(&story);
+}
+
+/* In a crowd each connection takes long. */
+Test(worker_session, the_only_address_gets_twice_the_time_once_the_first_was_not_enough)
+{
+	static const int64_t silence_ms[] = { 3000, 6000, 6000 };
+	struct story story;
+	story_begin(&story, 1);
+	for (size_t i = 0; i < sizeof silence_ms / sizeof *silence_ms; i++) {
+		story_wake(&story);
+		story_wait_until(&story, story.now_ms + silence_ms[i] - 1, false);
+		cr_assert_eq(story.core.session.state, WORKER_GREETING, "try %zu", i);
+		story_wait_until(&story, story.now_ms + 1, false);
+		cr_assert_eq(story.core.session.state, WORKER_OFFLINE, "try %zu", i);
 	}
 	story_end(&story);
 }
