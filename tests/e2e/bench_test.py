@@ -53,6 +53,12 @@ class Bench(unittest.TestCase):
             self.assertRegex(said, rf"(?m)^{way}: jobs started twice: 0\.00, .*: met$")
             self.assertRegex(said, rf"(?m)^{way}: jobs taken away: 0\.00, .*: met$")
 
+    def test_rate(self):
+        said = self.run_one("broker/rate.py", "--jobs", "100", "--rounds", "1", "--paced", "10")
+        self.assertRegex(said, r"(?m)^fettle, 64 outstanding +\d")
+        self.assertRegex(said, r"(?m)^fettle, 1 outstanding +\d")
+        self.assertRegex(said, r"(?m)^update to worker, 50 a second, p99 +\d")
+
     def test_quiet_repositories(self):
         said = self.run_one("observer/quiet.py", "--repositories", "3", "--looks", "10", "--interval", "200ms")
         self.assertRegex(said, r"(?m)^CPU ms per look: \d")
