@@ -100,9 +100,8 @@ static enum err raise_descriptor_limit(void)
 		            "%llu open files are allowed: a broker needs %d at least "
 		            "(ulimit -n, LimitNOFILE=)",
 		            (unsigned long long)allowed, DESCRIPTORS_MIN);
-	rlim_t quarter = limit.rlim_max / 4;
-	rlim_t left =
-		limit.rlim_max - (quarter < DESCRIPTORS_RESERVED ? quarter : DESCRIPTORS_RESERVED);
+	rlim_t quarter = allowed / 4;
+	rlim_t left = allowed - (quarter < DESCRIPTORS_RESERVED ? quarter : DESCRIPTORS_RESERVED);
 	rlim_t most = left < CONNECTIONS_MAX ? left : CONNECTIONS_MAX;
 	if (allowed < DESCRIPTORS_FEW)
 		log_at(LOG_LEVEL_WARN, "few open files are allowed: %llu; connections=%llu",
