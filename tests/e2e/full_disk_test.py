@@ -3,6 +3,7 @@ and everything goes on by itself when there is space again."""
 
 import json
 import os
+import re
 import signal
 import sys
 
@@ -73,9 +74,18 @@ class FullDisk(Case):
     def is_told(self):
         return "received result_ok job=1 attempt=1" in self.house.log_of("worker-one")
 
+    def told_of_log(self):
+        """How much of the job's log the worker was told that the broker has."""
+        told = r"received log_ok job=1 attempt=1 offset=(\d+)"
+        return max(map(int, re.findall(told, self.house.log_of("worker-one"))), default=0)
+
     def expect_nothing_told(self):
-        """The worker has its result still, and nobody said that it is stored."""
+        """The worker has its result still, and nobody said that it is stored, or more of the log
+        than is: the log comes first, so it is what a broker in a hurry would be wrong about."""
+        log = os.path.join(self.house.broker_folder, "logs", "1.1.log")
         self.assertFalse(self.is_told() or not self.has_result(), "told before it was stored")
+        stored = os.path.getsize(log) if os.path.exists(log) else 0
+        self.assertLessEqual(self.told_of_log(), stored, "told before it was stored")
 
     def test_a_full_disk_is_waited_for(self):
         repository, _, _ = self.everything("size=8m")
