@@ -246,18 +246,41 @@ void bench_wait_for_log(const struct bench *bench, const char *word)
 	}
 }
 
-/* What a process got from the job that started it. */
-static bool is_of_job(const struct bench *bench, const char *pid)
+/* The size of what /proc tells of a process, 0 when there is nothing to tell. */
+static size_t read_of_process(const char *pid, const char *name, char *buffer, size_t size)
 {
-	scoped(free_text) char *path = text_format("/proc/%s/environ", pid);
-	scoped(free_text) char *home = text_format("HOME=%s/home", bench->folder);
+	scoped(free_text) char *path = text_format("/proc/%s/%s", pid, name);
 	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char environment[65536];
-	ssize_t size = fd < 0 ? 0 : read(fd, environment, sizeof environment);
-	return size > 0 && memmem(environment, (size_t)size, home, strlen(home) + 1);
+	ssize_t got = fd < 0 ? 0 : read(fd, buffer, size);
+	return got > 0 ? (size_t)got : 0;
 }
 
-size_t bench_count_processes(const struct bench *bench)
+/* In the middle of an exec a process has memory of a program, and neither words nor an environment
+ * in it: whose it is shows in a moment. A thread of the kernel and a zombie have no program. */
+static bool is_starting(const char *pid)
+{
+	scoped(free_text) char *path = text_format("/proc/%s/exe", pid);
+	char program[1], words[1];
+	return readlink(path, program, sizeof program) > 0 &&
+	       read_of_process(pid, "cmdline", words, sizeof words) == 0;
+}
+
+/* By what a process got from the job that started it. */
+static bool is_of_job(const struct bench *bench, const char *pid)
+{
+	scoped(free_text) char *home = text_format("HOME=%s/home", bench->folder);
+	char environment[65536];
+	size_t size = read_of_process(pid, "environ", environment, sizeof environment);
+	return memmem(environment, size, home, strlen(home) + 1) != NULL;
+}
+
+static bool may_be_of_job(const struct bench *bench, const char *pid)
+{
+	return is_of_job(bench, pid) || is_starting(pid);
+}
+
+static size_t count_processes(const struct bench *bench,
+                              bool (*counts)(const struct bench *bench, const char *pid))
 {
 	size_t count = 0;
 	DIR *processes = opendir("/proc");
@@ -265,9 +288,14 @@ size_t bench_count_processes(const struct bench *bench)
 	cr_assert_not_null(processes);
 	while ((entry = readdir(processes)))
 		count += entry->d_name[0] >= '0' && entry->d_name[0] <= '9' &&
-		         is_of_job(bench, entry->d_name);
+		         counts(bench, entry->d_name);
 	closedir(processes);
 	return count;
+}
+
+size_t bench_count_processes(const struct bench *bench)
+{
+	return count_processes(bench, is_of_job);
 }
 
 pid_t bench_pid_in_log(const struct bench *bench, const char *word)
@@ -287,6 +315,6 @@ void bench_expect_gone(const struct bench *bench, const char *word)
 	scoped(free_text) char *log = bench_log(bench);
 	scoped(free_text) char *line = text_format("\n%s", word);
 	cr_assert(strstr(log, line), "no '%s' in the log:\n%s", word, log);
-	while (bench_count_processes(bench) > 0)
+	while (count_processes(bench, may_be_of_job) > 0)
 		cr_assert(still_waiting(ends_ms), "processes of the job live");
 }
