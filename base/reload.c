@@ -35,8 +35,7 @@ static bool is_setting(const struct settings_table *table, const char *name)
 {
 	for (size_t i = 0; i < table->count; i++)
 		if (strcmp(table->settings[i].name, name) == 0)
-			return table->settings[i].kind != SETTING_list &&
-			       table->settings[i].kind != SETTING_addresses;
+			return table->settings[i].kind != SETTING_addresses;
 	return false;
 }
 
@@ -90,7 +89,7 @@ static bool is_live(const struct reload *reload, const struct setting *setting)
 	return false;
 }
 
-/* Of a live setting; lists are none. */
+/* Of a live setting; addresses are none. */
 static void take_over(const struct setting *setting, void *current, void *fresh)
 {
 	void *to = settings_field(setting, current);
@@ -98,6 +97,9 @@ static void take_over(const struct setting *setting, void *current, void *fresh)
 	if (setting->kind == SETTING_text) {
 		free_text(to);
 		*(char **)to = memory_copy_text(*(char *const *)from);
+	} else if (setting->kind == SETTING_list) {
+		text_list_finish(to);
+		text_list_copy(to, from);
 	} else if (setting->kind == SETTING_flag) {
 		*(bool *)to = *(const bool *)from;
 	} else {

@@ -8,7 +8,7 @@ struct reload {
 	const struct settings_table *table;
 	int argc;
 	char *const *argv;
-	const char *const *live; /* those that may change, no lists; NULL after the last */
+	const char *const *live; /* those that may change, no addresses; NULL after the last */
 	/* Is this acceptable? May fill in what nobody said. */
 	enum err (*check)(void *fresh);
 	size_t size;   /* of the struct */

@@ -81,6 +81,12 @@ void text_list_add(struct text_list *list, const char *item)
 	list->items[list->count++] = memory_copy_text(item);
 }
 
+void text_list_copy(struct text_list *list, const struct text_list *items)
+{
+	for (size_t i = 0; i < items->count; i++)
+		text_list_add(list, items->items[i]);
+}
+
 void text_list_end(struct text_list *list)
 {
 	text_list_add(list, "");

@@ -39,6 +39,9 @@ struct text_list {
 void text_list_add(struct text_list *list, const char *item);
 void text_list_finish(struct text_list *list);
 
+/* Append copies of all items. */
+void text_list_copy(struct text_list *list, const struct text_list *items);
+
 /* NULL after the last item, as execve(2) wants it; it does not count. */
 void text_list_end(struct text_list *list);
 

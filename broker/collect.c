@@ -33,6 +33,13 @@ void server_collect(struct server *server)
 	store_ask(server->store, &task);
 }
 
+void server_collect_anew(struct server *server)
+{
+	server->collect_after = 0;
+	server->collect_ms = server->now_ms;
+	server->collect_anew = server->collecting; /* its end plans what comes next */
+}
+
 int64_t server_collect_ms(const struct server *server)
 {
 	return is_quiet(server) ? server->collect_ms : INT64_MAX;
@@ -44,6 +51,8 @@ static void plan_next(struct server *server, const struct store_task *task)
 	server->collect_ms = server->now_ms + (server->collect_after ? 0 : COLLECT_EVERY_MS);
 	if (!task->err && !task->result.gc.limited)
 		server->collect_ms = INT64_MAX;
+	if (server->collect_anew)
+		server_collect_anew(server);
 }
 
 void server_collected(struct server *server, struct store_task *task)

@@ -9,6 +9,8 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -25,7 +27,27 @@ struct victims {
 
 void store_keep(struct store *store, const struct keep *keep)
 {
-	store->gc.keep = *keep;
+	struct keep *said = keep_copy(keep), *untaken = atomic_exchange(&store->gc.said, said);
+	keep_destroy(&untaken);
+}
+
+/* A round goes by what was said last when it began. */
+static void take_over(struct gc *gc)
+{
+	struct keep *said = atomic_exchange(&gc->said, NULL);
+	if (!said)
+		return;
+	text_list_finish(&gc->keep.others);
+	gc->keep = *said;
+	free(said);
+}
+
+void gc_finish(struct gc *gc)
+{
+	struct keep *untaken = atomic_exchange(&gc->said, NULL);
+	keep_destroy(&untaken);
+	text_list_finish(&gc->keep.others);
+	free(gc->limits);
 }
 
 /* ---- what goes ----------------------------------------------------------------------------- */
@@ -246,6 +268,8 @@ enum err gc_step(struct store *store, struct store_task *task)
 	bool more = false;
 	uint64_t next = 0;
 	enum err err = OK;
+	if (params->after <= 1)
+		take_over(&store->gc);
 	*result = (struct rec_gc_result){ .limited = keep_has_limit(&store->gc.keep),
 		                          .dry_run = params->dry_run };
 	if (!result->limited)

@@ -4,7 +4,24 @@
 #include "base/memory.h"
 #include "base/scoped.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+struct keep *keep_copy(const struct keep *keep)
+{
+	struct keep *copy = memory_new(1, sizeof *copy);
+	*copy = (struct keep){ .rule = keep->rule, .bytes = keep->bytes };
+	text_list_copy(&copy->others, &keep->others);
+	return copy;
+}
+
+void keep_destroy(struct keep **keep)
+{
+	if (*keep)
+		text_list_finish(&(*keep)->others);
+	free(*keep);
+	*keep = NULL;
+}
 
 /* "30d/100", "30d", "/100"; a part that is not there is no limit. */
 static bool read_rule(const char *text, struct keep_rule *ret_rule)
@@ -33,8 +50,8 @@ static const char *rule_in(const char *item)
 enum err keep_check(const struct keep *keep)
 {
 	struct keep_rule rule;
-	for (size_t i = 0; i < keep->others->count; i++) {
-		const char *item = keep->others->items[i], *text = rule_in(item);
+	for (size_t i = 0; i < keep->others.count; i++) {
+		const char *item = keep->others.items[i], *text = rule_in(item);
 		if (!text || !read_rule(text, &rule))
 			return fail(
 				ERR_USAGE,
@@ -49,8 +66,8 @@ struct keep_rule keep_rule_of(const struct keep *keep, const char *repository)
 {
 	struct keep_rule rule = keep->rule;
 	size_t size = strlen(repository);
-	for (size_t i = 0; keep->others && i < keep->others->count; i++) {
-		const char *item = keep->others->items[i];
+	for (size_t i = 0; i < keep->others.count; i++) {
+		const char *item = keep->others.items[i];
 		if (strncmp(item, repository, size) == 0 && item[size] == '=')
 			read_rule(item + size + 1, &rule);
 	}
@@ -59,6 +76,5 @@ struct keep_rule keep_rule_of(const struct keep *keep, const char *repository)
 
 bool keep_has_limit(const struct keep *keep)
 {
-	return keep->rule.age_ms || keep->rule.builds || keep->bytes ||
-	       (keep->others && keep->others->count > 0);
+	return keep->rule.age_ms || keep->rule.builds || keep->bytes || keep->others.count > 0;
 }

@@ -16,9 +16,14 @@ struct keep_rule {
 
 struct keep {
 	struct keep_rule rule;
-	int64_t bytes; /* of all logs, parcels and result files: the oldest builds go */
-	const struct text_list *others; /* repositories with a rule of their own: "app=30d/100" */
+	int64_t bytes;           /* of all logs, parcels and result files: the oldest builds go */
+	struct text_list others; /* repositories with a rule of their own: "app=30d/100" */
 };
+
+/* Another one with a list of its own, for keep_destroy(). */
+struct keep *keep_copy(const struct keep *keep);
+
+void keep_destroy(struct keep **keep);
 
 /* Are all rules of repositories sound? */
 enum err keep_check(const struct keep *keep);

@@ -45,6 +45,7 @@ struct server {
 	struct store_task *asked_to_collect; /* somebody's request, until it may begin */
 	int64_t collect_ms;                  /* when the store collects of itself, */
 	uint64_t collect_after;              /* and from where on */
+	bool collect_anew;                   /* the limits are others since a round began */
 
 	uint64_t refused; /* messages, connections, and handshakes */
 	uint64_t connections_refused, connections_taken;
@@ -86,6 +87,9 @@ void server_log_event(const struct msg_event *event);
 /* ---- collect.c ---- */
 /* Have the store collect, if it is time and nothing that was picked is on its way to it. */
 void server_collect(struct server *server);
+/* Soon, from the start: what is kept changed. */
+void server_collect_anew(struct server *server);
+
 int64_t server_collect_ms(const struct server *server);
 void server_collected(struct server *server, struct store_task *task);
 

@@ -11,8 +11,9 @@ static const struct setting rows[] = {
 #undef SETTING
 };
 
-const char *const broker_live_settings[] = { "queue_max", "artifacts_max", "min_free", "log_level",
-	                                     NULL };
+const char *const broker_live_settings[] = { "queue_max",       "artifacts_max", "min_free",
+	                                     "keep_age",        "keep_builds",   "keep_bytes",
+	                                     "keep_repository", "log_level",     NULL };
 
 const struct settings_table broker_settings_table = {
 	.program = "fettle-broker",
@@ -27,7 +28,7 @@ struct keep broker_settings_keep(const struct broker_settings *settings)
 {
 	return (struct keep){ .rule = { settings->keep_age_ms, settings->keep_builds },
 		              .bytes = settings->keep_bytes,
-		              .others = &settings->keep_repository };
+		              .others = settings->keep_repository };
 }
 
 enum err broker_settings_check(const struct broker_settings *settings)

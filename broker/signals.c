@@ -11,9 +11,12 @@ static void read_settings(struct server *server)
 	const struct broker_settings *settings = server->settings;
 	if (!reload_run(server->reload))
 		return;
+	struct keep keep = broker_settings_keep(settings);
 	log_start("fettle-broker", settings->log_level);
 	core_set_limits(server->core, (uint64_t)settings->queue_max, (uint64_t)settings->min_free);
 	store_limit_artifacts(server->store, (uint64_t)settings->artifacts_max);
+	store_keep(server->store, &keep);
+	server_collect_anew(server);
 	server->disk_look_ms = server->now_ms;
 }
 

@@ -231,7 +231,7 @@ void store_destroy(struct store **store)
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
 	free(gone->unwritten);
-	free(gone->gc.limits);
+	gc_finish(&gone->gc);
 	free(gone->folder);
 	free(gone->path);
 	free(gone);

@@ -33,7 +33,7 @@ enum err store_load_ledger(struct store *store, struct ledger *ledger);
 /* How many bytes of artifacts are kept; the oldest go first. At any time. */
 void store_limit_artifacts(struct store *store, uint64_t bytes);
 
-/* What is kept of finished builds; its list is borrowed. Before store_start(). */
+/* What is kept of finished builds; copied. The next round of collecting goes by it. At any time. */
 void store_keep(struct store *store, const struct keep *keep);
 
 /* Start its thread. From here on the store is used through the pipe only. */

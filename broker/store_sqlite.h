@@ -51,7 +51,8 @@ struct store {
 	/* What is kept, and in this round of collecting: the limits of each repository, and the
 	 * bytes of what is left. */
 	struct gc {
-		struct keep keep;
+		struct keep *_Atomic said; /* by the loop, not taken over yet */
+		struct keep keep;          /* its list is owned */
 		struct gc_limit {
 			uint64_t repository;
 			int64_t before_ms;    /* verdicts older than this go */
@@ -179,6 +180,7 @@ enum err parcel_load(struct store *store);
 
 /* ---- gc.c: what is kept ---- */
 /* One small step of a round. */
+void gc_finish(struct gc *gc);
 enum err gc_step(struct store *store, struct store_task *task);
 
 /* ---- backup.c ---- */

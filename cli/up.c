@@ -99,8 +99,7 @@ static enum err add_observer(struct house *house, const char *broker,
 		add_flag(child, "--policy", options->policy);
 	add_list_flag(child, "--ref", &options->ref);
 	text_list_add(&child->argv, "--");
-	for (size_t i = 0; i < repositories->count; i++)
-		text_list_add(&child->argv, repositories->items[i]);
+	text_list_copy(&child->argv, repositories);
 	return OK;
 }
 

@@ -15,7 +15,8 @@
 	SETTING(flag, json, 0, NULL, NULL, "Print JSON.")                                          \
 	SETTING(count, slots, 0, "2", "N", "Jobs at once.")                                        \
 	SETTING(duration, timeout, 0, "5s", "DURATION", "How long.")                               \
-	SETTING(list, label, 0, "any", "LABEL", "A label.")
+	SETTING(list, label, 0, "any", "LABEL", "A label.")                                        \
+	SETTING(list, other, 0, "any", "LABEL", "Another.")
 
 struct settings {
 #define SETTING SETTING_FIELD
@@ -42,7 +43,7 @@ static enum err check(void *fresh)
 	return settings->slots > 100 ? fail(ERR_USAGE, "--slots: too many") : OK;
 }
 
-static const char *const live[] = { "level", "json", "timeout", "slots", NULL };
+static const char *const live[] = { "level", "json", "timeout", "slots", "label", NULL };
 static char program[] = "fettle-test", flag[] = "--timeout=9s";
 static char *argv[] = { program, flag };
 static struct settings current;
@@ -98,27 +99,32 @@ Test(reload, nothing_changed_is_nothing_to_do)
 Test(reload, each_live_kind_is_taken_over_and_goes_back)
 {
 	begin(1);
-	write_config("[test]\nname = a\nlevel = debug\njson = on\nslots = 7\ntimeout = 3m\n");
+	write_config("[test]\nname = a\nlevel = debug\njson = on\nslots = 7\ntimeout = 3m\nlabel = "
+	             "gpu, arm\n");
 	cr_expect(reload_run(&reload));
 	cr_expect_str_eq(current.level, "debug");
 	cr_expect(current.json);
 	cr_expect_eq(current.slots, 7);
 	cr_expect_eq(current.timeout_ms, 180000);
+	cr_assert_eq(current.label.count, 2);
+	cr_expect_str_eq(current.label.items[1], "arm");
 	write_config("[test]\nname = a\n");
 	cr_expect(reload_run(&reload));
 	cr_expect_str_eq(current.level, "info");
 	cr_expect_not(current.json);
 	cr_expect_eq(current.slots, 2);
 	cr_expect_eq(current.timeout_ms, 5000);
+	cr_assert_eq(current.label.count, 1);
+	cr_expect_str_eq(current.label.items[0], "any");
 }
 
 Test(reload, what_needs_a_restart_stays)
 {
 	begin(1);
-	write_config("[test]\nname = b\nlabel = gpu\n");
+	write_config("[test]\nname = b\nother = gpu\n");
 	cr_expect_not(reload_run(&reload));
 	cr_expect_str_eq(current.name, "a");
-	cr_expect_str_eq(current.label.items[0], "any");
+	cr_expect_str_eq(current.other.items[0], "any");
 }
 
 Test(reload, wrong_sources_change_nothing)

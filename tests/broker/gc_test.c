@@ -212,7 +212,7 @@ Test(gc, a_repository_has_a_rule_of_its_own)
 	scoped(text_list_finish) struct text_list others = { 0 };
 	text_list_add(&others, "other=1d");
 	text_list_add(&others, "r=/2");
-	const struct keep keep = { .rule = { .age_ms = 1 }, .others = &others };
+	const struct keep keep = { .rule = { .age_ms = 1 }, .others = others };
 	struct store *store = open_with_builds(&keep);
 	cr_assert_eq(collect(store, false).builds, 2);
 	expect_builds(store, "3,4");
@@ -228,7 +228,7 @@ Test(gc, rules_that_make_no_sense_are_refused)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		scoped(text_list_finish) struct text_list others = { 0 };
 		text_list_add(&others, bad[i]);
-		cr_expect_eq(keep_check(&(struct keep){ .others = &others }), ERR_USAGE, "%s",
+		cr_expect_eq(keep_check(&(struct keep){ .others = others }), ERR_USAGE, "%s",
 		             bad[i]);
 	}
 }

@@ -86,6 +86,20 @@ class Collecting(fettle.Case):
         self.assertEqual(self.house.end_all(), [])
         self.assertIn("collected builds=3", self.house.log_of("broker"))
 
+    def test_a_limit_that_is_set_while_the_broker_works_is_gone_by_at_once(self):
+        config = self.house.path("fettle.conf")
+        open(config, "x", encoding="utf-8").close()
+        words = self.house.broker_words()
+        broker = self.house.start("broker", words, {"FETTLE_CONFIG": config})
+        _, commits = self.build_some(3)
+        fettle.wait_until(lambda: self.has_result(commits[1]), "its result is written")
+        for limit, kept in (("keep-repository = sample=/2", 2), ("keep-builds = 1", 1)):
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(f"[broker]\n{limit}\n")
+            broker.send_signal(signal.SIGHUP)
+            fettle.wait_until(lambda kept=kept: self.kept() == kept, f"{kept} stay")
+        self.assertNotIn("a restart takes it over", self.house.log_of("broker"))
+
     def test_a_repository_has_a_rule_of_its_own(self):
         self.house.broker("--keep-builds", "1", "--keep-repository", "app=/3")
         _, _ = self.build_some(3, "sample")
