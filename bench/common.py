@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -31,6 +32,12 @@ def timed(words, environment, folder=None):
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(words, env=environment, cwd=folder, check=True, **quiet)
     return time.monotonic() - start
+
+
+def figures(words):
+    """What a program prints as name=number."""
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", said)}
 
 
 def row(name, values, unit="ms", scale=1000, digits=1):

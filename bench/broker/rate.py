@@ -11,9 +11,7 @@ must be on a disk. Takes turns.
 
 import argparse
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -21,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from common import (  # noqa: E402  pylint: disable=wrong-import-position
     fettle,
+    figures,
     head,
     load,
     row,
@@ -32,12 +31,6 @@ SPRINT = os.path.join(fettle.BUILD, "tests/fleet/sprint")
 COMMITS = os.path.join(fettle.BUILD, "bench/commits")
 WORKERS = 8
 PACE = 50
-
-
-def figures(words):
-    """What a program prints as name=number."""
-    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", said)}
 
 
 def sprint(house, number, refs, jobs, *pace):

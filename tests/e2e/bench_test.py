@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import tap
@@ -58,6 +59,21 @@ class Bench(unittest.TestCase):
         self.assertRegex(said, r"(?m)^fettle, 64 outstanding +\d")
         self.assertRegex(said, r"(?m)^fettle, 1 outstanding +\d")
         self.assertRegex(said, r"(?m)^update to worker, 50 a second, p99 +\d")
+
+    def test_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            few = ["--rounds", "1", "--seconds", "0.1", "--jobs", "50", "--paced", "5"]
+            quick = ["--only", "beanstalkd,redis,gearmand", "--results", folder, "--machine", "some"]
+            said = self.run_one("peers/compare.py", *few, *quick)
+            names = sorted(os.listdir(folder))
+            self.assertRegex(" ".join(names), r"^\S+-some\.md \S+-some\.svg$")
+            with open(os.path.join(folder, names[0]), encoding="utf-8") as page:
+                self.assertRegex(page.read(), r"(?m)^\| fettle \| +\d")
+        for name in ("fettle", "limit: bare SQLite"):
+            self.assertRegex(said, rf"(?m)^{name} +\d.* jobs/s")
+        for name, label in (("beanstalkd", "beanstalkd -f0"), ("redis", "Redis, fsync always")):
+            self.assertRegex(said, rf"(?m)^(left out: .*{name}|{label} +\d.* jobs/s)")
+        self.assertRegex(said, r"(?m)^fettle, p99 to p50: \d")
 
     def test_quiet_repositories(self):
         said = self.run_one("observer/quiet.py", "--repositories", "3", "--looks", "10", "--interval", "200ms")

@@ -1,0 +1,227 @@
+"""Who takes part: each does the same durable work, and says how long it took.
+
+Whoever is started listens on loopback, keeps its state in a folder of its own, and is stopped by
+its process id. Everybody syncs a job before it counts as accepted.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from common import fettle, figures, wait_until  # noqa: E402  pylint: disable=wrong-import-position
+
+WORKERS = 8
+START_SECONDS = 60
+SPRINT = os.path.join(fettle.BUILD, "tests/fleet/sprint")
+COMMITS = os.path.join(fettle.BUILD, "bench/commits")
+
+
+class Fettle:
+    """A broker of ours for each measurement, over its local socket."""
+
+    name, label = "fettle", "fettle"
+    paces = True
+
+    def __init__(self, house):
+        self.house = house
+
+    def missing(self):
+        return None
+
+    @contextlib.contextmanager
+    def started(self):
+        yield
+
+    def measure(self, outstanding, jobs, *pace):
+        self.house.broker_folder = tempfile.mkdtemp(dir=self.house.folder)
+        broker = self.house.broker("--log-level", "warn")
+        try:
+            words = [SPRINT, f"ipc:{self.house.broker_folder}", WORKERS, outstanding, jobs, *pace]
+            return figures(list(map(str, words)))
+        finally:
+            self.house.stop(broker)
+            shutil.rmtree(self.house.broker_folder)
+
+
+class Limit:
+    """Bare SQLite: the rows of as many jobs in a transaction as can be under way."""
+
+    name, label = "limit", "limit: bare SQLite"
+    paces = False
+
+    def __init__(self, house):
+        self.house = house
+
+    def missing(self):
+        return None
+
+    @contextlib.contextmanager
+    def started(self):
+        yield
+
+    def measure(self, outstanding, jobs):
+        with tempfile.TemporaryDirectory(dir=self.house.folder) as folder:
+            each = min(outstanding, WORKERS)
+            return figures([COMMITS, os.path.join(folder, "limit.db"), str(jobs), str(each)])
+
+
+class Peer:
+    """A server from a Debian package, and our driver for it."""
+
+    name = label = program = None
+    paces = True
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, house):
+        self.house = house
+        self.folder = self.port = None
+        self.driver = os.path.join(fettle.BUILD, "bench/peers", f"peer_{self.name}")
+
+    def missing(self):
+        """What is not there; None when all is."""
+        if not shutil.which(self.program) and not os.access(self.program, os.X_OK):
+            return f"{self.name} is not installed"
+        return None if os.access(self.driver, os.X_OK) else f"its library was not there at build time: {self.name}"
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def launch(self):
+        """Start it; returns its processes, the server last."""
+        return [self.house.start(self.name, self.words())]
+
+    def words(self):
+        raise NotImplementedError
+
+    def is_ready(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    @contextlib.contextmanager
+    def started(self):
+        self.folder = tempfile.mkdtemp(dir=self.house.folder)
+        self.port = fettle.free_ports()
+        processes = self.launch()
+        try:
+            wait_until(
+                lambda: processes[-1].poll() is not None or self.is_ready(),
+                f"{self.name} listens",
+                START_SECONDS,
+            )
+            if processes[-1].poll() is not None:
+                raise SystemExit(f"{self.name} ended: {self.house.log_of(self.name)[-300:]}")
+            yield
+        finally:
+            for process in reversed(processes):
+                self.house.stop(process, self.stop_signal)
+            shutil.rmtree(self.folder)
+
+    def measure(self, outstanding, jobs, *pace):
+        outstanding = 1 if pace else outstanding  # who paces does not gather
+        words = [self.driver, self.port, WORKERS, outstanding, jobs, *pace]
+        return figures(list(map(str, words)))
+
+
+class Beanstalkd(Peer):
+    name, label, program = "beanstalkd", "beanstalkd -f0", "beanstalkd"
+
+    def words(self):
+        return ["beanstalkd", "-l", "127.0.0.1", "-p", str(self.port), "-b", self.folder, "-f0"]
+
+
+class Redis(Peer):
+    name, label, program = "redis", "Redis, fsync always", "redis-server"
+
+    def words(self):
+        words = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
+        return words + ["--dir", self.folder, "--appendonly", "yes", "--appendfsync", "always"]
+
+
+class Gearmand(Peer):
+    name, label, program = "gearmand", "gearmand, sqlite", "gearmand"
+
+    def words(self):
+        words = ["gearmand", "--config-file", self.write("empty.conf", ""), "-L", "127.0.0.1"]
+        words += ["-p", str(self.port), "-l", "stderr", "-P", self.path("pid")]
+        return words + ["-q", "libsqlite3", "--libsqlite3-db", self.path("queue.db")]
+
+
+def postgres_folder():
+    """Where the newest server's programs are: Debian keeps them out of the PATH."""
+    parent = "/usr/lib/postgresql"
+    versions = os.listdir(parent) if os.path.isdir(parent) else []
+    newest = max((name for name in versions if name.isdigit()), key=int, default="none")
+    return os.path.join(parent, newest, "bin")
+
+
+class Postgres(Peer):
+    name, label = "postgres", "PostgreSQL"
+    program = os.path.join(postgres_folder(), "postgres")
+    stop_signal = signal.SIGINT  # fast: without waiting for its clients
+
+    def words(self):
+        folder = os.path.dirname(self.program)
+        # It refuses to run as root.
+        su = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        su = su if os.getuid() == 0 else []
+        if su:
+            shutil.chown(self.folder, "postgres")
+        data = self.path("data")
+        words = [*su, os.path.join(folder, "initdb"), "-A", "trust", "-U", "postgres", "-D", data]
+        subprocess.run(words, stdout=subprocess.DEVNULL, check=True, cwd=self.folder)
+        words = [*su, self.program, "-D", data, "-c", "listen_addresses=127.0.0.1"]
+        words += ["-c", f"port={self.port}", "-c", f"unix_socket_directories={self.folder}"]
+        return words + ["-c", "fsync=on", "-c", "synchronous_commit=on"]
+
+    def is_ready(self):
+        words = ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(words, check=False).returncode == 0
+
+
+class RabbitMQ(Peer):
+    name, label = "rabbitmq", "RabbitMQ, durable"
+    program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
+    def environment(self):
+        """Nothing of a RabbitMQ that serves this machine."""
+        config = f"listeners.tcp.1 = 127.0.0.1:{self.port}\ndisk_free_limit.absolute = 50MB\n"
+        return {
+            "HOME": self.folder,
+            "ERL_EPMD_PORT": str(self.port + 1),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"bench{self.port}@localhost",
+            "RABBITMQ_MNESIA_BASE": self.path("mnesia"),
+            "RABBITMQ_LOG_BASE": self.folder,
+            "RABBITMQ_CONFIG_FILE": self.write("rabbit.conf", config).removesuffix(".conf"),
+            "RABBITMQ_DIST_PORT": str(self.port + 2),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.write("plugins", "[].\n"),
+            "RABBITMQ_PID_FILE": self.path("pid"),
+            "RABBITMQ_CONF_ENV_FILE": self.path("none"),
+        }
+
+    def words(self):
+        return [self.program]
+
+    def launch(self):
+        environment = self.environment()
+        words = ["epmd", "-address", "127.0.0.1", "-port", str(self.port + 1)]
+        names = self.house.start("epmd", words, environment)
+        return [names, self.house.start(self.name, self.words(), environment)]
+
+
+PEERS = [Beanstalkd, Redis, RabbitMQ, Postgres, Gearmand]
