@@ -4,7 +4,7 @@ Usage: compare.py BUILD [--quick | --full] [--only NAME,...] [--machine WORD] [-
 
 Rounds in turn. In each, everybody gets 200-byte jobs that do nothing, from one producer with 64
 jobs, or one, that are not accepted yet, to eight workers; then jobs at 50 a second, to workers that
-have nothing to do. Exit code 1 when a goal is missed; see README.md."""
+have nothing to do. Then what fettle takes when idle (footprint.py). Exit code 1 when a goal is missed; see README.md."""
 
 import argparse
 import datetime
@@ -17,6 +17,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import contest  # noqa: E402  pylint: disable=wrong-import-position
+import footprint  # noqa: E402  pylint: disable=wrong-import-position
 from common import fettle, goal, load, run  # noqa: E402  pylint: disable=wrong-import-position
 from results import Row, Table, plot  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -29,8 +30,8 @@ RATE_GOALS = {
 }
 LATENCY_GOALS = {"beanstalkd": 1}
 SPREAD_GOAL = 3  # p99 to p50
-QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100}
-FULL = {"rounds": 9, "seconds": 5, "paced": 500}
+QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 10, "builds": 20}
+FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100}
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../results")
 
 
@@ -105,7 +106,7 @@ def write(settings, title, tables):
     os.makedirs(settings.results, exist_ok=True)
     name = f"{datetime.date.today().isoformat()}-{settings.machine}"
     with open(os.path.join(settings.results, f"{name}.svg"), "w", encoding="utf-8") as file:
-        file.write(plot(tables))
+        file.write(plot([table for table in tables if table.compares]))
     with open(os.path.join(settings.results, f"{name}.md"), "w", encoding="utf-8") as file:
         file.write(f"# {title}\n\n![The medians as bars]({name}.svg)\n")
         file.writelines("\n" + table.page() for table in tables)
@@ -121,6 +122,7 @@ def measure(house, settings):
         measured.round(everybody)
         print(f"round {number + 1} of {settings.rounds}, {load()}", flush=True)
     tables = list(measured.tables(everybody))
+    tables += footprint.measure(house, min(settings.rounds, 3), settings.idle, settings.builds)
     for table in tables:
         table.print()
     title = f"{settings.rounds} rounds in turn, {settings.machine}, {datetime.date.today()}"
@@ -156,6 +158,8 @@ def main():
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--paced", type=int)
+    parser.add_argument("--idle", type=float, help="seconds of each look at what does nothing")
+    parser.add_argument("--builds", type=int)
     parser.add_argument("--jobs", type=int, default=10**7, help="at most so many a measurement")
     settings = parser.parse_args()
     for name, value in settings.size.items():

@@ -19,11 +19,13 @@ class Row:
 
 
 class Table:
-    """Rows of the same work; the first is ours."""
+    """Rows of the same work. Ours is the first and is compared with the others; or all are ours,
+    and each has a bound of its own."""
 
-    def __init__(self, title, unit, digits, rows, goals=()):
+    def __init__(self, title, unit, digits, rows, goals=(), compares=True):
         self.title, self.unit, self.digits, self.rows = title, unit, digits, rows
-        self.goals = goals  # (name of a row, ratio at least or at most)
+        self.goals = dict(goals)  # by a row's name: our ratio to it, or what it takes
+        self.compares = compares
         self.more_is_better = unit == "jobs/s"
 
     def ratio(self, row):
@@ -31,12 +33,12 @@ class Table:
         return statistics.median(a / b for a, b in zip(self.rows[0].values, row.values))
 
     def verdict(self, row):
-        """The goal of our ratio to this row, and whether it is met."""
-        bound = dict(self.goals).get(row.name)
+        """The goal of a row, and whether it is met."""
+        bound = self.goals.get(row.name)
         if bound is None:
             return "", True
-        ratio = self.ratio(row)
-        met = ratio >= bound if self.more_is_better else ratio <= bound
+        value = self.ratio(row) if self.compares else statistics.median(row.values)
+        met = value >= bound if self.more_is_better else value <= bound
         sign = "at least" if self.more_is_better else "at most"
         return f"{sign} {bound:g}: {'met' if met else 'MISSED'}", met
 
@@ -44,10 +46,11 @@ class Table:
         return all(self.verdict(row)[1] for row in self.rows)
 
     def cells(self):
-        yield [self.title, "least", "median", "most", "", "ratio", "goal"]
+        ratio = "ratio" if self.compares else ""
+        yield [self.title, "least", "median", "most", "", ratio, "goal"]
         for number, row in enumerate(self.rows):
             spread = [f"{value:,.{self.digits}f}" for value in row.spread()]
-            ratio = f"{self.ratio(row):.2f}" if number else ""
+            ratio = f"{self.ratio(row):.2f}" if number and self.compares else ""
             yield [row.label, *spread, self.unit, ratio, self.verdict(row)[0]]
 
     def print(self):

@@ -1,0 +1,117 @@
+"""What fettle takes when nothing happens, and what a build leaves on the disk.
+
+One broker, one observer of one repository, one worker of one slot, all at their default times; each
+counted with the processes that it has started and keeps."""
+
+import contextlib
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from common import Repository, fettle, resident_kib  # noqa: E402  pylint: disable=wrong-import-position
+from results import Row, Table  # noqa: E402  pylint: disable=wrong-import-position
+
+MEMORY_GOALS = {"broker": 10, "worker": 8}  # MiB
+CPU_GOAL = 0.1  # percent
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def family(process):
+    return [process.pid, *fettle.descendants_of(process.pid)]
+
+
+def cpu_seconds(process):
+    """Of all threads that are there, to the nanosecond; of children that ended, in ticks."""
+    total = 0
+    for pid in family(process):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended: then it is among those
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="utf-8") as file:
+                    total += int(file.read().split()[0]) / 1e9
+    with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return total + sum(map(int, fields[13:15])) / TICKS
+
+
+def disk_bytes(folder):
+    return sum(
+        os.lstat(os.path.join(place, name)).st_blocks * 512
+        for place, _, names in os.walk(folder)
+        for name in [".", *names]
+    )
+
+
+class Home:
+    """The three programs, and a repository."""
+
+    def __init__(self, house):
+        self.house = house
+        house.broker_folder = house.path("home")
+        self.repository = Repository(house, "source")
+        self.repository.steps("echo hello")
+        self.programs = {}
+
+    def start(self):
+        house = self.house
+        words = [fettle.program("observer"), "--broker", f"ipc:{house.broker_folder}"]
+        words += ["--state", house.path("observer"), "--name", "observer", "--"]
+        self.programs = {
+            "broker": house.broker("--log-level", "warn"),
+            "observer": house.start("observer", [*words, self.repository.path]),
+            "worker": house.worker("idle", "--log-level", "warn"),
+        }
+
+    def stop(self):
+        for process in reversed(self.programs.values()):
+            self.house.stop(process)
+
+    def build(self, count):
+        """So many builds at once, to their end."""
+        for commit in self.repository.push_many(count):
+            self.house.wait(commit, 60)
+
+    def leaves(self, builds):
+        """Bytes a build, of a broker that was stopped before and after."""
+        before = disk_bytes(self.house.broker_folder)
+        self.start()
+        self.build(builds)
+        self.stop()
+        return (disk_bytes(self.house.broker_folder) - before) / builds
+
+
+def idle(home, rounds, seconds):
+    """For each program: the MiB and the percents of a CPU, round by round."""
+    memory = {name: [] for name in home.programs}
+    percents = {name: [] for name in home.programs}
+    for _ in range(rounds):
+        before = {name: cpu_seconds(process) for name, process in home.programs.items()}
+        begin = time.monotonic()
+        time.sleep(seconds)
+        for name, process in home.programs.items():
+            used = cpu_seconds(process) - before[name]
+            percents[name].append(100 * used / (time.monotonic() - begin))
+            memory[name].append(sum(map(resident_kib, family(process))) / 1024)
+    return memory, percents
+
+
+def measure(house, rounds, seconds, builds):
+    """The tables."""
+    home = Home(house)
+    home.start()
+    home.build(1)
+    memory, percents = idle(home, rounds, seconds)
+    home.stop()
+    disk = [home.leaves(builds) / 1024 for _ in range(rounds)]
+    goals = {name: CPU_GOAL for name in percents}
+    return [
+        limited("idle: resident memory", "MiB", 1, memory, MEMORY_GOALS),
+        limited("idle: CPU", "%", 3, percents, goals),
+        limited("on the broker's disk", "KiB", 1, {"a build of one step": disk}, {}),
+    ]
+
+
+def limited(title, unit, digits, values, goals):
+    rows = [Row(name, name, found) for name, found in values.items()]
+    return Table(title, unit, digits, rows, goals.items(), compares=False)
