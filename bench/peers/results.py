@@ -4,7 +4,7 @@ import html
 import statistics
 
 BAR_HEIGHT, GAP, LEFT, WIDTH, RIGHT = 18, 8, 170, 430, 90
-COLORS = {"fettle": "#2a7f4f", "limit": "#999999"}
+COLORS = {"fettle": "#2a7f4f", "limit": "#999999", "sqlite": "#999999"}
 OTHERS = "#5b7db1"
 
 

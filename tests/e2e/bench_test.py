@@ -70,7 +70,7 @@ class Bench(unittest.TestCase):
             self.assertRegex(" ".join(names), r"^\S+-some\.md \S+-some\.svg$")
             with open(os.path.join(folder, names[0]), encoding="utf-8") as page:
                 self.assertRegex(page.read(), r"(?m)^\| fettle \| +\d")
-        for name in ("fettle", "limit: bare SQLite"):
+        for name in ("fettle", "limit: group commit", "SQLite alone"):
             self.assertRegex(said, rf"(?m)^{name} +\d.* jobs/s")
         for name, label in (("beanstalkd", "beanstalkd -f0"), ("redis", "Redis, fsync always")):
             self.assertRegex(said, rf"(?m)^(left out: .*{name}|{label} +\d.* jobs/s)")
