@@ -110,7 +110,7 @@ def write(settings, title, tables):
     with open(os.path.join(settings.results, f"{name}.md"), "w", encoding="utf-8") as file:
         file.write(f"# {title}\n\n![The medians as bars]({name}.svg)\n")
         file.writelines("\n" + table.page() for table in tables)
-        file.write("\nWhat each row means: [the README](../peers/README.md).\n")
+        file.write("\nWhat each row means: [performance](../../docs/performance.md).\n")
     print(f"\nwritten: bench/results/{name}.md" if settings.results == RESULTS else "\nwritten")
 
 

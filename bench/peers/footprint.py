@@ -106,7 +106,7 @@ def measure(house, rounds, seconds, builds):
     disk = [home.leaves(builds) / 1024 for _ in range(rounds)]
     goals = {name: CPU_GOAL for name in percents}
     return [
-        limited("idle: resident memory", "MiB", 1, memory, MEMORY_GOALS),
+        limited("idle: resident memory", "MiB", 2, memory, MEMORY_GOALS),
         limited("idle: CPU", "%", 3, percents, goals),
         limited("on the broker's disk", "KiB", 1, {"a build of one step": disk}, {}),
     ]
