@@ -30,8 +30,8 @@ RATE_GOALS = {
 }
 LATENCY_GOALS = {"beanstalkd": 1}
 SPREAD_GOAL = 3  # p99 to p50
-QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 10, "builds": 20}
-FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100}
+QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 10, "builds": 20, "queue": 100000}
+FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100, "queue": 300000}
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../results")
 
 
@@ -122,7 +122,8 @@ def measure(house, settings):
         measured.round(everybody)
         print(f"round {number + 1} of {settings.rounds}, {load()}", flush=True)
     tables = list(measured.tables(everybody))
-    tables += footprint.measure(house, min(settings.rounds, 3), settings.idle, settings.builds)
+    few, queue = min(settings.rounds, 3), settings.queue
+    tables += footprint.measure(house, few, settings.idle, settings.builds, queue)
     for table in tables:
         table.print()
     title = f"{settings.rounds} rounds in turn, {settings.machine}, {datetime.date.today()}"
@@ -135,6 +136,12 @@ def word(text):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
         raise argparse.ArgumentTypeError(f"'{text}' is no word of letters, digits, '-', '_', '.'")
     return text
+
+
+def positive(text):
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return int(text)
 
 
 def names(text):
@@ -155,12 +162,13 @@ def main():
     parser.add_argument("--machine", type=word, default=machine_word())
     parser.add_argument("--results", default=RESULTS)
     parser.add_argument("--folder", default=fettle.BUILD, help="where state is kept: on a disk")
-    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--rounds", type=positive)
     parser.add_argument("--seconds", type=float)
-    parser.add_argument("--paced", type=int)
+    parser.add_argument("--paced", type=positive)
     parser.add_argument("--idle", type=float, help="seconds of each look at what does nothing")
-    parser.add_argument("--builds", type=int)
-    parser.add_argument("--jobs", type=int, default=10**7, help="at most so many a measurement")
+    parser.add_argument("--builds", type=positive)
+    parser.add_argument("--queue", type=positive, help="most jobs that wait, above 10,000")
+    parser.add_argument("--jobs", type=positive, default=10**7, help="at most so many a measurement")
     settings = parser.parse_args()
     for name, value in settings.size.items():
         if getattr(settings, name) is None:

@@ -1,11 +1,14 @@
-"""What fettle takes when nothing happens, and what a build leaves on the disk.
+"""What fettle takes when nothing happens, what a build leaves on the disk, and what a job that
+waits takes in the broker's memory.
 
 One broker, one observer of one repository, one worker of one slot, all at their default times; each
 counted with the processes that it has started and keeps."""
 
 import contextlib
 import os
+import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -15,6 +18,9 @@ from results import Row, Table  # noqa: E402  pylint: disable=wrong-import-posit
 
 MEMORY_GOALS = {"broker": 10, "worker": 8}  # MiB
 CPU_GOAL = 0.1  # percent
+JOB_GOAL = 128  # bytes
+QUEUED = 10000  # the least jobs that wait
+FEED = [os.path.join(fettle.BUILD, "tests/fleet/horde"), "feed"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -96,8 +102,33 @@ def idle(home, rounds, seconds):
     return memory, percents
 
 
-def measure(house, rounds, seconds, builds):
-    """The tables."""
+def with_queue(house, jobs, each):
+    """KiB of a new broker where so many jobs wait, so many of each commit."""
+    house.broker_folder = tempfile.mkdtemp(dir=house.folder)
+    broker = house.broker("--log-level", "warn")
+    words = [*FEED, f"ipc:{house.broker_folder}", str(jobs // each), str(each)]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    size = resident_kib(broker.pid)
+    house.stop(broker)
+    return size
+
+
+def queued(house, rounds, most):
+    """Bytes that a job adds, from ten thousand of them to the most."""
+    found = {}
+    for each, name in ((1, "a commit's only job"), (50, "one of a commit's 50 jobs")):
+        found[name] = [
+            (with_queue(house, most, each) - with_queue(house, QUEUED, each))
+            * 1024
+            / (most - QUEUED)
+            for _ in range(rounds)
+        ]
+    goals = {name: JOB_GOAL for name in found}
+    return limited(f"memory, {QUEUED:,} to {most:,} waiting", "B", 0, found, goals)
+
+
+def measure(house, rounds, seconds, builds, most):
+    """The tables; with most jobs in the queue."""
     home = Home(house)
     home.start()
     home.build(1)
@@ -108,6 +139,7 @@ def measure(house, rounds, seconds, builds):
     return [
         limited("idle: resident memory", "MiB", 2, memory, MEMORY_GOALS),
         limited("idle: CPU", "%", 3, percents, goals),
+        queued(house, rounds, most),
         limited("on the broker's disk", "KiB", 1, {"a build of one step": disk}, {}),
     ]
 

@@ -63,7 +63,7 @@ class Bench(unittest.TestCase):
     def test_run(self):
         with tempfile.TemporaryDirectory() as folder:
             few = ["--rounds", "1", "--seconds", "0.1", "--jobs", "50", "--paced", "5"]
-            few += ["--idle", "0.2", "--builds", "2"]
+            few += ["--idle", "0.2", "--builds", "2", "--queue", "20000"]
             quick = ["--only", "beanstalkd,redis,gearmand", "--results", folder, "--machine", "some"]
             said = self.run_one("peers/compare.py", *few, *quick)
             names = sorted(os.listdir(folder))
@@ -76,6 +76,7 @@ class Bench(unittest.TestCase):
             self.assertRegex(said, rf"(?m)^(left out: .*{name}|{label} +\d.* jobs/s)")
         self.assertRegex(said, r"(?m)^fettle, p99 to p50: \d")
         self.assertRegex(said, r"(?m)^broker +\d.* MiB")
+        self.assertRegex(said, r"(?m)^a commit's only job +\d.* B")
         self.assertRegex(said, r"(?m)^a build of one step +\d.* KiB")
 
     def test_quiet_repositories(self):
