@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scoped.h"
+#include "proto/secret.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,12 +11,17 @@
 #include <sys/signalfd.h>
 
 enum {
-	HANDSHAKE_MS = 2000,
+	CONNECT_MS = 3000,
+	HANDSHAKE_MS = 10000,         /* of those who come; the other end is busy with thousands */
+	HANDSHAKE_OF_PEERS_MS = 5000, /* of strangers, who cost a descriptor meanwhile */
 	BACKLOG = 4096,
 	QUEUE_FRAMES = 64, /* per peer */
 	EVENT_FRAMES = 1000,
 	ZMTP_HEARTBEAT_MS = 30000,
-	ZMTP_TIMEOUT_MS = 60000,
+	GONE_MS = 60000, /* silent connections end */
+	KEEPALIVE_IDLE_S = 30,
+	KEEPALIVE_EVERY_S = 10,
+	KEEPALIVE_COUNT = 3,
 	TRACED_ID_BYTES = 8,
 };
 
@@ -50,8 +56,10 @@ static void *context;
 
 void *wire_context(void)
 {
-	if (!context)
+	if (!context) {
+		secret_start();
 		context = zmq_ctx_new();
+	}
 	if (!context)
 		die("ZeroMQ");
 	return context;
@@ -92,6 +100,7 @@ struct wire_socket *wire_socket(int type)
 	set_number(handle, ZMQ_RCVHWM, queue);
 	set_number(handle, ZMQ_LINGER, type == ZMQ_PUSH ? 1000 : 0);
 	set_number(handle, ZMQ_IPV6, 1);
+	set_number(handle, ZMQ_CONNECT_TIMEOUT, CONNECT_MS);
 	set_number(handle, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
 	set_number(handle, ZMQ_BACKLOG, BACKLOG);
 	set_number(handle, ZMQ_RECONNECT_IVL, 100 + (int)(random() % 200));
@@ -102,10 +111,10 @@ struct wire_socket *wire_socket(int type)
 		set_routing_id(handle);
 	if (type == ZMQ_DEALER || type == ZMQ_PUSH)
 		set_number(handle, ZMQ_IMMEDIATE, 1);
-	if (type == ZMQ_DEALER)
+	if (type == ZMQ_DEALER) {
 		set_number(handle, ZMQ_HEARTBEAT_IVL, ZMTP_HEARTBEAT_MS);
-	if (type == ZMQ_DEALER || type == ZMQ_ROUTER) /* that one: see choose_heartbeats() */
-		set_number(handle, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_TIMEOUT_MS);
+		set_number(handle, ZMQ_HEARTBEAT_TIMEOUT, GONE_MS);
+	}
 	if (type == ZMQ_SUB)
 		zmq_setsockopt(handle, ZMQ_SUBSCRIBE, "", 0);
 	return handle;
@@ -118,22 +127,22 @@ void wire_close(struct wire_socket **socket)
 	*socket = NULL;
 }
 
-/* A peer on this machine never goes without a word. And libzmq (4.3.4) looks through the timers of
- * all connections to take away that of one which ended: without any, ten thousand may end at once
- * and nobody else waits. */
-static void choose_heartbeats(struct wire_socket *socket, const char *endpoint)
+/* The kernel looks whether the other end of a connection is still there. ZMTP's own heartbeats
+ * would be a timer for each, and libzmq (4.3.4) looks through the timers of all connections to take
+ * away that of one: ten thousand that come, or end, at once would cost the square. */
+static void watch_peers(void *handle)
 {
-	bool is_local = strncmp(endpoint, "ipc:", 4) == 0;
-	int type = 0;
-	size_t size = sizeof type;
-	if (zmq_getsockopt(socket, ZMQ_TYPE, &type, &size) == 0 && type == ZMQ_ROUTER)
-		set_number(wire_handle(socket), ZMQ_HEARTBEAT_IVL,
-		           is_local ? 0 : ZMTP_HEARTBEAT_MS);
+	set_number(handle, ZMQ_HANDSHAKE_IVL, HANDSHAKE_OF_PEERS_MS);
+	set_number(handle, ZMQ_TCP_KEEPALIVE, 1);
+	set_number(handle, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
+	set_number(handle, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S);
+	set_number(handle, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT);
+	set_number(handle, ZMQ_TCP_MAXRT, GONE_MS);
 }
 
 enum err wire_bind(struct wire_socket *socket, const char *endpoint)
 {
-	choose_heartbeats(socket, endpoint);
+	watch_peers(wire_handle(socket));
 	if (zmq_bind(wire_handle(socket), endpoint) == 0)
 		return OK;
 	if (errno == EADDRINUSE)

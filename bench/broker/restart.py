@@ -174,7 +174,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
     parser.add_argument("--workers", type=int, default=10000)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--settle", type=float, default=20)
     parser.add_argument("--ways", default="null,curve")
     run(measure, parser.parse_args())

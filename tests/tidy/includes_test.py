@@ -8,7 +8,7 @@ import tree
 # What a path may include from our own tree: the first pattern that matches a path counts.
 OURS = [
     (r"base/", r"base/"),
-    (r"proto/(wire|client|address|allowed|handshake|key)\.", r"base/|proto/"),
+    (r"proto/(wire|client|address|allowed|handshake|key|secret)\.", r"base/|proto/"),
     (r"proto/", r"base/|proto/(entry|message|messages|outcomes|schema|since|peer)\."),
     (r"jobfile/", r"base/|jobfile/|proto/message\.h"),
     (r"report/", r"base/|report/|proto/message\.h"),
@@ -26,7 +26,7 @@ OURS = [
 LIBRARIES = [
     (r"ini\.h", r"base/settings\.c"),
     (r"uthash\.h", r"base/table\.h"),
-    (r"sodium.*", r"base/table\.c|proto/key\.c|cli/invite\.c|(broker|observer|worker)/[a-z_]+\.c"),
+    (r"sodium.*", r"base/table\.c|proto/(key|secret)\.c|cli/invite\.c|(broker|observer|worker)/[a-z_]+\.c"),
     (r"msgpack.*", r"proto/pack\.c"),
     (r"c?zmq\.h", r"proto/(wire|client|handshake|key)\.[ch]|(broker|observer|worker|cli)/[a-z_]+\.[ch]"),
     (r"expat\.h", r"report/junit\.c"),

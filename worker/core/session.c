@@ -15,18 +15,17 @@ void worker_session_init(struct worker_session *session)
 	};
 }
 
-/* An address where nobody is costs a heartbeat while there are others. In later rounds a connection
- * has more time: where thousands come at once, as after a restart of the broker, each that gives up
- * and begins anew is one more handshake for all of them. */
+/* Where thousands come at once, as after a restart of the broker, each that gives up and begins
+ * anew is one more handshake for all of them: a connection has time. But an address where nobody is
+ * costs a heartbeat while there are others, and more only in later rounds. */
 static int64_t silence_ends_ms(const struct worker_session *session)
 {
 	size_t round = session->tries / session->places;
-	size_t most = (size_t)session->liveness * WORKER_PATIENCE;
-	size_t beats = session->places > 1 ? round + 1 : session->liveness * (round + 1);
+	size_t beats = (size_t)session->liveness * WORKER_PATIENCE;
 	if (session->connected)
 		beats = session->liveness;
-	else if (beats > most)
-		beats = most;
+	else if (session->places > 1 && round + 1 < beats)
+		beats = round + 1;
 	return session->heard_ms + session->heartbeat_ms * (int64_t)beats;
 }
 

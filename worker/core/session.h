@@ -15,7 +15,7 @@
 enum {
 	WORKER_HEARTBEAT_MS = 1000, /* until the broker says otherwise */
 	WORKER_LIVENESS = 3,
-	WORKER_PATIENCE = 2,      /* silences that a connection may take to come up, in the end */
+	WORKER_PATIENCE = 4,      /* silences that a connection may take to come up */
 	WORKER_BACKOFF_MS = 1000, /* doubles to the maximum; the draw is between 0 and this */
 	WORKER_BACKOFF_MAX_MS = 8000,
 	WORKER_LEAVE_MS = 5000, /* killed jobs that are not gone by then are left to the system */
