@@ -77,6 +77,19 @@ enum handshake_state handshake_read(struct handshake *watch)
 	return watch->state;
 }
 
+bool handshake_is_over(struct handshake *watch)
+{
+	switch (handshake_read(watch)) {
+	case HANDSHAKE_NONE:
+	case HANDSHAKE_DONE: return false;
+	case HANDSHAKE_CUT: return wire_has_other_server();
+	case HANDSHAKE_REFUSED:
+	case HANDSHAKE_LATER:
+	case HANDSHAKE_OTHER: break;
+	}
+	return true;
+}
+
 const char *handshake_trouble(enum handshake_state state)
 {
 	switch (state) {

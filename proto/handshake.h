@@ -30,6 +30,9 @@ void handshake_finish(struct handshake *watch);
 /* Take in what happened, without waiting; the newest state. */
 enum handshake_state handshake_read(struct handshake *watch);
 
+/* Take in what happened; true when nothing comes of this socket any more. */
+bool handshake_is_over(struct handshake *watch);
+
 /* Before the socket is given up: say in the log why nobody answered, where libzmq knows it, once
  * until a handshake is done (`told`); and expect the other key of the broker after it hung up. */
 void handshake_tell(struct handshake *watch, const char *broker, bool *told);

@@ -176,6 +176,11 @@ void wire_try_other_server(void)
 		server = (server + 1) % our_key.server_count;
 }
 
+bool wire_has_other_server(void)
+{
+	return our_key.server_count > 1;
+}
+
 static enum err lock(struct wire_socket *socket)
 {
 	void *handle = wire_handle(socket);

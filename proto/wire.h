@@ -37,6 +37,7 @@ bool wire_has_key(void);
 /* The broker does not have the key that it should: of two in the file, sockets that are connected
  * from now on expect the other one. */
 void wire_try_other_server(void);
+bool wire_has_other_server(void);
 
 /* ERR_IN_USE when the endpoint belongs to someone else; the caller removes old ipc files. */
 enum err wire_bind(struct wire_socket *socket, const char *endpoint);

@@ -304,6 +304,8 @@ static void turn(struct agent *agent)
 		agent->usable = true;
 		feed(agent, (struct worker_event){ .kind = WORKER_CONNECTED });
 	}
+	if (agent->socket && !agent->usable && handshake_is_over(&agent->handshake))
+		feed(agent, (struct worker_event){ .kind = WORKER_LOCKED_OUT });
 	receive(agent);
 	read_signals(agent);
 	listen_to_jobs(agent);

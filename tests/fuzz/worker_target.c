@@ -281,6 +281,7 @@ static void be_told(struct run *run)
 		step(run, (struct worker_event){ .kind = WORKER_SLOTS_LOST,
 		                                 .size = draw_below(&run->draw, SLOTS + 1) });
 		break;
+	case 3: step(run, (struct worker_event){ .kind = WORKER_LOCKED_OUT }); break;
 	default: step(run, (struct worker_event){ .kind = WORKER_CONNECTED }); break;
 	}
 }

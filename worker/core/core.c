@@ -397,6 +397,7 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 		if (core->session.state == WORKER_GREETING)
 			worker_session_greet(core, out);
 		break;
+	case WORKER_LOCKED_OUT: worker_session_locked_out(core, event->random, out); break;
 	case WORKER_RECEIVED: receive(core, event, out); break;
 	case WORKER_TIME_PASSED: pass_time(core, event, out); break;
 	case WORKER_LOG_GREW: grow_log(core, event); break;

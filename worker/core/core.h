@@ -25,6 +25,8 @@ enum worker_event_kind {
 	                    runs; before all others, too */
 	WORKER_CONNECTED,   /* the socket takes messages now; optional: makes the hello earlier, and
 	                       is patient with who takes time to answer it */
+	WORKER_LOCKED_OUT,  /* nothing comes of this socket any more; optional: makes the next try
+	                       earlier */
 	WORKER_RECEIVED,    /* message */
 	WORKER_TIME_PASSED, /* sockets are drained: deadlines may be looked at */
 	WORKER_LOG_GREW,    /* job, attempt, size */

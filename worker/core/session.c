@@ -95,6 +95,13 @@ static void leave_place(struct worker_core *core, uint64_t random, struct worker
 		session->place = (session->place + 1) % session->places;
 }
 
+void worker_session_locked_out(struct worker_core *core, uint64_t random,
+                               struct worker_effects *out)
+{
+	if (core->session.state == WORKER_GREETING)
+		leave_place(core, random, out);
+}
+
 /* How many attempts we may hold at once. Said after a welcome, and again in every heartbeat: a
  * connection that broke unnoticed may have swallowed it. */
 static uint32_t credit(const struct worker_core *core)

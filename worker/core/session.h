@@ -59,6 +59,11 @@ void worker_session_greet(struct worker_core *core, struct worker_effects *out);
  */
 void worker_session_refused(struct worker_core *core, uint64_t random, struct worker_effects *out);
 
+/* A key that does not fit, most of the time: the next address may be another broker's, or the other
+ * key of this one. */
+void worker_session_locked_out(struct worker_core *core, uint64_t random,
+                               struct worker_effects *out);
+
 /* The broker took us in. */
 void worker_session_welcome(struct worker_core *core, const struct msg_welcome *welcome,
                             struct worker_effects *out);

@@ -87,6 +87,24 @@ Test(worker_session, the_back_off_grows_with_rounds_and_a_slow_connection_gets_m
 	story_end(&story);
 }
 
+Test(worker_session, who_is_locked_out_does_not_wait_for_an_answer)
+{
+	struct story story;
+	story_begin(&story, 1);
+	for (int i = 0; i < 3; i++) {
+		story_wake(&story);
+		cr_assert_eq(story.core.session.state, WORKER_GREETING);
+		story_locked_out(&story);
+		cr_assert_eq(story.core.session.state, WORKER_OFFLINE);
+	}
+	story_end(&story);
+	begin(&story);
+	welcome(&story);
+	story_locked_out(&story); /* it is too late for that */
+	cr_expect_eq(story.core.session.state, WORKER_WELCOMED);
+	story_end(&story);
+}
+
 /* In a crowd each connection takes long. */
 Test(worker_session, the_only_address_has_the_time_that_thousands_need)
 {

@@ -213,6 +213,11 @@ void story_set_places(struct story *story, size_t places)
 	worker_set_places(&story->core, places, 0);
 }
 
+void story_locked_out(struct story *story)
+{
+	step(story, (struct worker_event){ .kind = WORKER_LOCKED_OUT });
+}
+
 void story_connected(struct story *story)
 {
 	step(story, (struct worker_event){ .kind = WORKER_CONNECTED });

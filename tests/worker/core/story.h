@@ -16,6 +16,7 @@ void story_begin(struct story *story, uint32_t slots);
 /* The broker has so many addresses; before anything else. */
 void story_set_places(struct story *story, size_t places);
 void story_connected(struct story *story);
+void story_locked_out(struct story *story);
 void story_end(struct story *story);
 
 /* Begin, connect and be welcomed; nothing is left to compare. */
