@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_BLOCK_SIZE = 4096 };
+/* Each block is twice as large as the one before. Large ones are beyond malloc's threshold: they are
+ * mapped, and given back to the system; many small ones would leave holes between what stays. */
+enum { ARENA_BLOCK_MIN = 4096, ARENA_BLOCK_MAX = 256 * 1024 };
 
 struct arena_block {
 	struct arena_block *older;
@@ -15,17 +17,25 @@ struct arena_block {
 	alignas(max_align_t) char data[];
 };
 
+static void add_block(struct arena *arena, size_t size)
+{
+	size_t capacity = arena->blocks ? 2 * arena->blocks->capacity : ARENA_BLOCK_MIN;
+	if (capacity > ARENA_BLOCK_MAX)
+		capacity = ARENA_BLOCK_MAX;
+	if (capacity < size)
+		capacity = size;
+	struct arena_block *block = memory_raw(sizeof *block + capacity);
+	block->older = arena->blocks;
+	block->capacity = capacity;
+	arena->blocks = block;
+	arena->used = 0;
+}
+
 void *arena_new(struct arena *arena, size_t size)
 {
 	size = (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
-	if (!arena->blocks || arena->blocks->capacity - arena->used < size) {
-		size_t capacity = size > ARENA_BLOCK_SIZE ? size : ARENA_BLOCK_SIZE;
-		struct arena_block *block = memory_raw(sizeof *block + capacity);
-		block->older = arena->blocks;
-		block->capacity = capacity;
-		arena->blocks = block;
-		arena->used = 0;
-	}
+	if (!arena->blocks || arena->blocks->capacity - arena->used < size)
+		add_block(arena, size);
 	void *data = arena->blocks->data + arena->used;
 	arena->used += size;
 	memset(data, 0, size);

@@ -140,10 +140,9 @@ enum err file_write_durable(const char *path, const void *data, size_t size)
 	return file_sync_folder(*folder ? folder : "/");
 }
 
-enum err file_make_folder(const char *path, mode_t mode)
+/* What is missing of it, from the root on. */
+static enum err make_folders(const char *path, mode_t mode)
 {
-	if (!*path)
-		return fail(ERR_SYSTEM, "create folder: the path is empty");
 	scoped(free_text) char *part = text_format("%s", path);
 	for (size_t end = strlen(part); end > 1 && part[end - 1] == '/'; end--)
 		part[end - 1] = 0; /* else the last part would get the mode of a parent */
@@ -154,9 +153,20 @@ enum err file_make_folder(const char *path, mode_t mode)
 		if (mkdir(part, slash ? 0755 : mode) != 0 && errno != EEXIST)
 			return fail_errno("create folder", part);
 		if (!slash)
-			break;
+			return OK;
 		*slash = '/';
 	}
+}
+
+enum err file_make_folder(const char *path, mode_t mode)
+{
+	if (!*path)
+		return fail(ERR_SYSTEM, "create folder: the path is empty");
+	if (mkdir(path, mode) == 0)
+		return OK;
+	enum err err = errno == EEXIST ? OK : make_folders(path, mode);
+	if (err)
+		return err;
 	struct stat status;
 	if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
 		return fail(ERR_SYSTEM, "create folder '%s': something else has that name", path);
