@@ -241,17 +241,29 @@ static char *result_folder(const struct store *store, const char *commit)
 	return text_format("%s/results/%s", store->folder, commit);
 }
 
+/* The folder is there, unless this is the commit's first result. */
+static enum err create_result(const char *folder, const char *path, int *ret_fd)
+{
+	enum { FLAGS = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC };
+	*ret_fd = open(path, FLAGS, 0644);
+	if (*ret_fd < 0 && errno == ENOENT) {
+		enum err err = as_store_error(file_make_folder(folder, 0755));
+		if (err)
+			return err;
+		*ret_fd = open(path, FLAGS, 0644);
+	}
+	return *ret_fd < 0 ? fail_file("create", path) : OK;
+}
+
 enum err result_write(const struct store *store, const struct result *result)
 {
 	scoped(free_text) char *folder = result_folder(store, result->commit);
 	scoped(free_text) char *path = text_format("%s/%s.txt", folder, result->name);
 	scoped(free_text) char *aside = text_format("%s.new", path);
-	enum err err = as_store_error(file_make_folder(folder, 0755));
+	scoped(close_fd) int fd = -1;
+	enum err err = create_result(folder, aside, &fd);
 	if (err)
 		return err;
-	scoped(close_fd) int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return fail_file("create", aside);
 	err = as_store_error(file_write_all(fd, result->headline, strlen(result->headline)));
 	if (!err)
 		err = copy_log(store, result->job, result->attempt, fd);

@@ -132,11 +132,18 @@ static void give_back(struct store *store, zsock_t *pipe, struct store_task *tas
 	zmq_send(zsock_resolve(pipe), &task, sizeof task, 0);
 }
 
+/* Between two tasks of a busy broker is no time for the rest: a piece takes as long as it takes to
+ * store what comes next. Unless much is left: what no pause is long enough for, tasks wait for. */
+static int pause_ms(const struct store *store)
+{
+	return store->written - store->synced > RESULTS_UNSYNCED_MAX / 2 ? 0 : PAUSE_MS;
+}
+
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
 static void rest(struct store *store, zsock_t *pipe)
 {
 	zmq_pollitem_t item = { .socket = zsock_resolve(pipe), .events = ZMQ_POLLIN };
-	int wait_ms = 0;
+	int wait_ms = pause_ms(store);
 	while (zmq_poll(&item, 1, wait_ms) == 0) {
 		enum err err = save_rest(store, &wait_ms);
 		if (!err)

@@ -10,8 +10,9 @@ enum {
 	STORE_VERSION = 10,          /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
+	PAUSE_MS = 50,               /* without a task: there is time for the rest */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
-	RESULTS_UNSYNCED_MAX = 1000, /* files that may wait for a time when nothing else is to do */
+	RESULTS_UNSYNCED_MAX = 4000, /* files that may wait for a time when nothing else is to do */
 	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
 	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
 	CHANGE_ROWS_MAX = 10000,     /* the oldest go */
