@@ -97,7 +97,7 @@ class Way:
     def feed(self):
         commits = self.settings.workers * 5 // 4 // JOBS + 1
         words = [HORDE, "feed", f"ipc:{self.house.broker_folder}", str(commits), str(JOBS)]
-        subprocess.run(words, check=True)
+        subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
 
     def fill(self):
         each = -(-self.settings.workers // self.settings.processes)

@@ -16,6 +16,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+import alone  # noqa: E402  pylint: disable=wrong-import-position
 import contest  # noqa: E402  pylint: disable=wrong-import-position
 import footprint  # noqa: E402  pylint: disable=wrong-import-position
 from common import fettle, goal, load, run  # noqa: E402  pylint: disable=wrong-import-position
@@ -30,8 +31,10 @@ RATE_GOALS = {
 }
 LATENCY_GOALS = {"beanstalkd": 1}
 SPREAD_GOAL = 3  # p99 to p50
-QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 10, "builds": 20, "queue": 100000}
-FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100, "queue": 300000}
+QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 10, "builds": 20}
+QUICK |= {"queue": 100000, "accepted": 5000}
+FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100}
+FULL |= {"queue": 300000, "accepted": 50000}
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../results")
 
 
@@ -123,6 +126,7 @@ def measure(house, settings):
         print(f"round {number + 1} of {settings.rounds}, {load()}", flush=True)
     tables = list(measured.tables(everybody))
     few, queue = min(settings.rounds, 3), settings.queue
+    tables += alone.measure(house, few, settings.accepted)
     tables += footprint.measure(house, few, settings.idle, settings.builds, queue)
     for table in tables:
         table.print()
@@ -167,6 +171,7 @@ def main():
     parser.add_argument("--paced", type=positive)
     parser.add_argument("--idle", type=float, help="seconds of each look at what does nothing")
     parser.add_argument("--builds", type=positive)
+    parser.add_argument("--accepted", type=positive, help="commits, while no worker is there")
     parser.add_argument("--queue", type=positive, help="most jobs that wait, above 10,000")
     parser.add_argument("--jobs", type=positive, default=10**7, help="at most so many a measurement")
     settings = parser.parse_args()

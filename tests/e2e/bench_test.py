@@ -63,7 +63,7 @@ class Bench(unittest.TestCase):
     def test_run(self):
         with tempfile.TemporaryDirectory() as folder:
             few = ["--rounds", "1", "--seconds", "0.1", "--jobs", "50", "--paced", "5"]
-            few += ["--idle", "0.2", "--builds", "2", "--queue", "20000"]
+            few += ["--idle", "0.2", "--builds", "2", "--queue", "20000", "--accepted", "50"]
             quick = ["--only", "beanstalkd,redis,gearmand", "--results", folder, "--machine", "some"]
             said = self.run_one("peers/compare.py", *few, *quick)
             names = sorted(os.listdir(folder))
@@ -75,6 +75,8 @@ class Bench(unittest.TestCase):
         for name, label in (("beanstalkd", "beanstalkd -f0"), ("redis", "Redis, fsync always")):
             self.assertRegex(said, rf"(?m)^(left out: .*{name}|{label} +\d.* jobs/s)")
         self.assertRegex(said, r"(?m)^fettle, p99 to p50: \d")
+        self.assertRegex(said, r"(?m)^commits of one job accepted, 16 in an update .*\nfettle +\d.* jobs/s")
+        self.assertRegex(said, r"(?m)^its worker said goodbye +\d.* s ")
         self.assertRegex(said, r"(?m)^broker +\d.* MiB")
         self.assertRegex(said, r"(?m)^a commit's only job +\d.* B")
         self.assertRegex(said, r"(?m)^a build of one step +\d.* KiB")

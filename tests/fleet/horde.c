@@ -2,12 +2,13 @@
  * starts, kills, and starts again. What they see is printed as it happens.
  *
  *   horde keys SERVER_KEY FOLDER FIRST COUNT    make key files; the broker's table on stdout
- *   horde feed BROKER COMMITS JOBS              have it accept so many, of so many jobs each
+ *   horde feed BROKER COMMITS JOBS [PER_UPDATE] have it accept so many, of so many jobs each
  *   horde work BROKER FIRST COUNT [FOLDER]      workers of one slot, each with the key of its name
  *
- * "work" prints "welcome" when the broker let all in, "holding" when each has a job; these are held
- * for ever. A line on its stdin begins the welcomes anew; each answer ends with how many attempts
- * were started and taken away so far. It ends with its stdin. */
+ * "feed" prints the seconds until all are accepted. "work" prints "welcome" when the broker let all
+ * in, "holding" when each has a job; these are held for ever. A line on its stdin begins the
+ * welcomes anew; each answer ends with how many attempts were started and taken away so far. It
+ * ends with its stdin. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -153,15 +154,22 @@ static void work(const struct address *broker, size_t first, size_t count, const
 	free(horde.members);
 }
 
-static void feed(const struct address *broker, size_t commits, size_t jobs)
+/* `per_update` 0: as many as fit. */
+static void feed(const struct address *broker, size_t commits, size_t jobs, size_t per_update)
 {
 	struct fleet_hooks hooks = { 0 };
 	struct fleet_chain chain = {
-		.repository = "horde", .ref = "refs/heads/main", .commits = commits, .jobs = jobs
+		.repository = "horde",
+		.ref = "refs/heads/main",
+		.commits = commits,
+		.jobs = jobs,
+		.commits_per_update = per_update,
 	};
+	int64_t begin_ms = clock_mono_ms();
 	if (fleet_new(broker, 1, &hooks, &horde.fleet) ||
 	    fleet_push(horde.fleet, &chain, clock_mono_ms() + PATIENCE_MS))
 		give_up("feed");
+	printf("seconds=%.3f\n", (double)(clock_mono_ms() - begin_ms) / 1000);
 	fleet_destroy(&horde.fleet);
 }
 
@@ -188,7 +196,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (strcmp(what, "feed") == 0)
-		feed(&broker, number(argv[3]), number(argv[4]));
+		feed(&broker, number(argv[3]), number(argv[4]), argc == 6 ? number(argv[5]) : 0);
 	else
 		work(&broker, number(argv[3]), number(argv[4]), argc == 6 ? argv[5] : NULL);
 	return 0;

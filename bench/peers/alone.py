@@ -1,0 +1,74 @@
+"""What nobody else is asked for: how fast commits are accepted while no worker is there, beside bare
+SQLite; and how long a job waits whose worker is no more."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from common import fettle, figures  # noqa: E402  pylint: disable=wrong-import-position
+from contest import COMMITS  # noqa: E402  pylint: disable=wrong-import-position
+from results import Row, Table  # noqa: E402  pylint: disable=wrong-import-position
+
+HORDE = os.path.join(fettle.BUILD, "tests/fleet/horde")
+HANDOVER = os.path.join(fettle.BUILD, "tests/fleet/handover")
+UPDATES = (1, 16, 256)  # commits of each
+MOST_OF_TRANSACTION = 256
+ACCEPT_GOALS = {"sqlite": 0.7}
+HANDOVER_GOALS = {"silent": 4, "goodbye": 0.1}  # seconds
+
+
+@contextlib.contextmanager
+def broker(house):
+    """A new one."""
+    house.broker_folder = tempfile.mkdtemp(dir=house.folder)
+    process = house.broker("--log-level", "warn")
+    try:
+        yield f"ipc:{house.broker_folder}"
+    finally:
+        house.stop(process)
+
+
+def accept(house, commits, each):
+    with broker(house) as address:
+        words = [HORDE, "feed", address, commits, 1, each]
+        return commits / figures(list(map(str, words)))["seconds"]
+
+
+def write(house, commits):
+    file = os.path.join(tempfile.mkdtemp(dir=house.folder), "jobs.db")
+    words = [COMMITS, file, commits, MOST_OF_TRANSACTION, "accept"]
+    return commits / figures(list(map(str, words)))["seconds"]
+
+
+def accepted(house, rounds, commits):
+    """A table for each size of an update."""
+    ours = {each: [] for each in UPDATES}
+    bare = []
+    for _ in range(rounds):
+        for each in UPDATES:
+            ours[each].append(accept(house, commits, each))
+        bare.append(write(house, commits))
+    for each in UPDATES:
+        rows = [Row("fettle", "fettle", ours[each]), Row("sqlite", "SQLite alone", bare)]
+        title = f"commits of one job accepted, {each} in an update"
+        yield Table(title, "jobs/s", 0, rows, ACCEPT_GOALS.items())
+
+
+def handed_over(house, rounds):
+    found = {"silent": [], "goodbye": []}
+    with broker(house) as address:
+        for number in range(rounds):
+            for turn, how in enumerate(found):
+                words = [HANDOVER, address, how, str(2 * number + turn + 1)]
+                found[how].append(figures(words)["seconds"])
+    labels = {"silent": "its worker went silent", "goodbye": "its worker said goodbye"}
+    rows = [Row(how, labels[how], values) for how, values in found.items()]
+    title = "from there until another has the job"
+    return Table(title, "s", 3, rows, HANDOVER_GOALS.items(), compares=False)
+
+
+def measure(house, rounds, commits):
+    return [*accepted(house, rounds, commits), handed_over(house, rounds)]
