@@ -164,9 +164,10 @@ enum err file_make_folder(const char *path, mode_t mode)
 		return fail(ERR_SYSTEM, "create folder: the path is empty");
 	if (mkdir(path, mode) == 0)
 		return OK;
-	enum err err = errno == EEXIST ? OK : make_folders(path, mode);
-	if (err)
-		return err;
+	if (errno == ENOENT)
+		return make_folders(path, mode);
+	if (errno != EEXIST)
+		return fail_errno("create folder", path);
 	struct stat status;
 	if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
 		return fail(ERR_SYSTEM, "create folder '%s': something else has that name", path);
