@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each block is twice as large as the one before. Large ones are beyond malloc's threshold: they
- * are mapped, and given back to the system; many small ones would leave holes between what stays.
- */
+/* Each block is twice as large as the one before. Large ones are beyond malloc's threshold: mapped,
+ * and given back to the system; many small ones would leave holes between what stays. */
 enum { ARENA_BLOCK_MIN = 4096, ARENA_BLOCK_MAX = 256 * 1024 };
 
 struct arena_block {

@@ -24,11 +24,8 @@ SPRINT = os.path.join(fettle.BUILD, "tests/fleet/sprint")
 COMMITS = os.path.join(fettle.BUILD, "bench/commits")
 
 
-class Fettle:
-    """A broker of ours for each measurement, over its local socket."""
-
-    name, label = "fettle", "fettle"
-    paces = True
+class Ours:
+    """Who is always there, and has nothing that runs between two measurements."""
 
     def __init__(self, house):
         self.house = house
@@ -36,9 +33,15 @@ class Fettle:
     def missing(self):
         return None
 
-    @contextlib.contextmanager
     def started(self):
-        yield
+        return contextlib.nullcontext()
+
+
+class Fettle(Ours):
+    """A broker of ours for each measurement, over its local socket."""
+
+    name, label = "fettle", "fettle"
+    paces = True
 
     def measure(self, outstanding, jobs, *pace):
         self.house.broker_folder = tempfile.mkdtemp(dir=self.house.folder)
@@ -50,21 +53,11 @@ class Fettle:
             self.house.stop(broker)
 
 
-class Sqlite:
+class Sqlite(Ours):
     """Bare SQLite: the rows of as many jobs in a transaction as can be under way."""
 
     name, label = "sqlite", "SQLite alone"
     paces = False
-
-    def __init__(self, house):
-        self.house = house
-
-    def missing(self):
-        return None
-
-    @contextlib.contextmanager
-    def started(self):
-        yield
 
     def measure(self, outstanding, jobs):
         folder = tempfile.mkdtemp(dir=self.house.folder)

@@ -46,16 +46,6 @@ static void wait_until(bool (*done)(void *user), void *user, const char *what)
 		give_up(what);
 }
 
-static bool all_are_in(void *user)
-{
-	(void)user;
-	for (const struct fleet_worker *worker = handover.fleet->workers; worker;
-	     worker = worker->next)
-		if (!fleet_worker_is_welcome(worker))
-			return false;
-	return true;
-}
-
 static void add_workers(const char *run)
 {
 	for (int i = 0; i < WORKERS; i++) {
@@ -64,7 +54,7 @@ static void add_workers(const char *run)
 		fleet_worker_add(handover.fleet,
 		                 &(struct fleet_worker_settings){ .name = name, .slots = 1 });
 	}
-	wait_until(all_are_in, NULL, "not all workers were let in");
+	wait_until(fleet_all_are_welcome, handover.fleet, "not all workers were let in");
 }
 
 static void push(const char *run)

@@ -150,6 +150,9 @@ size_t fleet_worker_running(const struct fleet_worker *worker);
 
 bool fleet_worker_is_welcome(const struct fleet_worker *worker);
 
+/* For fleet_wait(): are all workers of this fleet? */
+bool fleet_all_are_welcome(void *fleet);
+
 /* The byte at this offset of every log of this attempt. */
 char fleet_log_byte(uint64_t job, uint32_t attempt, uint64_t offset);
 

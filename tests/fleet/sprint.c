@@ -105,16 +105,6 @@ static void add_workers(size_t count)
 	}
 }
 
-static bool all_are_in(void *user)
-{
-	(void)user;
-	for (const struct fleet_worker *worker = sprint.fleet->workers; worker;
-	     worker = worker->next)
-		if (!fleet_worker_is_welcome(worker))
-			return false;
-	return true;
-}
-
 static bool is_over(void *user)
 {
 	(void)user;
@@ -157,7 +147,7 @@ static void run(const struct address *broker, size_t workers)
 	if (fleet_new(broker, workers, &hooks, &sprint.fleet))
 		give_up("peers");
 	add_workers(workers);
-	if (!fleet_wait(sprint.fleet, all_are_in, NULL, until_ms))
+	if (!fleet_wait(sprint.fleet, fleet_all_are_welcome, sprint.fleet, until_ms))
 		give_up("not all workers were let in");
 	while (!is_over(NULL) && clock_mono_ms() < until_ms)
 		fleet_turn(sprint.fleet, clock_mono_ms() + 1);

@@ -40,6 +40,15 @@ bool fleet_worker_is_welcome(const struct fleet_worker *worker)
 	return worker->core.session.state == WORKER_WELCOMED;
 }
 
+bool fleet_all_are_welcome(void *fleet)
+{
+	const struct fleet *all = fleet;
+	for (const struct fleet_worker *worker = all->workers; worker; worker = worker->next)
+		if (!fleet_worker_is_welcome(worker))
+			return false;
+	return true;
+}
+
 /* ---- effects ------------------------------------------------------------------------------- */
 
 enum err fleet_worker_say(struct fleet_worker *worker, const struct message *message)

@@ -38,9 +38,8 @@ struct worker_session {
 	size_t place;       /* that of the socket, or of the next one */
 	size_t tries;       /* that ended since the last welcome */
 	bool connected;     /* somebody is at the other end */
-	int64_t heard_ms; /* last frame from the broker, its handshake, or the opening of the socket
-	                   */
-	int64_t next_ms;  /* when this state has something to do: connect, greet, beat, exit */
+	int64_t heard_ms;   /* last frame of the broker, its handshake, or the socket's opening */
+	int64_t next_ms;    /* when this state has something to do: connect, greet, beat, exit */
 };
 
 struct worker_core;
