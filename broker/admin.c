@@ -98,6 +98,7 @@ static void answer_status(const struct question *q)
 		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
 	core_status(server->core, server->now_ms, q->arena, &status);
 	fill_watched(server, q->arena, &status);
+	fill_suspended(q, &status);
 	/* People choose labels and urls, and observers need the answer to go on. */
 	scoped(text_finish) struct text body = { 0 };
 	while (is_too_large(RECORD_status_result, &status,
@@ -302,6 +303,7 @@ static const struct method {
 	{ "drain", RECORD_worker_params, .change = change_drain },
 	{ "pause", RECORD_pause_params, .change = change_pause },
 	{ "resume", RECORD_resume_params, .change = change_resume },
+	{ "lift", RECORD_lift_params, .change = change_lift },
 	{ "why", RECORD_why_params, .answer = answer_why, .question = QUESTION_PICK },
 	{ "declare", RECORD_declare_params, .answer = answer_declare },
 	{ "watch", RECORD_watch_params, .answer = answer_watch },
@@ -393,6 +395,7 @@ static void answer_now(struct server *server, const struct peer *peer,
 		struct rec_worker_params worker;
 		struct rec_pause_params pause;
 		struct rec_resume_params resume;
+		struct rec_lift_params lift;
 		struct rec_watch_entry entry;
 		struct rec_poke_params poke;
 		struct rec_declare_params declare;

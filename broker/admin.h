@@ -64,6 +64,10 @@ change_function change_drain, change_pause, change_resume;
 change_function change_cancel, change_rerun;
 void answer_why(const struct question *q);
 
+/* ---- admin_keys.c: keys that are suspended ---- */
+void fill_suspended(const struct question *q, struct rec_status_result *status);
+change_function change_lift;
+
 /* ---- admin_repos.c: the list of repositories ---- */
 void answer_repos(const struct question *q);
 change_function change_repo_add, change_repo_remove, change_repo_pause, change_repo_resume,

@@ -99,6 +99,8 @@ void server_look_at_keys(struct server *server, bool force)
 	if (!server->gate)
 		return;
 	note_handshakes(server);
+	gate_blame_strays(server->gate, server->now_ms, &server->effects);
+	server_take_effects(server);
 	/* Root writes the table, and gives it away then. */
 	if (gate_heard(server->gate) && server->keys_look_ms > server->now_ms + SETTLE_MS)
 		server->keys_look_ms = server->now_ms + SETTLE_MS;

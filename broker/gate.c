@@ -38,6 +38,7 @@ struct gate {
 	struct zap zap;
 	struct allowed *allowed;
 	struct rates *messages; /* by door and key */
+	struct suspensions *suspensions;
 	struct trial trial;
 	char *watched;    /* endpoint that is tried each minute; NULL: none */
 	struct stat seen; /* the table's file as it was read; st_ino 0: none */
@@ -71,15 +72,18 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* Is there a key that may less than before? */
-static bool takes_away(const struct allowed *before, const struct allowed *now)
+/* Is there a key that may less than before? What it did as that is over. */
+static bool takes_away(struct gate *gate, const struct allowed *before, const struct allowed *now)
 {
+	bool less = false;
 	for (const struct allowed_key *key = NULL; (key = allowed_next(before, key));) {
 		const struct allowed_key *still = allowed_find(now, key->key);
-		if (!still || still->role != key->role || strcmp(still->name, key->name) != 0)
-			return true;
+		if (still && still->role == key->role && strcmp(still->name, key->name) == 0)
+			continue;
+		suspension_forget(gate->suspensions, key->key);
+		less = true;
 	}
-	return false;
+	return less;
 }
 
 /* Who is invited may come at once. */
@@ -121,7 +125,7 @@ bool gate_look(struct gate *gate, bool force)
 		return false;
 	}
 	struct allowed *before = gate->allowed;
-	bool less = takes_away(before, fresh);
+	bool less = takes_away(gate, before, fresh);
 	pthread_mutex_lock(&gate->zap.lock);
 	gate->zap.allowed = gate->allowed = fresh;
 	pthread_mutex_unlock(&gate->zap.lock);
@@ -161,6 +165,41 @@ bool gate_takes(struct gate *gate, enum door door, const struct allowed_key *key
 		return true;
 	*ret_tell = rates_take(gate->messages, told, &telling, now_ms);
 	return false;
+}
+
+/* ---- what a role may not -------------------------------------------------------------------- */
+
+void gate_blame(struct gate *gate, const struct allowed_key *key, const char *why, int64_t now_ms,
+                struct effects *out)
+{
+	const struct offence offence = {
+		.key = key->key, .role = role_text(key->role), .name = key->name, .why = why
+	};
+	suspension_note(gate->suspensions, &offence, now_ms, out);
+}
+
+void gate_blame_strays(struct gate *gate, int64_t now_ms, struct effects *out)
+{
+	struct stray strays[STRAYS_MAX];
+	pthread_mutex_lock(&gate->zap.lock);
+	size_t count = gate->zap.stray_count;
+	memcpy(strays, gate->zap.strays, count * sizeof *strays);
+	gate->zap.stray_count = 0;
+	pthread_mutex_unlock(&gate->zap.lock);
+	for (size_t i = 0; i < count; i++) {
+		const struct allowed_key *key = gate_find(gate, strays[i].key);
+		if (!key || role_enters(key->role, strays[i].door))
+			continue; /* the table changed meanwhile */
+		scoped(free_text) char *why =
+			text_format("a key of role %s has no business at the door `%s`",
+		                    role_text(key->role), door_text(strays[i].door));
+		gate_blame(gate, key, why, now_ms, out);
+	}
+}
+
+struct suspensions *gate_suspensions(const struct gate *gate)
+{
+	return gate->suspensions;
 }
 
 /* ---- the trial ------------------------------------------------------------------------------ */
@@ -293,6 +332,7 @@ enum err gate_open(const char *state, struct gate **ret_gate)
 	gate = memory_new(1, sizeof *gate);
 	gate->state = memory_copy_text(state);
 	gate->messages = rates_new();
+	gate->suspensions = suspensions_new();
 	gate->path = text_format("%s/keys/allowed", state);
 	gate->changes = watch_folder(state); /* before it is read */
 	enum err err;
@@ -317,6 +357,7 @@ void gate_close(struct gate **gate)
 	zap_stop(&closed->zap);
 	allowed_destroy(&closed->allowed);
 	rates_destroy(&closed->messages);
+	suspensions_destroy(&closed->suspensions);
 	close_fd(&closed->changes);
 	key_wipe(&closed->key);
 	free(closed->watched);

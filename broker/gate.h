@@ -3,6 +3,7 @@
  * libzmq would let every key in. */
 #pragma once
 
+#include "broker/core/suspension.h"
 #include "proto/allowed.h"
 
 #include <pthread.h>
@@ -52,6 +53,15 @@ const struct allowed_key *gate_find(const struct gate *gate, const char *key);
  * it should hear so, which is once a second. */
 bool gate_takes(struct gate *gate, enum door door, const struct allowed_key *key, int64_t now_ms,
                 bool *ret_tell);
+
+/* A key was refused for its role: again and again, it is suspended. What is to be told then is
+ * appended to `out`. */
+void gate_blame(struct gate *gate, const struct allowed_key *key, const char *why, int64_t now_ms,
+                struct effects *out);
+/* The same for keys that knocked at doors where their role has no business. */
+void gate_blame_strays(struct gate *gate, int64_t now_ms, struct effects *out);
+/* Keys that are suspended; one that is not allowed any more is none of them. */
+struct suspensions *gate_suspensions(const struct gate *gate);
 
 /* Handshakes that were refused since the start; not those of the trial. */
 uint64_t gate_refused(const struct gate *gate);

@@ -66,6 +66,16 @@ static bool is_too_often(struct zap *zap, const struct question *question, const
 	       !PLANTED(any_haste);
 }
 
+/* The loop counts them; under the lock. */
+static void note_stray(struct zap *zap, const char *key, enum door door)
+{
+	if (zap->stray_count == STRAYS_MAX)
+		return;
+	struct stray *stray = &zap->strays[zap->stray_count++];
+	memcpy(stray->key, key, KEY_SIZE + 1);
+	stray->door = door;
+}
+
 /* The key's text, when it enters by this door. */
 static enum verdict judge(struct zap *zap, const struct question *question, char key[KEY_SIZE + 1])
 {
@@ -79,10 +89,14 @@ static enum verdict judge(struct zap *zap, const struct question *question, char
 		return LET_IN;
 	pthread_mutex_lock(&zap->lock);
 	const struct allowed_key *found = allowed_find(zap->allowed, key);
-	for (enum door door = 0; found && door < DOOR_COUNT; door++)
-		if (strcmp(door_text(door), question->frames[DOMAIN]) == 0)
-			role = role_enters(found->role, door) || PLANTED(any_role) ? found->role
-			                                                           : ROLE_COUNT;
+	for (enum door door = 0; found && door < DOOR_COUNT; door++) {
+		if (strcmp(door_text(door), question->frames[DOMAIN]) != 0)
+			continue;
+		if (role_enters(found->role, door) || PLANTED(any_role))
+			role = found->role;
+		else
+			note_stray(zap, key, door);
+	}
 	pthread_mutex_unlock(&zap->lock);
 	if (role == ROLE_COUNT)
 		return NOT_ALLOWED;

@@ -11,6 +11,14 @@
 
 struct rates;
 
+enum { STRAYS_MAX = 64 };
+
+/* A key at a door where its role has no business. */
+struct stray {
+	char key[KEY_SIZE + 1];
+	enum door door;
+};
+
 /* Zero, but for `allowed`, before zap_start(). */
 struct zap {
 	pthread_mutex_t lock;    /* of `allowed`, held while it is asked or changed */
@@ -22,6 +30,8 @@ struct zap {
 	bool running;
 	pthread_t thread;
 	char trial[KEY_SIZE + 1]; /* a key whose refusal does not count; under the lock, too */
+	struct stray strays[STRAYS_MAX]; /* not taken yet, under the lock, too; more are not kept */
+	size_t stray_count;
 	atomic_ullong refused;
 	atomic_ullong too_often; /* of these, keys that are allowed */
 };

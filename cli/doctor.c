@@ -15,7 +15,7 @@ enum {
 	DISK_LOW_MB = 1024,
 	SKEW_MAX_MS = 5000, /* between the broker's clock and ours, beyond the way */
 	WAIT_LONG_MS = 600000,
-	FINDINGS_MAX = 2200, /* a thousand repositories and workers, and ours */
+	FINDINGS_MAX = 2200, /* a thousand repositories and workers, a hundred keys, and ours */
 };
 
 enum mark { MARK_OK, MARK_MISSING, MARK_FAILED };
@@ -160,6 +160,19 @@ static void look_at_queue(struct report *report, const struct rec_status_result 
 	    clock_duration_text(status->oldest_ms, text));
 }
 
+/* Keys that said again and again what they may not. */
+static void look_at_keys(struct report *report, const struct rec_status_result *status)
+{
+	char left[CLOCK_TEXT_SIZE];
+	for (size_t i = 0; i < status->suspended_count; i++) {
+		const struct rec_suspended_key *key = &status->suspended[i];
+		add(report, "key", MARK_FAILED,
+		    "see which program uses it, and for what; fettle keys lift NAME ends it now",
+		    "of %s %s is suspended for another %s: %s", key->role, key->name,
+		    clock_duration_text(key->left_ms, left), key->reason ? key->reason : "");
+	}
+}
+
 /* ---- workers ------------------------------------------------------------------------------- */
 
 static bool has_label(const struct rec_worker_row *worker, const char *label)
@@ -274,6 +287,7 @@ static enum err look_at_fleet(struct session *session, struct report *report)
 	look_at_store(report, &status);
 	look_at_skew(report, &status, took_ms);
 	look_at_queue(report, &status);
+	look_at_keys(report, &status);
 	if ((err = look_at_workers(session, report)))
 		return err;
 	if (strcmp(status.state, "store_full") == 0)

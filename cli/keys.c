@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/scoped.h"
-#include "cli/json.h"
 #include "cli/output.h"
 
 #include <errno.h>
@@ -94,6 +93,13 @@ static enum err write_table(const char *folder, const char *path, const struct t
 	if (err || (err = file_write_durable(path, content->data, content->size)))
 		return err;
 	return give_away(folder, path);
+}
+
+enum err keys_read_table(const char *folder, struct allowed **ret_table)
+{
+	scoped(text_finish) struct text content = { 0 };
+	scoped(free_text) char *path = text_format("%s/allowed", folder);
+	return read_table(path, &content, ret_table);
 }
 
 enum err keys_allow(const char *folder, const struct allowed_key *added)
@@ -239,63 +245,6 @@ enum err verb_keys_revoke(struct session *session)
 	if (take_out(&content, table, word, &rest) == 0)
 		return fail(ERR_NOT_FOUND, "no key of '%s' is allowed", word);
 	return write_table(folder, path, &rest);
-}
-
-static void print_json(const struct key *servers, const struct allowed *table)
-{
-	struct json json = json_start(stdout);
-	json_open(&json, '{');
-	json_key(&json, "server");
-	json_text(&json, servers->server_count ? servers->servers[0] : NULL);
-	json_key(&json, "server_next");
-	json_text(&json, servers->server_count > 1 ? servers->servers[1] : NULL);
-	json_key(&json, "keys");
-	json_open(&json, '[');
-	for (const struct allowed_key *key = NULL; (key = allowed_next(table, key));) {
-		json_open(&json, '{');
-		json_key(&json, "role");
-		json_text(&json, role_text(key->role));
-		json_key(&json, "name");
-		json_text(&json, key->name);
-		json_key(&json, "key");
-		json_text(&json, key->key);
-		json_key(&json, "repositories");
-		json_open(&json, '[');
-		for (size_t i = 0; i < key->repositories.count; i++)
-			json_text(&json, key->repositories.items[i]);
-		json_close(&json, ']');
-		json_close(&json, '}');
-	}
-	json_close(&json, ']');
-	json_close(&json, '}');
-	json_finish(&json);
-}
-
-enum err verb_keys_list(struct session *session)
-{
-	struct key servers = { 0 };
-	scoped(text_finish) struct text content = { 0 }, out = { 0 };
-	scoped(allowed_destroy) struct allowed *table = NULL;
-	scoped(free_text) char *folder = NULL;
-	enum err err = keys_folder(session, &folder);
-	if (err)
-		return err;
-	scoped(free_text) char *path = text_format("%s/allowed", folder);
-	if (((err = keys_read_servers(folder, &servers)) && err != ERR_NOT_FOUND) ||
-	    (err = read_table(path, &content, &table)))
-		return err;
-	if (session->options->json) {
-		print_json(&servers, table);
-		return OK;
-	}
-	for (size_t i = 0; i < servers.server_count; i++)
-		text_addf(&out, "server%s %s\n", i ? ".next" : "", servers.servers[i]);
-	for (const struct allowed_key *key = NULL; (key = allowed_next(table, key));)
-		allowed_print(key, &out);
-	fputs(out.data ? out.data : "", stdout);
-	if (!servers.server_count)
-		fprintf(stderr, "fettle: the broker has no key, and TCP asks for none\n");
-	return OK;
 }
 
 static enum err begin_rotation(const char *folder, const char *next)

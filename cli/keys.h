@@ -12,6 +12,9 @@ enum err keys_folder(const struct session *session, char **ret_folder);
  * none. */
 enum err keys_read_servers(const char *folder, struct key *key);
 
+/* The table as its file says, empty where there is none; the caller destroys it. */
+enum err keys_read_table(const char *folder, struct allowed **ret_table);
+
 /* Add a line to the table. ERR_IN_USE when the key is in it already. */
 enum err keys_allow(const char *folder, const struct allowed_key *added);
 

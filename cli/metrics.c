@@ -80,6 +80,11 @@ static void add_broker(struct text *out, const struct rec_status_result *status)
 	       (double)status->lost_leases);
 	single(out, "fettle_messages_refused_total", "counter",
 	       "Messages refused since the broker's start.", (double)status->refused);
+	single(out, "fettle_keys_suspended", "gauge", "Keys that are suspended, a hundred at most.",
+	       (double)status->suspended_count);
+	single(out, "fettle_key_suspensions_total", "counter",
+	       "How often a key was suspended since the broker's start.",
+	       (double)status->suspensions);
 }
 
 static void add_jobs(struct text *out, const struct rec_status_result *status)

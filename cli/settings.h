@@ -115,7 +115,10 @@
 	SETTING(text, repository, 'r', NULL, "NAME,...", "Of an observer: only these.")
 #define SETTINGS_keys_allow  SETTINGS_here SETTINGS_only
 #define SETTINGS_keys_revoke SETTINGS_here
-#define SETTINGS_keys_list   SETTINGS_here SETTINGS_json
+#define SETTINGS_keys_list                                                                         \
+	SETTINGS_here SETTINGS_json SETTING(duration, timeout, 0, "1s", "DURATION",                \
+	                                    "How long to wait for the broker's answer.")
+#define SETTINGS_keys_lift SETTINGS_status
 #define SETTINGS_keys_rotate                                                                       \
 	SETTINGS_here SETTING(flag, finish, 0, NULL, NULL, "Change to the key that was made.")
 #define SETTINGS_keys_accept SETTINGS_here

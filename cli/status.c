@@ -66,11 +66,21 @@ static void add_paused(struct text *out, const struct rec_status_result *status)
 		add_line(out, "paused", "%s", names.data);
 }
 
+static void add_suspended(struct text *out, const struct rec_status_result *status)
+{
+	char left[CLOCK_TEXT_SIZE];
+	for (size_t i = 0; i < status->suspended_count; i++)
+		add_line(out, "suspended", "key of %s %s, for another %s",
+		         status->suspended[i].role, status->suspended[i].name,
+		         clock_duration_text(status->suspended[i].left_ms, left));
+}
+
 void status_add_lines(struct text *out, const struct rec_status_result *status)
 {
 	add_broker(out, status);
 	add_counts(out, status);
 	add_paused(out, status);
+	add_suspended(out, status);
 }
 
 static void print_depth(const struct rec_status_result *status)

@@ -37,7 +37,7 @@ struct core_settings {
 
 enum event_kind {
 	EVENT_RECEIVED,    /* a message from a worker */
-	EVENT_SHUT_OUT,    /* this peer is not allowed any more */
+	EVENT_SHUT_OUT,    /* this peer is not allowed any more, or for now */
 	EVENT_UPDATE,      /* an update from an observer */
 	EVENT_TIME_PASSED, /* core_wakeup_ms() has come */
 	EVENT_STORE_FULL,  /* the disk has no space: refuse new work */
@@ -50,6 +50,7 @@ struct event {
 	int64_t now_ms; /* monotonic, never less than the event before */
 	struct peer peer;
 	const struct message *message;
+	const char *reason; /* of EVENT_SHUT_OUT: why */
 	const bool *known;  /* of EVENT_UPDATE: commits that have a build on this ref; NULL: none */
 	uint64_t disk_free; /* of EVENT_DISK_FREE: bytes */
 };

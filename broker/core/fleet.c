@@ -355,7 +355,7 @@ void fleet_shut_out(struct core *core, const struct event *event, struct effects
 	struct worker *worker;
 	HASH_FIND(hh_peer, core->workers_by_peer, &event->peer, sizeof event->peer, worker);
 	if (worker && !core->store_full)
-		worker_leave(core, worker, "its key is not allowed any more", out);
+		worker_leave(core, worker, event->reason, out);
 }
 
 void fleet_receive(struct core *core, const struct event *event, struct effects *out)

@@ -107,6 +107,30 @@ Test(gate, a_key_is_let_in_by_the_table_of_the_moment)
 	wire_close(&other);
 }
 
+Test(gate, a_key_that_knocks_at_the_wrong_door_again_and_again_is_suspended)
+{
+	struct suspension found;
+	struct effects out = { 0 };
+	struct wire_socket *door = wire_socket(ZMQ_ROUTER);
+	scoped(free_text) char *admin = text_format("ipc://%s/a.sock", folder);
+	cr_assert_eq(gate_guard(gate, door, DOOR_ADMIN), OK, "%s", error_text());
+	cr_assert_eq(zmq_bind(wire_handle(door), admin), 0);
+	for (int i = 0; i < OFFENCES_MAX; i++) {
+		cr_expect_not(suspension_find(gate_suspensions(gate), worker_key.public_text, 1000,
+		                              &found));
+		cr_expect_eq(knock(admin, &worker_key), HANDSHAKE_REFUSED);
+		gate_blame_strays(gate, 1000, &out);
+	}
+	cr_assert(suspension_find(gate_suspensions(gate), worker_key.public_text, 1000, &found));
+	cr_expect_str_eq(found.why, "a key of role worker has no business at the door `admin`");
+	cr_expect_eq(out.count, 1, "it is told once");
+	write_table("# nobody\n");
+	gate_look(gate, true);
+	cr_expect_eq(suspensions_count(gate_suspensions(gate)), 0, "a key that goes is forgotten");
+	effects_finish(&out);
+	wire_close(&door);
+}
+
 Test(gate, a_key_that_comes_again_and_again_has_to_wait)
 {
 	enum { AT_ONCE = 30, TRIES = 2 * AT_ONCE };

@@ -235,6 +235,56 @@ class Keys(Case):
         self.settle("is not for repository 'other'", "p")
         self.assertEqual(self.house.cli("show", bad).returncode, 4)
 
+    # ---- suspension -------------------------------------------------------------------------
+
+    def suspend(self, key, pattern, *words):
+        """Ask for what its role may not, as often as suspends it."""
+        for _ in range(20):
+            self.assert_refused(self.ask(key, *words), pattern)
+
+    def lift(self, key, name):
+        words = [program("fettle"), "keys", "lift", name, "--broker", self.address, "--key", key]
+        return self.house.run(words)
+
+    def test_a_key_that_is_refused_again_and_again_is_suspended(self):
+        self.serve()
+        eve, other = self.invite("reader", "eve"), self.invite("reader", "other")
+        admin = self.invite("admin", "ada")
+        self.settle("allowed=3")
+        self.suspend(eve, r"may not ask for `pause`", "pause")
+        again = r"suspended for another [\d.]+s: it was refused 20 times, .* may not ask for `pause`"
+        self.assert_refused(self.ask(eve, "status"), again)
+        self.settle('suspended reason="key of reader eve, for 1m: refused 20 times')
+        self.assertIn("key of reader eve, for another", self.ask(other, "status").stdout)
+        self.assertIn("# suspended for another", self.keys("keys", "list").stdout)
+        listed = json.loads(self.keys("keys", "list", "--json").stdout)["keys"]
+        rows = {row["name"]: row for row in listed}
+        self.assertEqual(rows["other"]["suspended_ms"], 0)
+        self.assertGreater(rows["eve"]["suspended_ms"], 0)
+        self.assertIn("may not ask for `pause`", rows["eve"]["suspended_for"])
+        self.assertRegex(self.ask(other, "doctor").stdout, r"failed +key +of reader eve is suspend")
+        self.assertIn("\nfettle_keys_suspended 1\n", self.ask(other, "metrics").stdout)
+        self.assert_refused(self.lift(other, "eve"), r"may not ask for `lift`")
+        self.assertIn("may speak again", self.lift(admin, "eve").stdout)
+        self.assertEqual(self.ask(eve, "status").returncode, 0)
+        self.settle('lifted reason="key of reader eve, by ')
+        self.assertIn("no key of 'eve'", self.lift(admin, "eve").stderr)
+        self.assertIn("\nfettle_key_suspensions_total 1\n", self.ask(other, "metrics").stdout)
+
+    def test_a_worker_that_knocks_at_the_admin_door_loses_its_session(self):
+        self.serve()
+        key = self.invite("worker", "one")
+        self.worker("one", key)
+        wait_until(lambda: self.house.worker_is_there("one"), "it is there")
+        self.suspend(key, r"refuses this key, or its role here", "status")
+        self.settle("has no business at the door `admin`")
+        self.settle('left worker=one reason="its key is suspended"')
+        self.settle("this key is suspended for another", "worker-one")
+        self.assertFalse(self.house.worker_is_there("one"))
+        self.revoke("one")
+        self.keys("keys", "allow", "worker", "one", self.part(key, "public"))
+        wait_until(lambda: self.house.worker_is_there("one"), "revoked and allowed, it is like new")
+
     # ---- revocation -------------------------------------------------------------------------
 
     def test_a_revoked_worker_loses_its_job_to_another(self):

@@ -333,6 +333,7 @@ static void happen(struct run *run)
 		                                 EVENT_DISK_FREE };
 	struct event event = { .kind = draw_of(&run->draw, kinds) };
 	event.peer = draw_peer(&run->draw);
+	event.reason = "its key is not allowed any more";
 	event.disk_free = draw_below(&run->draw, 2) * 2000ull;
 	step(run, &event);
 }

@@ -20,6 +20,7 @@ static const enum record_type params[] = {
 	RECORD_watch_params,  RECORD_show_params,      RECORD_log_params,
 	RECORD_tests_params,  RECORD_artifacts_params, RECORD_artifact_params,
 	RECORD_events_params, RECORD_backup_params,    RECORD_gc_params,
+	RECORD_lift_params,
 };
 
 static const enum record_type results[] = {

@@ -24,6 +24,7 @@ DEBUG = ["--log-level", "debug"]
 HEARTBEAT = spec.pack({"type": "heartbeat", "holding": []})
 FLOOD = 200_000 if not fettle.is_sanitized() else 20_000
 HANDSHAKES_AT_ONCE = 30
+OFFENCES = 20  # that suspend a key
 GROWTH_MAX_KIB = 4096 if not fettle.is_sanitized() else 1 << 20
 
 
@@ -243,6 +244,7 @@ class Hasty(Served):
     """Keys that are allowed, and do a thing too often."""
 
     def make_keys(self):
+        self.gate = self.house.gate()  # before workers start
         self.house.cli_words(["keys", "new"])
         self.keys = {name: self.invite(name) for name in ("one", "loud")}
         return "--key", self.keys["one"]
@@ -255,18 +257,50 @@ class Hasty(Served):
         subprocess.run(words, input=letter, text=True, check=True, stdout=subprocess.DEVNULL)
         return path
 
-    def hasty(self, what, count):
-        """How it fared, by its own words."""
+    def hasty_words(self, what, count):
+        """How it fared, in its own words."""
         endpoint = f"tcp://127.0.0.1:{self.port}"
         words = [fettle.program("hasty_peer"), what, endpoint, self.keys["loud"], str(count)]
         done = self.house.run(words, 10 * fettle.PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)
-        return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", done.stdout)}
+        return done.stdout
+
+    def hasty(self, what, count):
+        words = self.hasty_words(what, count)
+        return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", words)}
 
     def tell_delay(self, what):
         beats = self.beats()
         most = max(b - a for a, b in zip(beats, beats[1:]))
         print(f"# {what}: heartbeats of another {most:.2f} s apart at most", flush=True)
+
+    def test_08_a_key_that_says_what_its_role_may_not(self):
+        """It is suspended: its job goes to another, who notices nothing of it."""
+        self.house.cli("drain", "one")
+        self.house.worker("loud", "--key", self.keys["loud"], broker=f"127.0.0.1:{self.port}")
+        fettle.wait_until(lambda: self.house.worker_is_there("loud"), "it is there")
+        repository = fettle.Repository(self.house)
+        commit = repository.steps(
+            "echo working", f"until [ -e {self.gate} ]; do sleep 0.05; done"
+        )
+        self.house.observer(repository)
+        self.house.wait_running(commit, "loud")
+        self.house.cli("resume", "one")
+        fared = self.hasty_words("stray", OFFENCES)
+        self.assertRegex(fared, rf"^forbidden={OFFENCES} this key is suspended for another \d")
+        self.assertIn("a key of role worker may not say `request` here", fared)
+        self.house.wait_running(commit, "one")
+        log = self.house.log_of("broker")
+        self.assertIn('left worker=loud reason="its key is suspended"', log)
+        self.assertEqual(len(re.findall(r' suspended reason="key of worker loud, ', log)), 1)
+        self.assertEqual(self.house.json("status")["suspended"][0]["name"], "loud")
+        self.assertEqual(self.house.json("status")["paused"], [], "it had no effect")
+        self.house.open_gate()
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.assert_undisturbed()
+        self.house.cli_words(["keys", "lift", "loud"])
+        fettle.wait_until(lambda: self.house.worker_is_there("loud"), "it is back")
+        self.tell_delay("a suspension")
 
     def test_13_a_key_that_shakes_hands_all_the_time(self):
         fared = self.hasty("shake", 200)
