@@ -4,7 +4,8 @@ Usage: compare.py BUILD [--quick | --full] [--only NAME,...] [--machine WORD] [-
 
 Rounds in turn. In each, everybody gets 200-byte jobs that do nothing, from one producer with 64
 jobs, or one, that are not accepted yet, to eight workers; then jobs at 50 a second, to workers that
-have nothing to do. Then what fettle takes when idle (footprint.py). Exit code 1 when a goal is missed; see README.md."""
+have nothing to do. Then what fettle takes when idle (footprint.py), and what grows (growth.py).
+Exit code 1 when a goal is missed; see README.md."""
 
 import argparse
 import datetime
@@ -19,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import alone  # noqa: E402  pylint: disable=wrong-import-position
 import contest  # noqa: E402  pylint: disable=wrong-import-position
 import footprint  # noqa: E402  pylint: disable=wrong-import-position
+import growth  # noqa: E402  pylint: disable=wrong-import-position
 from common import fettle, goal, load, run  # noqa: E402  pylint: disable=wrong-import-position
 from results import Row, Table, plot  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -31,10 +33,10 @@ RATE_GOALS = {
 }
 LATENCY_GOALS = {"beanstalkd": 1}
 SPREAD_GOAL = 3  # p99 to p50
-QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 10, "builds": 20}
-QUICK |= {"queue": 100000, "accepted": 5000}
+QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 5, "builds": 20}
+QUICK |= {"queue": 100000, "accepted": 5000, "growth": "quick", "growths": 1}
 FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100}
-FULL |= {"queue": 300000, "accepted": 50000}
+FULL |= {"queue": 1000000, "accepted": 50000, "growth": "full", "growths": 3}
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../results")
 
 
@@ -128,6 +130,7 @@ def measure(house, settings):
     few, queue = min(settings.rounds, 3), settings.queue
     tables += alone.measure(house, few, settings.accepted)
     tables += footprint.measure(house, few, settings.idle, settings.builds, queue)
+    tables += growth.measure(house, settings.growths, settings.growth)
     for table in tables:
         table.print()
     title = f"{settings.rounds} rounds in turn, {settings.machine}, {datetime.date.today()}"
@@ -173,6 +176,8 @@ def main():
     parser.add_argument("--builds", type=positive)
     parser.add_argument("--accepted", type=positive, help="commits, while no worker is there")
     parser.add_argument("--queue", type=positive, help="most jobs that wait, above 10,000")
+    parser.add_argument("--growth", choices=growth.SIZES, help="how much queue and fleet grow")
+    parser.add_argument("--growths", type=positive, help="rounds of that")
     parser.add_argument("--jobs", type=positive, default=10**7, help="at most so many a measurement")
     settings = parser.parse_args()
     for name, value in settings.size.items():

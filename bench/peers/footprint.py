@@ -105,7 +105,7 @@ def idle(home, rounds, seconds):
 def with_queue(house, jobs, each):
     """KiB of a new broker where so many jobs wait, so many of each commit."""
     house.broker_folder = tempfile.mkdtemp(dir=house.folder)
-    broker = house.broker("--log-level", "warn")
+    broker = house.broker("--log-level", "warn", "--queue-max", "2000000")
     words = [*FEED, f"ipc:{house.broker_folder}", str(jobs // each), str(each)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     size = resident_kib(broker.pid)
