@@ -4,8 +4,8 @@ Usage: compare.py BUILD [--quick | --full] [--only NAME,...] [--machine WORD] [-
 
 Rounds in turn. In each, everybody gets 200-byte jobs that do nothing, from one producer with 64
 jobs, or one, that are not accepted yet, to eight workers; then jobs at 50 a second, to workers that
-have nothing to do. Then what fettle takes when idle (footprint.py), and what grows (growth.py).
-Exit code 1 when a goal is missed; see README.md."""
+have nothing to do. Then what fettle takes when idle (footprint.py), what grows (growth.py), and
+commits to verdicts (verdict.py). Exit code 1 when a goal is missed; see README.md."""
 
 import argparse
 import datetime
@@ -21,6 +21,7 @@ import alone  # noqa: E402  pylint: disable=wrong-import-position
 import contest  # noqa: E402  pylint: disable=wrong-import-position
 import footprint  # noqa: E402  pylint: disable=wrong-import-position
 import growth  # noqa: E402  pylint: disable=wrong-import-position
+import verdict  # noqa: E402  pylint: disable=wrong-import-position
 from common import fettle, goal, load, run  # noqa: E402  pylint: disable=wrong-import-position
 from results import Row, Table, plot  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -35,8 +36,10 @@ LATENCY_GOALS = {"beanstalkd": 1}
 SPREAD_GOAL = 3  # p99 to p50
 QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 5, "builds": 20}
 QUICK |= {"queue": 100000, "accepted": 5000, "growth": "quick", "growths": 1}
+QUICK |= {"verdicts": 0}  # Buildbot takes its time
 FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100}
 FULL |= {"queue": 1000000, "accepted": 50000, "growth": "full", "growths": 3}
+FULL |= {"verdicts": 5}
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../results")
 
 
@@ -131,6 +134,9 @@ def measure(house, settings):
     tables += alone.measure(house, few, settings.accepted)
     tables += footprint.measure(house, few, settings.idle, settings.builds, queue)
     tables += growth.measure(house, settings.growths, settings.growth)
+    if settings.verdicts:
+        others = settings.only or [verdict.Buildbot.name]
+        tables += verdict.measure(house, settings.verdicts, settings.builds, others)
     for table in tables:
         table.print()
     title = f"{settings.rounds} rounds in turn, {settings.machine}, {datetime.date.today()}"
@@ -152,7 +158,7 @@ def positive(text):
 
 
 def names(text):
-    known = [kind.name for kind in contest.PEERS]
+    known = [kind.name for kind in (*contest.PEERS, verdict.Buildbot)]
     for name in text.split(","):
         if name not in known:
             raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
@@ -176,6 +182,7 @@ def main():
     parser.add_argument("--builds", type=positive)
     parser.add_argument("--accepted", type=positive, help="commits, while no worker is there")
     parser.add_argument("--queue", type=positive, help="most jobs that wait, above 10,000")
+    parser.add_argument("--verdicts", type=positive, help="rounds beside Buildbot; --quick has none")
     parser.add_argument("--growth", choices=growth.SIZES, help="how much queue and fleet grow")
     parser.add_argument("--growths", type=positive, help="rounds of that")
     parser.add_argument("--jobs", type=positive, default=10**7, help="at most so many a measurement")

@@ -26,7 +26,7 @@ class Table:
         self.title, self.unit, self.digits, self.rows = title, unit, digits, rows
         self.goals = dict(goals)  # by a row's name: our ratio to it, or what it takes
         self.compares = compares
-        self.more_is_better = unit == "jobs/s"
+        self.more_is_better = unit.endswith("/s")
 
     def ratio(self, row):
         """Ours to theirs, of each round: a machine that slows down slows down both."""

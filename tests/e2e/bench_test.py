@@ -64,7 +64,7 @@ class Bench(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             few = ["--rounds", "1", "--seconds", "0.1", "--jobs", "50", "--paced", "5"]
             few += ["--idle", "0.2", "--builds", "2", "--queue", "20000", "--accepted", "50"]
-            few += ["--growth", "tiny", "--growths", "1"]
+            few += ["--growth", "tiny", "--growths", "1", "--verdicts", "1"]
             quick = ["--only", "beanstalkd,redis,gearmand", "--results", folder, "--machine", "some"]
             said = self.run_one("peers/compare.py", *few, *quick)
             names = sorted(os.listdir(folder))
@@ -82,6 +82,9 @@ class Bench(unittest.TestCase):
         self.assertRegex(said, r"(?m)^a commit's only job +\d.* B")
         for what, unit in (("the broker's CPU for a job", "us"), ("fettle status", "ms")):
             self.assertRegex(said, rf"(?m)^{what}, jobs queued .*\n200 jobs queued +\d.* {unit}$")
+        for what, unit in (("told", "ms"), ("polled", "ms")):
+            self.assertRegex(said, rf"(?m)^commit to recorded verdict, {what} .*\nfettle +\d.* {unit}$")
+        self.assertRegex(said, r"(?m)^builds that do nothing, .*\nfettle +\d.* builds/s$")
         self.assertRegex(said, r"(?m)^a build of one step +\d.* KiB")
 
     def test_quiet_repositories(self):
