@@ -94,6 +94,19 @@ static void note_handshakes(struct server *server)
 	                    hasty ? "a key that connects too often" : "a key that is not allowed");
 }
 
+/* What they are for is known with the next thing that they say. */
+static void tell_rewritten(struct server *server)
+{
+	const struct text_list *names = gate_rewritten(server->gate);
+	for (size_t i = 0; i < names->count; i++)
+		core_step(server->core,
+		          &(struct event){ .kind = EVENT_LIST,
+		                           .now_ms = server->now_ms,
+		                           .worker = names->items[i] },
+		          &server->effects);
+	server_take_effects(server);
+}
+
 void server_look_at_keys(struct server *server, bool force)
 {
 	if (!server->gate)
@@ -108,6 +121,7 @@ void server_look_at_keys(struct server *server, bool force)
 		server->keys_look_ms = server->now_ms + server->settings->heartbeat_ms;
 		if (gate_look(server->gate, force))
 			cut_events(server);
+		tell_rewritten(server);
 		gate_retry(server->gate, server->now_ms);
 	}
 	mend_events(server);

@@ -39,6 +39,7 @@ struct gate {
 	struct allowed *allowed;
 	struct rates *messages; /* by door and key */
 	struct suspensions *suspensions;
+	struct text_list rewritten;
 	struct trial trial;
 	char *watched;    /* endpoint that is tried each minute; NULL: none */
 	struct stat seen; /* the table's file as it was read; st_ino 0: none */
@@ -72,14 +73,22 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+static bool is_same_list(const struct allowed_key *a, const struct allowed_key *b)
+{
+	return strcmp(a->only ? a->only : "", b->only ? b->only : "") == 0;
+}
+
 /* Is there a key that may less than before? What it did as that is over. */
 static bool takes_away(struct gate *gate, const struct allowed *before, const struct allowed *now)
 {
 	bool less = false;
 	for (const struct allowed_key *key = NULL; (key = allowed_next(before, key));) {
 		const struct allowed_key *still = allowed_find(now, key->key);
-		if (still && still->role == key->role && strcmp(still->name, key->name) == 0)
+		if (still && still->role == key->role && strcmp(still->name, key->name) == 0) {
+			if (key->role == ROLE_worker && !is_same_list(key, still))
+				text_list_add(&gate->rewritten, key->name);
 			continue;
+		}
 		suspension_forget(gate->suspensions, key->key);
 		less = true;
 	}
@@ -114,6 +123,7 @@ bool gate_look(struct gate *gate, bool force)
 {
 	struct stat seen = { 0 };
 	struct allowed *fresh = NULL;
+	text_list_finish(&gate->rewritten);
 	if (stat(gate->path, &seen) != 0)
 		seen = (struct stat){ 0 };
 	if (!force && is_same_file(&seen, &gate->seen))
@@ -133,6 +143,11 @@ bool gate_look(struct gate *gate, bool force)
 	       allowed_count(before));
 	allowed_destroy(&before);
 	return less;
+}
+
+const struct text_list *gate_rewritten(const struct gate *gate)
+{
+	return &gate->rewritten;
 }
 
 const struct allowed_key *gate_find(const struct gate *gate, const char *key)
@@ -358,6 +373,7 @@ void gate_close(struct gate **gate)
 	allowed_destroy(&closed->allowed);
 	rates_destroy(&closed->messages);
 	suspensions_destroy(&closed->suspensions);
+	text_list_finish(&closed->rewritten);
 	close_fd(&closed->changes);
 	key_wipe(&closed->key);
 	free(closed->watched);

@@ -45,6 +45,9 @@ bool gate_heard(struct gate *gate);
  * said in the log, and the old one stays. True when keys that were allowed are not any more. */
 bool gate_look(struct gate *gate, bool force);
 
+/* Workers with a key that names other repositories since the last gate_look(). */
+const struct text_list *gate_rewritten(const struct gate *gate);
+
 /* The key's entry as the table is now; NULL: it is not allowed. Valid until the next gate_look().
  */
 const struct allowed_key *gate_find(const struct gate *gate, const char *key);

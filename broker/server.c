@@ -265,10 +265,12 @@ static void drain_workers(struct server *server)
 		if (got == WIRE_REFUSED)
 			refuse(server, server->workers, &peer, refusal, "workers");
 		else
-			step(server, &(struct event){ .kind = EVENT_RECEIVED,
-			                              .now_ms = server->now_ms,
-			                              .peer = peer,
-			                              .message = &message });
+			step(server,
+			     &(struct event){ .kind = EVENT_RECEIVED,
+			                      .now_ms = server->now_ms,
+			                      .peer = peer,
+			                      .message = &message,
+			                      .only = server->asker ? server->asker->only : NULL });
 	}
 }
 

@@ -137,6 +137,11 @@ static bool lacks_workers(const struct rec_depth *depth)
 	       (strcmp(depth->code, "no_label") == 0 || strcmp(depth->code, "no_worker") == 0);
 }
 
+static bool lacks_right(const struct rec_depth *depth)
+{
+	return depth->code && strcmp(depth->code, "no_right") == 0;
+}
+
 /* Jobs that nobody can run. */
 static void look_at_queue(struct report *report, const struct rec_status_result *status)
 {
@@ -144,6 +149,15 @@ static void look_at_queue(struct report *report, const struct rec_status_result 
 	char text[CLOCK_TEXT_SIZE];
 	for (size_t i = 0; i < status->depth_count; i++) {
 		const struct rec_depth *depth = &status->depth[i];
+		if (lacks_right(depth)) {
+			stuck++;
+			add(report, "queue", MARK_FAILED,
+			    "name it in the key of a worker, in STATE/keys/allowed: fettle keys "
+			    "list shows them",
+			    "%llu jobs of %s wait: the keys of all workers that could run them are "
+			    "for other repositories",
+			    (unsigned long long)depth->queued, depth->repository);
+		}
 		if (!lacks_workers(depth))
 			continue;
 		stuck++;

@@ -112,7 +112,7 @@
 	SETTINGS_here SETTING(list, server, 0, NULL, "KEY,...",                                    \
 	                      "With FILE: the broker's public key; two while it changes.")
 #define SETTINGS_only                                                                              \
-	SETTING(text, repository, 'r', NULL, "NAME,...", "Of an observer: only these.")
+	SETTING(text, repository, 'r', NULL, "NAME,...", "Of an observer or a worker: only these.")
 #define SETTINGS_keys_allow  SETTINGS_here SETTINGS_only
 #define SETTINGS_keys_revoke SETTINGS_here
 #define SETTINGS_keys_list                                                                         \

@@ -67,9 +67,10 @@ struct place {
 static enum err parse_repositories(const struct place *place, char *list, struct row *row)
 {
 	char *rest = list, *name;
-	if (row->key.role != ROLE_observer)
-		return fail(ERR_USAGE, "%s:%zu: repositories are for observers", place->where,
-		            place->line);
+	if (row->key.role != ROLE_observer && row->key.role != ROLE_worker)
+		return fail(ERR_USAGE, "%s:%zu: repositories are for observers and workers",
+		            place->where, place->line);
+	row->key.only = memory_copy_text(list);
 	while ((name = strsep(&rest, ","))) {
 		if (!text_is_name(name))
 			return fail(ERR_USAGE, "%s:%zu: '%s' is no name of a repository",
@@ -107,6 +108,8 @@ static void destroy_row(struct row **row)
 {
 	if (*row)
 		text_list_finish(&(*row)->key.repositories);
+	if (*row)
+		free((*row)->key.only);
 	free(*row);
 	*row = NULL;
 }

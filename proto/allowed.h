@@ -3,7 +3,8 @@
  *   ROLE NAME KEY [REPOSITORY,...]
  *
  * and empty ones, and comments that begin with #. A name may have several keys, a key has one name
- * and one role. Repositories are those whose commits an observer may tell; without any, all. */
+ * and one role. Repositories are those whose commits an observer may tell, or whose jobs a worker
+ * may have; without any, all. */
 #pragma once
 
 #include "base/error.h"
@@ -21,6 +22,7 @@ struct allowed_key {
 	char name[NAME_SIZE_MAX + 1];
 	enum role role;
 	struct text_list repositories; /* none: all */
+	char *only;                    /* the same, comma separated; NULL: all */
 	size_t line;                   /* of the file, from 1 */
 };
 
@@ -51,5 +53,5 @@ bool role_read(const char *text, enum role *ret_role);
 /* Does this role have business at this door? */
 bool role_enters(enum role role, enum door door);
 
-/* May an observer of this key tell of this repository? */
+/* Is this repository one of those of the key? */
 bool allowed_repository(const struct allowed_key *key, const char *repository);

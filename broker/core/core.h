@@ -38,6 +38,7 @@ struct core_settings {
 enum event_kind {
 	EVENT_RECEIVED,    /* a message from a worker */
 	EVENT_SHUT_OUT,    /* this peer is not allowed any more, or for now */
+	EVENT_LIST,        /* the key of this worker names other repositories than before */
 	EVENT_UPDATE,      /* an update from an observer */
 	EVENT_TIME_PASSED, /* core_wakeup_ms() has come */
 	EVENT_STORE_FULL,  /* the disk has no space: refuse new work */
@@ -51,6 +52,9 @@ struct event {
 	struct peer peer;
 	const struct message *message;
 	const char *reason; /* of EVENT_SHUT_OUT: why */
+	const char *worker; /* of EVENT_LIST: its name */
+	const char *only;   /* of EVENT_RECEIVED: repositories whose jobs its sender may have, comma
+	                     * separated; NULL: all */
 	const bool *known;  /* of EVENT_UPDATE: commits that have a build on this ref; NULL: none */
 	uint64_t disk_free; /* of EVENT_DISK_FREE: bytes */
 };

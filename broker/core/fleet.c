@@ -55,7 +55,7 @@ void worker_update_idle(struct core *core, struct worker *worker)
 	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
 	uint32_t used = PLANTED(credit_without_leases) ? 0 : worker->lease_count;
 	bool drains = worker->drained_by && !PLANTED(drained_gets_offers);
-	bool idle = is_here(worker) && used < credit && !drains;
+	bool idle = is_here(worker) && used < credit && !drains && !worker->is_awaited;
 	if (worker->is_idle) /* out, and in at the end: whoever got a job waits its turn again */
 		DL_DELETE2(worker->profile->idle, worker, idle_prev, idle_next);
 	if (idle)
@@ -122,9 +122,10 @@ void worker_leave(struct core *core, struct worker *worker, const char *reason, 
 	worker_release(core, worker);
 }
 
-static void connect(struct core *core, struct worker *worker, const struct peer *peer,
-                    const struct msg_hello *hello)
+static void connect(struct core *core, struct worker *worker, const struct event *event)
 {
+	const struct msg_hello *hello = &event->message->hello;
+	const struct peer *peer = &event->peer;
 	free(worker->session);
 	free(worker->instance);
 	free(worker->host);
@@ -135,9 +136,10 @@ static void connect(struct core *core, struct worker *worker, const struct peer 
 	worker->version = memory_copy_text(hello->version);
 	worker->slots = hello->slots;
 	worker->ready = 0;
+	worker->is_awaited = false;
 	worker->peer = *peer;
 	worker->seen_ms = worker->sent_ms = fleet_now(core);
-	worker->profile = profile_get(core, hello->labels, hello->labels_count);
+	worker->profile = profile_get(core, hello->labels, hello->labels_count, event->only);
 	worker->profile->workers++;
 	HASH_ADD(hh_peer, core->workers_by_peer, peer, sizeof worker->peer, worker);
 	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
@@ -268,7 +270,7 @@ static void receive_hello(struct core *core, const struct event *event, struct w
 	bool known = is_here(worker) && strcmp(worker->session, hello->session) == 0;
 	if (is_here(worker))
 		disconnect(core, worker);
-	connect(core, worker, &event->peer, hello);
+	connect(core, worker, event);
 	welcome(core, worker, hello, out);
 	settle_forgotten(core, worker, hello, out);
 	if (!known)
@@ -375,6 +377,7 @@ void fleet_receive(struct core *core, const struct event *event, struct effects 
 		return;
 	}
 	mark_seen(core, worker);
+	worker_review(core, worker, event->only);
 	receive_known(core, event, worker, out);
 }
 

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 static int compare_labels(const void *a, const void *b)
 {
@@ -58,31 +59,47 @@ struct label_set *label_set_get(struct core *core, const char *const *labels, si
 	return set;
 }
 
-struct label_set *label_set_from_text(struct core *core, const char *text)
+static struct text_list split(const char *text)
 {
 	struct text_list list = { 0 };
 	char *copy = memory_copy_text(text ? text : ""), *rest = NULL;
 	for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
 		text_list_add(&list, word);
 	free(copy);
+	return list;
+}
+
+struct label_set *label_set_from_text(struct core *core, const char *text)
+{
+	struct text_list list = split(text);
 	struct label_set *set =
 		label_set_get(core, (const char *const *)(const void *)list.items, list.count);
 	text_list_finish(&list);
 	return set;
 }
 
-struct profile *profile_get(struct core *core, const char *const *labels, size_t count)
+struct profile *profile_get(struct core *core, const char *const *labels, size_t count,
+                            const char *only)
 {
 	struct labels offered = labels_make(labels, count);
 	struct profile *profile;
-	HASH_FIND_STR(core->profiles, offered.text, profile);
+	struct text name = { 0 };
+	text_addf(&name, "%s;%s", offered.text, only ? only : "");
+	HASH_FIND_STR(core->profiles, name.data, profile);
 	if (profile) {
 		labels_free(&offered);
+		text_finish(&name);
 		return profile;
 	}
 	profile = memory_new(1, sizeof *profile);
 	profile->offered = offered;
-	HASH_ADD_KEYPTR(hh, core->profiles, offered.text, strlen(offered.text), profile);
+	profile->name = text_take(&name);
+	profile->only = strchr(profile->name, ';') + 1;
+	struct text_list list = split(only);
+	profile->repositories =
+		labels_make((const char *const *)(const void *)list.items, list.count);
+	text_list_finish(&list);
+	HASH_ADD_KEYPTR(hh, core->profiles, profile->name, strlen(profile->name), profile);
 	return profile;
 }
 
@@ -90,6 +107,8 @@ static void free_profile(struct core *core, struct profile *profile)
 {
 	HASH_DEL(core->profiles, profile);
 	labels_free(&profile->offered);
+	labels_free(&profile->repositories);
+	free(profile->name);
 	free(profile);
 }
 
@@ -98,6 +117,39 @@ void profile_release(struct core *core, struct profile *profile)
 {
 	if (profile->workers == 0)
 		free_profile(core, profile);
+}
+
+void worker_await(struct core *core, const char *name)
+{
+	struct worker *worker;
+	HASH_FIND_STR(core->workers, name, worker);
+	if (!worker || !worker->profile)
+		return;
+	worker->is_awaited = true;
+	worker_update_idle(core, worker);
+}
+
+void worker_review(struct core *core, struct worker *worker, const char *only)
+{
+	struct profile *before = worker->profile;
+	bool was_awaited = worker->is_awaited;
+	worker->is_awaited = false;
+	if (strcmp(before->only, only ? only : "") == 0) {
+		if (was_awaited)
+			worker_update_idle(core, worker);
+		return;
+	}
+	const struct labels *labels = &before->offered;
+	struct profile *now = profile_get(core, (const char *const *)(const void *)labels->items,
+	                                  labels->count, only);
+	if (worker->is_idle)
+		DL_DELETE2(before->idle, worker, idle_prev, idle_next);
+	worker->is_idle = false;
+	worker->profile = now;
+	now->workers++;
+	before->workers--;
+	profile_release(core, before);
+	worker_update_idle(core, worker);
 }
 
 /* Both are sorted, so one walk tells whether every label that is needed is offered. */
@@ -112,6 +164,20 @@ bool profile_offers(const struct profile *profile, const struct label_set *set)
 			return false;
 	}
 	return true;
+}
+
+bool profile_may_have(const struct profile *profile, const struct repository *repository)
+{
+	const struct labels *list = &profile->repositories;
+	const char *name = repository->name;
+	return list->count == 0 ||
+	       bsearch(&name, list->items, list->count, sizeof *list->items, compare_labels);
+}
+
+bool profile_takes(const struct profile *profile, const struct lane *lane)
+{
+	return profile_offers(profile, lane->label_set) &&
+	       profile_may_have(profile, lane->key.repository);
 }
 
 /* People who may push choose these labels: what no job needs any more is not kept. */

@@ -1,7 +1,7 @@
 /* What keeps all jobs of a lane waiting, whoever asks for the reason. */
 #include "broker/core/state.h"
 
-/* Is somebody here who offers these labels? */
+/* Is somebody here who offers these labels, whatever repositories it may have? */
 static bool is_offered(const struct core *core, const struct label_set *set)
 {
 	for (const struct profile *p = core->profiles; p; p = p->hh.next)
@@ -10,12 +10,21 @@ static bool is_offered(const struct core *core, const struct label_set *set)
 	return false;
 }
 
-/* Does somebody who offers these labels take new jobs? NULL, or one who drains. */
-static const struct worker *only_drained(const struct core *core, const struct label_set *set)
+/* Is somebody here who could run it? */
+static bool is_taken(const struct core *core, const struct lane *lane)
+{
+	for (const struct profile *p = core->profiles; p; p = p->hh.next)
+		if (p->workers && profile_takes(p, lane))
+			return true;
+	return false;
+}
+
+/* Does somebody who could run it take new jobs? NULL, or one who drains. */
+static const struct worker *only_drained(const struct core *core, const struct lane *lane)
 {
 	const struct worker *drained = NULL;
 	for (const struct worker *w = core->seen; w; w = w->seen_next) {
-		if (!profile_offers(w->profile, set))
+		if (!profile_takes(w->profile, lane))
 			continue;
 		if (!w->drained_by)
 			return NULL;
@@ -41,13 +50,20 @@ const char *lane_obstacle(const struct core *core, const struct lane *lane, stru
 		          repository->paused_by);
 		return "paused";
 	}
-	const struct worker *drained = only_drained(core, set);
+	const struct worker *drained = only_drained(core, lane);
 	if (drained) {
 		text_addf(phrase, "worker %s drains", drained->name);
 		return "drained";
 	}
-	if (is_offered(core, set))
+	if (is_taken(core, lane))
 		return NULL;
+	if (is_offered(core, set)) {
+		text_addf(phrase,
+		          "the keys of all workers that could run it are for other "
+		          "repositories than %s",
+		          repository->name);
+		return "no_right";
+	}
 	if (!core->seen || !*set->needed.text) {
 		text_add(phrase, "no worker is connected");
 		return "no_worker";

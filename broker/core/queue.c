@@ -99,7 +99,7 @@ static bool another_is_idle(const struct core *core, const struct lane *lane,
                             const struct worker *worker)
 {
 	for (const struct profile *p = core->profiles; p; p = p->hh.next) {
-		if (!p->idle || !profile_offers(p, lane->label_set))
+		if (!p->idle || !profile_takes(p, lane))
 			continue;
 		if (p->idle != worker || p->idle->idle_next)
 			return true;
@@ -107,15 +107,21 @@ static bool another_is_idle(const struct core *core, const struct lane *lane,
 	return false;
 }
 
-/* The lane of this label set that is next for this worker, of the highest priority that has one. A
- * job does not go back to the worker that just lost it while another one is free. */
+/* A job does not go back to the worker that just lost it while another one is free. */
+static bool is_kept_for_another(const struct core *core, const struct lane *lane,
+                                const struct worker *worker)
+{
+	return lane->jobs[0]->holder == worker && another_is_idle(core, lane, worker);
+}
+
+/* The lane of this label set that is next for this worker, of the highest priority that has one. */
 static struct lane *next_lane(struct core *core, const struct label_set *set,
                               const struct worker *worker)
 {
 	for (int priority = PRIORITIES - 1; priority >= 0; priority--) {
 		struct lane *lane = set->rotations[priority];
 		for (; lane; lane = lane->next, core->effort++)
-			if (lane->jobs[0]->holder != worker || !another_is_idle(core, lane, worker))
+			if (!is_kept_for_another(core, lane, worker))
 				return lane;
 	}
 	return NULL;
@@ -132,9 +138,52 @@ static bool goes_before(const struct lane *lane, const struct lane *other)
 	                              : lane->jobs[0]->id < other->jobs[0]->id;
 }
 
+static struct repository *find_repository(const struct core *core, const char *name)
+{
+	struct repository *repository;
+	HASH_FIND_STR(core->repositories, name, repository);
+	return repository;
+}
+
+/* The next one after `lane`, the first for NULL, of the repositories that this profile names, `at`
+ * is among them, whose jobs it could run now. So they cost what they have, whatever waits of
+ * others. */
+static struct lane *next_own_lane(struct core *core, const struct profile *profile, size_t *at,
+                                  struct lane *lane)
+{
+	if (lane)
+		lane = lane->own_next;
+	for (;;) {
+		for (; lane; lane = lane->own_next) {
+			core->effort++;
+			if (is_in_rotation(lane) && profile_offers(profile, lane->label_set))
+				return lane;
+		}
+		if (*at == profile->repositories.count)
+			return NULL;
+		const struct repository *repository =
+			find_repository(core, profile->repositories.items[(*at)++]);
+		lane = repository ? repository->lanes : NULL;
+		core->effort++;
+	}
+}
+
+/* For a worker that may have the jobs of some repositories only. */
+static struct lane *pick_own_lane(struct core *core, const struct worker *worker)
+{
+	struct lane *best = NULL, *lane = NULL;
+	size_t at = 0;
+	while ((lane = next_own_lane(core, worker->profile, &at, lane)))
+		if ((!best || goes_before(lane, best)) && !is_kept_for_another(core, lane, worker))
+			best = lane;
+	return best;
+}
+
 static struct lane *pick_lane(struct core *core, const struct worker *worker)
 {
 	struct lane *best = NULL;
+	if (worker->profile->repositories.count && !PLANTED(any_repository))
+		return pick_own_lane(core, worker);
 	for (struct label_set *set = core->waiting; set; set = set->next) {
 		core->effort++;
 		if (!profile_offers(worker->profile, set))
@@ -150,6 +199,7 @@ static void serve(struct core *core, struct lane *lane, struct worker *worker, s
 {
 	struct repository *repository = lane->key.repository;
 	struct job *job = lane->jobs[0];
+	assert(profile_may_have(worker->profile, repository) || PLANTED(any_repository));
 	repository->served = ++core->turn;
 	for (struct lane *own = repository->lanes; own; own = own->own_next) {
 		struct lane **rotation = &own->label_set->rotations[own->key.priority];
@@ -162,8 +212,11 @@ static void serve(struct core *core, struct lane *lane, struct worker *worker, s
 }
 
 /* Does any job wait that this profile could run? */
-static bool has_work(const struct core *core, const struct profile *profile)
+static bool has_work(struct core *core, const struct profile *profile)
 {
+	size_t at = 0;
+	if (profile->repositories.count && !PLANTED(any_repository))
+		return next_own_lane(core, profile, &at, NULL) != NULL;
 	for (const struct label_set *set = core->waiting; set; set = set->next)
 		if (profile_offers(profile, set))
 			return true;

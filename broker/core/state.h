@@ -102,11 +102,14 @@ struct label_set {
 	UT_hash_handle hh;
 };
 
-/* A set of labels that workers offer. */
+/* What workers are for: labels that they offer, and repositories whose jobs they may have. */
 struct profile {
+	char *name; /* both, in one text */
 	struct labels offered;
-	uint32_t workers;    /* here, with this profile */
-	struct worker *idle; /* workers with a free slot; the head waited longest */
+	const char *only;           /* the second half of `name`, "": all of them */
+	struct labels repositories; /* the same */
+	uint32_t workers;           /* here, with this profile */
+	struct worker *idle;        /* workers with a free slot; the head waited longest */
 	UT_hash_handle hh;
 };
 
@@ -141,6 +144,7 @@ struct worker {
 	uint32_t lease_count;
 	uint32_t references; /* jobs whose holder this is */
 	bool is_idle;        /* in profile->idle */
+	bool is_awaited;     /* its list is another: no offers before it speaks again */
 	struct lease *leases;
 	int64_t seen_ms; /* fleet time of its last frame */
 	int64_t sent_ms; /* fleet time of our last frame to it */
@@ -208,9 +212,18 @@ static inline int64_t grace_ends_ms(const struct core *core)
 /* ---- labels.c ---- */
 struct label_set *label_set_get(struct core *core, const char *const *labels, size_t count);
 struct label_set *label_set_from_text(struct core *core, const char *text);
-struct profile *profile_get(struct core *core, const char *const *labels, size_t count);
+/* `only` may be NULL: all repositories. */
+struct profile *profile_get(struct core *core, const char *const *labels, size_t count,
+                            const char *only);
 void profile_release(struct core *core, struct profile *profile);
+/* The list of its key is another: it gets no offers until it speaks, and that list is known. */
+void worker_await(struct core *core, const char *name);
+/* The repositories whose jobs it may have are these from now on. What it has, it finishes. */
+void worker_review(struct core *core, struct worker *worker, const char *only);
 bool profile_offers(const struct profile *profile, const struct label_set *label_set);
+bool profile_may_have(const struct profile *profile, const struct repository *repository);
+/* Both: could such a worker run the jobs of this lane? */
+bool profile_takes(const struct profile *profile, const struct lane *lane);
 /* Forget one that no lane needs. */
 void label_set_release(struct core *core, struct label_set *label_set);
 void labels_finish(struct core *core);

@@ -301,9 +301,10 @@ static void check_nobody_waits_in_vain(const struct core *core)
 {
 	if (core->dispatch_due || core->store_full || core->paused_by)
 		return;
-	for (const struct label_set *set = core->waiting; set; set = set->next)
-		for (const struct profile *p = core->profiles; p; p = p->hh.next)
-			assert(!p->idle || !profile_offers(p, set));
+	for (const struct repository *r = core->repositories; r; r = r->hh.next)
+		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next)
+			for (const struct profile *p = core->profiles; p; p = p->hh.next)
+				assert(r->paused_by || !p->idle || !profile_takes(p, lane));
 }
 
 static uint64_t check_lane(const struct lane *lane)

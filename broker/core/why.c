@@ -54,11 +54,11 @@ struct crowd {
 	const char *a_drained;
 };
 
-static struct crowd count_workers(const struct core *core, const struct label_set *set)
+static struct crowd count_workers(const struct core *core, const struct lane *lane)
 {
 	struct crowd crowd = { 0 };
 	for (const struct worker *w = core->seen; w; w = w->seen_next) {
-		if (!profile_offers(w->profile, set))
+		if (!profile_takes(w->profile, lane))
 			continue;
 		crowd.workers++;
 		if (w->drained_by) {
@@ -77,11 +77,10 @@ static struct crowd count_workers(const struct core *core, const struct label_se
 /* Could a worker that could run this job take one of that lane, too? */
 static bool competes(const struct core *core, const struct lane *lane, const struct lane *own)
 {
-	if (lane->label_set == own->label_set)
+	if (lane->label_set == own->label_set && lane->key.repository == own->key.repository)
 		return true;
 	for (const struct profile *p = core->profiles; p; p = p->hh.next)
-		if (p->workers && profile_offers(p, own->label_set) &&
-		    profile_offers(p, lane->label_set))
+		if (p->workers && profile_takes(p, own) && profile_takes(p, lane))
 			return true;
 	return false;
 }
@@ -215,7 +214,7 @@ static void explain_slots(const struct crowd *crowd, uint64_t before, struct rea
 static void explain_queued(const struct core *core, const struct job *job, uint64_t before,
                            struct reason *reason)
 {
-	struct crowd crowd = count_workers(core, job->lane->label_set);
+	struct crowd crowd = count_workers(core, job->lane);
 	scoped(text_finish) struct text obstacle = { 0 };
 	reason->code = lane_obstacle(core, job->lane, &obstacle);
 	if (!reason->code) {

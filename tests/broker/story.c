@@ -71,6 +71,11 @@ void story_store(struct story *story, enum event_kind kind)
 	step(story, &(struct event){ .kind = kind });
 }
 
+void story_list(struct story *story, const char *worker)
+{
+	step(story, &(struct event){ .kind = EVENT_LIST, .worker = worker });
+}
+
 size_t story_cancel(struct story *story, const uint64_t *jobs)
 {
 	const struct wish wish = { .who = "ada", .why = "not wanted" };
@@ -128,7 +133,7 @@ void story_update(struct story *story, const struct msg_update *update)
 
 void story_receive(struct story *story, const char *peer, const struct message *message)
 {
-	struct event event = { .kind = EVENT_RECEIVED, .message = message };
+	struct event event = { .kind = EVENT_RECEIVED, .message = message, .only = story->only };
 	event.peer.size = (uint8_t)strlen(peer);
 	memcpy(event.peer.id, peer, event.peer.size);
 	step(story, &event);

@@ -9,7 +9,8 @@ struct story {
 	struct effects effects;
 	struct text lines;
 	int64_t now_ms;
-	bool unchecked; /* a story so long that its invariants are not looked at in each step */
+	const char *only; /* repositories whose jobs may have who speaks from now on; NULL: all */
+	bool unchecked;   /* a story so long that its invariants are not looked at in each step */
 };
 
 void story_start(struct story *story);
@@ -38,6 +39,9 @@ size_t story_cancel(struct story *story, const uint64_t *jobs);
 /* Somebody has one commit run again; how many of its jobs. */
 enum err story_rerun(struct story *story, const struct rerun_wish *wish, const struct rerun *rerun,
                      uint32_t *ret_again);
+
+/* The key of this worker names others than before; `only` says them when it speaks. */
+void story_list(struct story *story, const char *worker);
 
 /* Ada holds something back, or lets it go on. */
 enum err story_drain(struct story *story, const char *worker, uint32_t *ret_changed);

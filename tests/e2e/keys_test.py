@@ -285,6 +285,45 @@ class Keys(Case):
         self.keys("keys", "allow", "worker", "one", self.part(key, "public"))
         wait_until(lambda: self.house.worker_is_there("one"), "revoked and allowed, it is like new")
 
+    # ---- repositories of workers ------------------------------------------------------------
+
+    def rewrite(self, before, after):
+        """The table, as an operator's editor would write it."""
+        with open(self.table, encoding="utf-8") as file:
+            content = file.read()
+        self.assertIn(before, content)
+        with open(self.table + ".new", "w", encoding="utf-8") as file:
+            file.write(content.replace(before, after))
+        os.chmod(self.table + ".new", 0o600)
+        os.rename(self.table + ".new", self.table)
+
+    def why(self, commit):
+        return json.loads(self.house.cli("why", commit, "--json").stdout)["jobs"][0]
+
+    def test_a_worker_has_the_repositories_of_its_key(self):
+        broker = self.serve()
+        app, other = Repository(self.house, "app"), Repository(self.house, "other")
+        self.worker("one", self.invite("worker", "one", "--repository", "app,tools"))
+        wait_until(lambda: self.house.worker_is_there("one"), "it is there")
+        self.house.observer(app, other)
+        waits, runs = other.steps("echo other"), app.steps("echo app")
+        self.assertEqual(self.house.verdict(runs), "passed")
+        wait_until(lambda: self.house.only_job(waits), "the commit is accepted")
+        self.assertEqual(self.why(waits)["code"], "no_right")
+        self.assertIn("for other repositories than other", self.why(waits)["reason"])
+        doctor = self.house.cli("doctor").stdout
+        self.assertRegex(doctor, r"failed +queue +1 jobs of other wait: the keys of all workers")
+        before = self.house.log_of("broker").count("keys read")
+        self.rewrite(" app,tools\n", " app,other\n")
+        broker.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.house.log_of("broker").count("keys read") > before, "it is read")
+        self.assertEqual(self.house.verdict(waits), "passed")
+        self.rewrite(" app,other\n", " tools\n")
+        wait_until(lambda: self.house.log_of("broker").count("keys read") > before + 1, "again")
+        last = app.steps("echo again")
+        wait_until(lambda: self.house.only_job(last), "the commit is accepted")
+        wait_until(lambda: self.why(last)["code"] == "no_right", "it is not offered any more")
+
     # ---- revocation -------------------------------------------------------------------------
 
     def test_a_revoked_worker_loses_its_job_to_another(self):
@@ -406,7 +445,7 @@ class Keys(Case):
         self.keys("keys", "new")
         self.assertIn("is there already", self.keys("keys", "new", code=2).stderr)
         self.assertIn("no role 'king'", self.keys("invite", "king", "eve", code=2).stderr)
-        self.assertIn("for observers", self.keys("invite", "worker", "w", "-r", "a", code=2).stderr)
+        self.assertIn("for observers", self.keys("invite", "reader", "r", "-r", "a", code=2).stderr)
         done = self.keys("keys", "allow", "reader", "e", "x", code=2)
         self.assertIn("not a public key", done.stderr)
         self.assertIn("no key of 'eve'", self.keys("keys", "revoke", "eve", code=4).stderr)

@@ -329,10 +329,11 @@ static void receive_ready(struct run *run)
 /* What the shell knows: of peers and of the disk. */
 static void happen(struct run *run)
 {
-	static const enum event_kind kinds[] = { EVENT_SHUT_OUT, EVENT_STORE_FULL, EVENT_STORE_OK,
-		                                 EVENT_DISK_FREE };
+	static const enum event_kind kinds[] = { EVENT_LIST, EVENT_SHUT_OUT, EVENT_STORE_FULL,
+		                                 EVENT_STORE_OK, EVENT_DISK_FREE };
 	struct event event = { .kind = draw_of(&run->draw, kinds) };
 	event.peer = draw_peer(&run->draw);
+	event.worker = draw_of(&run->draw, names);
 	event.reason = "its key is not allowed any more";
 	event.disk_free = draw_below(&run->draw, 2) * 2000ull;
 	step(run, &event);

@@ -55,6 +55,7 @@ CATCHERS = {
     "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
     "events": Catcher([f"{BUILD}/broker-events-test-planted"], r"\[FAIL\] events::"),
     "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),
+    "rights": Catcher([f"{BUILD}/broker-rights-test-planted"], r"\[FAIL\] rights::"),
     "gate": Catcher([f"{BUILD}/broker-gate-test-planted"], r"\[FAIL\] gate::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "upload": Catcher([f"{BUILD}/worker-upload-test-planted"], r"\[FAIL\] worker_upload::"),

@@ -81,7 +81,8 @@ Test(allowed, a_bad_line_is_refused_with_its_number)
 	                "allowed:1: '-w' is no name: [A-Za-z0-9._-], at most 64");
 	expect_bad_text("# one\nworker w " ONE "x\n",
 	                "allowed:2: not a public key: 40 characters of Z85");
-	expect_bad_text("worker w " ONE " app\n", "allowed:1: repositories are for observers");
+	expect_bad_text("reader r " ONE " app\n",
+	                "allowed:1: repositories are for observers and workers");
 	expect_bad_text("observer o " ONE " app,\n", "allowed:1: '' is no name of a repository");
 	expect_bad_text("observer o " ONE " app,../x\n",
 	                "allowed:1: '../x' is no name of a repository");

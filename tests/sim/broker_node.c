@@ -501,6 +501,14 @@ static void note_frame(struct sim *sim, const struct peer *peer, const struct me
 		sometimes(sim, SOMETIMES_full_keeps_result);
 }
 
+/* Whose key it was sent with. */
+static const char *name_of(struct sim *sim, const struct occurrence *next,
+                           const struct message *message)
+{
+	const char *name = core_worker_at(sim->broker.core, &next->peer);
+	return message->type == MESSAGE_hello ? message->hello.name : name ? name : "";
+}
+
 static void receive(struct sim *sim, const struct occurrence *next)
 {
 	struct message message;
@@ -512,9 +520,12 @@ static void receive(struct sim *sim, const struct occurrence *next)
 		receive_request(sim, &next->peer, &message.request);
 	} else {
 		note_frame(sim, &next->peer, &message);
+		if (spec_list_changes(sim))
+			step(sim, &(struct event){ .kind = EVENT_LIST, .worker = "w3" });
 		step(sim, &(struct event){ .kind = EVENT_RECEIVED,
 		                           .peer = next->peer,
-		                           .message = &message });
+		                           .message = &message,
+		                           .only = spec_only(sim, name_of(sim, next, &message)) });
 	}
 	message_finish(&message);
 }

@@ -181,7 +181,7 @@ static void save_lease(struct sim *sim, const struct effect *e)
 	          "job %llu: lease %u from state %d attempt %u", (unsigned long long)e->job,
 	          e->attempt, (int)job->state, job->attempt);
 	check_hold(sim, job, e->lease.worker);
-	spec_check_lease(sim, e->job);
+	spec_check_lease(sim, e->job, e->lease.worker);
 	job->state = DISK_LEASED;
 	job->attempt = e->attempt;
 	job->leased_by = sim->broker.starts;

@@ -303,6 +303,7 @@ struct sim {
 	bool storm;
 	int64_t calm_since_ms;
 	bool drilled;               /* in this calm */
+	int64_t list_minute;        /* of the key whose list changes each minute */
 	bool no_loss_allowed;       /* since a drill began */
 	bool agents_restarted;      /* by the drill */
 	struct worker_node *victim; /* but by this one; NULL: by nobody */
@@ -405,7 +406,11 @@ void spec_note(struct disk_job *job);
 /* What the outcome of a job is to the verdict of its build. */
 enum outcome spec_counted(const struct disk_job *job);
 /* May it be leased now? */
-void spec_check_lease(struct sim *sim, uint64_t id);
+void spec_check_lease(struct sim *sim, uint64_t id, const char *worker);
+/* Is the list of the worker "w3" another than when this was asked last? */
+bool spec_list_changes(struct sim *sim);
+/* The repositories of a worker's key; NULL: all. */
+const char *spec_only(const struct sim *sim, const char *worker);
 /* Is this why it may be skipped? */
 void spec_check_skip(struct sim *sim, uint64_t id, const char *reason);
 /* For the next start: what its jobs that were never leased wait for. */

@@ -96,6 +96,44 @@ static bool is_held(struct sim *sim, const struct disk_job *job)
 	return sim->disk.held_repositories[disk_build(sim, job->build)->ref / SIM_REFS];
 }
 
+/* ---- whose jobs a worker may have ---------------------------------------------------------- */
+
+enum { CHANGE_MS = 60000 };
+
+/* Of three of them the keys name repositories, of the last one not always. */
+const char *spec_only(const struct sim *sim, const char *worker)
+{
+	if (strcmp(worker, "w1") == 0)
+		return "app";
+	if (strcmp(worker, "w2") == 0)
+		return "tools,base";
+	return strcmp(worker, "w3") == 0 && sim->now_ms / CHANGE_MS % 2 ? "tools" : NULL;
+}
+
+bool spec_list_changes(struct sim *sim)
+{
+	int64_t before = sim->list_minute;
+	sim->list_minute = sim->now_ms / CHANGE_MS;
+	return sim->list_minute != before;
+}
+
+static bool is_bound(const char *worker)
+{
+	return worker[0] == 'w' && worker[1] >= '1' && worker[1] <= '3';
+}
+
+/* The list of the third one may be another than when the offer was decided: the core asserts it. */
+static void check_rights(struct sim *sim, const struct disk_job *job, const char *worker)
+{
+	const char *repository = repository_name(disk_build(sim, job->build)->ref / SIM_REFS);
+	bool is_fixed = is_bound(worker) && strcmp(worker, "w3") != 0;
+	if (!is_fixed)
+		return;
+	SIM_CHECK(strstr(spec_only(sim, worker), repository), "%s gets a job of %s", worker,
+	          repository);
+	sometimes(sim, SOMETIMES_bound);
+}
+
 /* An older one of its lane came back, and may be kept for another worker. */
 static bool is_behind(struct sim *sim, const struct disk_job *job)
 {
@@ -118,11 +156,12 @@ static bool goes_first(struct sim *sim, const struct disk_job *other, const stru
 	       !is_behind(sim, other);
 }
 
-void spec_check_lease(struct sim *sim, uint64_t id)
+void spec_check_lease(struct sim *sim, uint64_t id, const char *worker)
 {
 	const struct disk_job *job = disk_job(sim, id);
 	SIM_CHECK(is_free(sim, job), "job %llu: leased before the jobs that it is after are green",
 	          (unsigned long long)id);
+	check_rights(sim, job, worker);
 	for (uint32_t i = 0; i < NAMES; i++) {
 		const struct disk_job *before = predecessor(sim, job, i);
 		if (before)
@@ -131,7 +170,7 @@ void spec_check_lease(struct sim *sim, uint64_t id)
 	}
 	uint64_t first = sim->disk.first_open_job, last = sim->disk.last_job;
 	for (uint64_t other = first; other <= last && other < first + LOOK_BACK; other++) {
-		SIM_CHECK(!goes_first(sim, disk_job(sim, other), job),
+		SIM_CHECK(is_bound(worker) || !goes_first(sim, disk_job(sim, other), job),
 		          "job %llu: leased before job %llu of higher priority",
 		          (unsigned long long)id, (unsigned long long)other);
 		if (job->priority > 0 && other < id && disk_job(sim, other)->state == DISK_QUEUED)
