@@ -1,5 +1,5 @@
-"""What nobody else is asked for: how fast commits are accepted while no worker is there, beside bare
-SQLite; and how long a job waits whose worker is no more."""
+"""How fast commits are accepted while no worker is there, beside bare SQLite, which nobody else is
+asked for; and how long a job waits whose worker is no more, here and where others give it back."""
 
 import contextlib
 import os
@@ -64,11 +64,24 @@ def handed_over(house, rounds):
             for turn, how in enumerate(found):
                 words = [HANDOVER, address, how, str(2 * number + turn + 1)]
                 found[how].append(figures(words)["seconds"])
-    labels = {"silent": "its worker went silent", "goodbye": "its worker said goodbye"}
-    rows = [Row(how, labels[how], values) for how, values in found.items()]
+    labels = {"silent": "fettle: its worker went silent", "goodbye": "fettle: its worker said goodbye"}
+    return [Row(how, labels[how], values) for how, values in found.items()]
+
+
+def given_back(peers, rounds, ways):
+    """What others do by themselves; a silent one takes a minute or more."""
+    labels = {"closed": "the connection closed", "silent": "its consumer went silent"}
+    for peer in peers:
+        for how in ways:
+            if how in peer.gives_back:
+                with peer.started():
+                    values = [peer.hand_over(how) for _ in range(rounds if how == "closed" else 1)]
+                yield Row(f"{peer.name}-{how}", f"{peer.label}: {labels[how]}", values)
+
+
+def measure(house, rounds, commits, peers, ways):
+    """`ways`: in which the consumers of others end."""
+    rows = [*handed_over(house, rounds), *given_back(peers, rounds, ways)]
     title = "from there until another has the job"
-    return Table(title, "s", 3, rows, HANDOVER_GOALS.items(), compares=False)
-
-
-def measure(house, rounds, commits):
-    return [*accepted(house, rounds, commits), handed_over(house, rounds)]
+    handover = Table(title, "s", 3, rows, HANDOVER_GOALS.items(), compares=False)
+    return [*accepted(house, rounds, commits), handover]

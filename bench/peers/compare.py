@@ -131,7 +131,9 @@ def measure(house, settings):
         print(f"round {number + 1} of {settings.rounds}, {load()}", flush=True)
     tables = list(measured.tables(everybody))
     few, queue = min(settings.rounds, 3), settings.queue
-    tables += alone.measure(house, few, settings.accepted)
+    peers = [one for one in everybody if isinstance(one, contest.Peer)]
+    ways = ("closed", "silent") if settings.size is FULL else ("closed",)
+    tables += alone.measure(house, few, settings.accepted, peers, ways)
     tables += footprint.measure(house, few, settings.idle, settings.builds, queue)
     tables += growth.measure(house, settings.growths, settings.growth)
     if settings.verdicts:

@@ -71,6 +71,7 @@ class Peer:
     name = label = program = None
     paces = True
     stop_signal = signal.SIGTERM
+    gives_back = ()  # a job by itself, when its consumer is there no more: closed, silent
 
     def __init__(self, house):
         self.house = house
@@ -129,6 +130,11 @@ class Peer:
         words = [self.driver, self.port, WORKERS, outstanding, jobs, *pace]
         return figures(list(map(str, words)))
 
+    def hand_over(self, how):
+        """Seconds from a consumer's end until another one has its job."""
+        program = os.path.join(fettle.BUILD, "bench/peers", f"handover_{self.name}")
+        return figures([program, str(self.port), how])["seconds"]
+
 
 class Limit(Peer):
     """What the wire and the disk allow together. A new one for each measurement: it does not notice
@@ -150,6 +156,7 @@ class Limit(Peer):
 
 class Beanstalkd(Peer):
     name, label, program = "beanstalkd", "beanstalkd -f0", "beanstalkd"
+    gives_back = ("closed", "silent")
 
     def words(self):
         return ["beanstalkd", "-l", "127.0.0.1", "-p", str(self.port), "-b", self.folder, "-f0"]
@@ -165,6 +172,7 @@ class Redis(Peer):
 
 class Gearmand(Peer):
     name, label, program = "gearmand", "gearmand, sqlite", "gearmand"
+    gives_back = ("closed",)
 
     def words(self):
         words = ["gearmand", "--config-file", self.write("empty.conf", ""), "-L", "127.0.0.1"]
@@ -207,6 +215,7 @@ class Postgres(Peer):
 class RabbitMQ(Peer):
     name, label = "rabbitmq", "RabbitMQ, durable"
     program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    gives_back = ("closed", "silent")
 
     def environment(self):
         """Nothing of a RabbitMQ that serves this machine."""

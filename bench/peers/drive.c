@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,24 +27,6 @@ static struct {
 	int64_t *in_hand_us; /* of each job, as they started */
 	int64_t begun_us, ended_us;
 } drive = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-
-void give_up(const char *format, ...)
-{
-	va_list values;
-	va_start(values, format);
-	vfprintf(stderr, format, values);
-	va_end(values);
-	fputc('\n', stderr);
-	_Exit(1); /* other threads still use what exit() would tear down */
-}
-
-void *allocate(size_t count, size_t size)
-{
-	void *memory = calloc(count, size);
-	if (!memory)
-		give_up("no memory");
-	return memory;
-}
 
 static int64_t now_us(void)
 {

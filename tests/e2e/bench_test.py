@@ -75,9 +75,11 @@ class Bench(unittest.TestCase):
             self.assertRegex(said, rf"(?m)^{name} +\d.* jobs/s")
         for name, label in (("beanstalkd", "beanstalkd -f0"), ("redis", "Redis, fsync always")):
             self.assertRegex(said, rf"(?m)^(left out: .*{name}|{label} +\d.* jobs/s)")
+        if "left out: beanstalkd" not in said:
+            self.assertRegex(said, r"(?m)^beanstalkd -f0: the connection closed +\d.* s$")
         self.assertRegex(said, r"(?m)^fettle, p99 to p50: \d")
         self.assertRegex(said, r"(?m)^commits of one job accepted, 16 in an update .*\nfettle +\d.* jobs/s")
-        self.assertRegex(said, r"(?m)^its worker said goodbye +\d.* s ")
+        self.assertRegex(said, r"(?m)^fettle: its worker said goodbye +\d.* s ")
         self.assertRegex(said, r"(?m)^broker +\d.* MiB")
         self.assertRegex(said, r"(?m)^a commit's only job +\d.* B")
         for what, unit in (("the broker's CPU for a job", "us"), ("fettle status", "ms")):
