@@ -95,6 +95,13 @@ static enum err show_tree(const struct git *git, struct tree *tree, struct check
 
 /* ---- both ---------------------------------------------------------------------------------- */
 
+static void look(void *of)
+{
+	struct tree *tree = of;
+	if (tree->lock)
+		tree_look(tree);
+}
+
 /* Put the commit there, for which the mirror must have it whole: ERR_REPOSITORY when it has not. */
 static enum err place(const struct git *git, struct tree *tree, struct checkout *checkout)
 {
@@ -106,7 +113,7 @@ static enum err place(const struct git *git, struct tree *tree, struct checkout 
 		return fail(ERR_REPOSITORY, "the mirror lacks the commit");
 	if (tree->lock && (err = begin_sandbox(git, checkout)))
 		return err;
-	if ((err = measure_commit(git, &measure)))
+	if ((err = measure_commit(git, &measure, look, tree)))
 		return err;
 	if (!tree->lock)
 		return write_clone(git, checkout->folder);

@@ -328,6 +328,8 @@ bool run_command(struct run *run, const struct run_command *command, int *ret_st
 		*ret_status = 127 << 8;
 		return true;
 	}
+	if (command->meanwhile)
+		command->meanwhile(command->meanwhile_of);
 	while (!run->child_ended && goes_on(run))
 		turn(run, next_end_ms(run));
 	run_read_rest(run);

@@ -86,6 +86,9 @@ struct run_command {
 	                 ends them); 0: we */
 	const char *state;
 	const char *const *seen;
+	void (*meanwhile)(
+		void *of); /* our own work while it runs, which nothing interrupts; or NULL */
+	void *meanwhile_of;
 };
 
 /* From now on the job may write nothing for at most `silence_ms`; 0: for as long as it likes. */

@@ -46,21 +46,27 @@ class Ours:
     another branch is another build: so a commit comes again, and the mirror has it already."""
 
     def __init__(self, house, repository):
-        self.house, self.repository, self.count = house, repository, 0
+        self.house, self.repository = house, repository
+        self.count = self.ended = 0
         house.broker()
         house.worker("one")
         house.observer(repository)
 
     def wait(self, commit, branch):
-        """The build of this commit on this branch, once it is final."""
+        """The build of this commit on this branch, once it is final. Asked for when the worker's log
+        says that a job ended: each time starts a program, which would have a part in what is measured."""
 
         def build():
-            done = self.house.cli("show", commit, "--json")
-            builds = json.loads(done.stdout)["builds"] if done.returncode == 0 else []
+            ended = self.house.log_of("worker-one").count(" job ended ")
+            if ended == self.ended:
+                return None
+            builds = json.loads(self.house.cli("show", commit, "--json").stdout)["builds"]
             found = [one for one in builds if one["build"]["ref"] == branch]
             return found[0] if found and found[0]["build"]["outcome"] else None
 
-        return wait_until(build, f"a verdict of {commit} on {branch}")
+        found = wait_until(build, f"a verdict of {commit} on {branch}")
+        self.ended = self.house.log_of("worker-one").count(" job ended ")
+        return found
 
     def started(self, job):
         """When the agent started a job; its log has milliseconds."""

@@ -187,6 +187,8 @@ enum err git_run(const struct git *git, const struct git_command *command)
 		                   .uid = command->uid,
 		                   .state = state,
 		                   .seen = command->seen,
+		                   .meanwhile = command->meanwhile,
+		                   .meanwhile_of = command->meanwhile_of,
 		                   .file_max = command->file_max };
 	if (command->output) {
 		output = open(command->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

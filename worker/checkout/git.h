@@ -21,13 +21,15 @@ struct git {
 struct git_command {
 	const char *const *argv; /* from "git" on */
 	const char *folder;
-	const char *const *feeder; /* whose output it reads, and ... */
-	const char *feed;          /* ... what that reads: RUN_FEED_MAX bytes; NULL: none */
-	const char *output;        /* file for what it prints; NULL: the log */
-	int64_t file_max;          /* bytes of a file it writes, at most; 0: any */
-	uint32_t uid;              /* who runs it, and sees of the worker's state only ... */
-	const char *const *seen;   /* ... these folders; NULL ends them. 0: we */
-	bool quiet;                /* it says nothing in the log */
+	const char *const *feeder;   /* whose output it reads, and ... */
+	const char *feed;            /* ... what that reads: RUN_FEED_MAX bytes; NULL: none */
+	const char *output;          /* file for what it prints; NULL: the log */
+	int64_t file_max;            /* bytes of a file it writes, at most; 0: any */
+	uint32_t uid;                /* who runs it, and sees of the worker's state only ... */
+	const char *const *seen;     /* ... these folders; NULL ends them. 0: we */
+	bool quiet;                  /* it says nothing in the log */
+	void (*meanwhile)(void *of); /* our own work while it runs; or NULL */
+	void *meanwhile_of;
 };
 
 /* Check the URL, write git's settings into the job's folder. git_finish() in any case. */

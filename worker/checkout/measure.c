@@ -29,7 +29,8 @@ static enum err fail_files(uint64_t files_max)
 	return fail(ERR_MALFORMED, "repository too large: over %" PRIu64 " files", files_max);
 }
 
-static enum err list_files(const struct git *git, const char *list)
+static enum err list_files(const struct git *git, const char *list, void (*meanwhile)(void *of),
+                           void *of)
 {
 	static const char format[] = "--format=%(objectsize) %(objectname) %(path)";
 	uint64_t files_max = git->checkout->orders->files_max;
@@ -40,6 +41,8 @@ static enum err list_files(const struct git *git, const char *list)
 		.output = list,
 		.file_max = list_max(files_max),
 		.quiet = true,
+		.meanwhile = meanwhile,
+		.meanwhile_of = of,
 	};
 	struct stat status;
 	enum err err = git_run(git, &command);
@@ -77,12 +80,13 @@ static enum err read_rows(FILE *file, uint64_t files_max, struct measure *measur
 	return OK;
 }
 
-enum err measure_commit(const struct git *git, struct measure *ret_measure)
+enum err measure_commit(const struct git *git, struct measure *ret_measure,
+                        void (*meanwhile)(void *of), void *of)
 {
 	const struct rec_orders *orders = git->checkout->orders;
 	scoped(free_text) char *list = text_format("%s/files", git->checkout->folder);
 	struct measure measure = { .attributes = GIT_HASH_START };
-	enum err err = list_files(git, list);
+	enum err err = list_files(git, list, meanwhile, of);
 	FILE *file = err ? NULL : fopen(list, "re");
 	if (!err && !file)
 		err = fail(ERR_SYSTEM, "open '%s': %s", list, strerror(errno));

@@ -74,27 +74,21 @@ static bool is_untouched(int fd, const struct timespec *since, int depth)
 	return untouched;
 }
 
-/* Whether the files are those that the last update left: it was of this commit, or of any when
- * that is NULL, with these attributes, or with any when those are 0. */
-static bool is_whole(const struct tree *tree, const struct git *git, const char *commit,
+/* Whether the last update came to its end: of this commit, or of any when that is NULL, with these
+ * attributes, or with any when those are 0. */
+static bool is_state(const struct tree *tree, const struct git *git, const char *commit,
                      uint64_t attributes)
 {
 	scoped(free_text) char *path = state_path(tree);
 	scoped(text_finish) struct text state = { 0 };
 	char found[COMMIT_SIZE + 1];
 	uint64_t found_attributes;
-	struct stat status;
 	if (file_read(path, STATE_SIZE_MAX, &state) != OK || !state.data ||
-	    stat(path, &status) != 0 ||
 	    sscanf(state.data, "fettle tree 1 %40s %" SCNx64, found, &found_attributes) != 2)
 		return false;
 	scoped(free_text) char *line = state_line(git, commit ? commit : found,
 	                                          attributes ? attributes : found_attributes);
-	if (strcmp(line, state.data) != 0)
-		return false;
-	int fd = open(tree->files, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd >= 0 && (PLANTED(tree_not_looked_at) ? close(fd) == 0
-	                                               : is_untouched(fd, &status.st_ctim, 0));
+	return strcmp(line, state.data) == 0;
 }
 
 static enum err write_state(const struct tree *tree, const struct git *git,
@@ -225,14 +219,30 @@ void tree_finish(struct tree *tree)
 	tree->lock = 0;
 }
 
-bool tree_has_commit(const struct tree *tree, const struct git *git)
+void tree_look(struct tree *tree)
 {
-	return is_whole(tree, git, git->checkout->offer->commit, 0);
+	scoped(free_text) char *path = state_path(tree);
+	struct stat status;
+	tree->untouched = false;
+	if (stat(path, &status) != 0)
+		return;
+	int fd = open(tree->files, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	tree->untouched =
+		fd >= 0 && (PLANTED(tree_not_looked_at) ? close(fd) == 0
+	                                                : is_untouched(fd, &status.st_ctim, 0));
+}
+
+bool tree_has_commit(struct tree *tree, const struct git *git)
+{
+	if (!is_state(tree, git, git->checkout->offer->commit, 0))
+		return false;
+	tree_look(tree);
+	return tree->untouched;
 }
 
 enum err tree_update(const struct tree *tree, const struct git *git, const struct measure *measure)
 {
-	bool whole = is_whole(tree, git, NULL, measure->attributes);
+	bool whole = tree->untouched && is_state(tree, git, NULL, measure->attributes);
 	enum err err = forget_state(tree);
 	if (!err && whole)
 		err = read_tree(git, tree->files, true);

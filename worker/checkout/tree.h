@@ -13,6 +13,7 @@ struct tree {
 	char *files;  /* folder of the commit's files, with a .git that borrows the mirror's objects
 	               */
 	int lock;     /* while it is in use; 0: none */
+	bool untouched; /* tree_look() found nobody's changes */
 };
 
 /* Take the tree of this job; ERR_IN_USE when a supervisor that still ends has it. tree_finish() in
@@ -23,7 +24,11 @@ enum err tree_take(struct tree *tree, const struct git *git);
 void tree_finish(struct tree *tree);
 
 /* Whether it holds the offer's commit already, untouched since. */
-bool tree_has_commit(const struct tree *tree, const struct git *git);
+bool tree_has_commit(struct tree *tree, const struct git *git);
+
+/* See whether its files are those that the last update left, for tree_update(). Takes some
+ * milliseconds for each thousand. */
+void tree_look(struct tree *tree);
 
 /* Make it hold the commit, which must not be over the caps: by the difference when it is known to
  * be whole, else from nothing. */
