@@ -17,6 +17,7 @@ enum {
 	GC_LOOKED_MAX = 500,  /* rows looked at in one step */
 	GC_BUILDS_MAX = 10,   /* taken in one */
 	GC_WEIGHED_MAX = 100, /* measured in one */
+	GC_WRITTEN_MAX = 100, /* result files that waited, written in one */
 	GC_TRASH_MAX = 1000   /* jobs whose files may wait for a time when nothing else is to do */
 };
 
@@ -201,6 +202,13 @@ static enum err weigh_some(struct store *store, bool *ret_more)
 	return sql_end(store, err);
 }
 
+/* What is not written yet weighs nothing. */
+static enum err weigh_written(struct store *store, bool *ret_more)
+{
+	enum err err = save_waiting_results(store, GC_WRITTEN_MAX, ret_more);
+	return err || *ret_more ? err : weigh_some(store, ret_more);
+}
+
 /* ---- taking it ----------------------------------------------------------------------------- */
 
 static enum err take(struct store *store, uint64_t build)
@@ -280,7 +288,7 @@ enum err gc_step(struct store *store, struct store_task *task)
 	if (store->trash_count > GC_TRASH_MAX)
 		err = trash_remove_some(store);
 	if (!err && params->after <= 1 && store->gc.keep.bytes)
-		err = weigh_some(store, &more);
+		err = weigh_written(store, &more);
 	result->next = more;
 	if (err || more)
 		return err;

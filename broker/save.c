@@ -199,17 +199,26 @@ static enum err with_result(struct store *store, uint64_t job,
 	return use(store, &result);
 }
 
-static enum err write_results(struct store *store)
+/* On a full disk later again; the verdict itself is safe. */
+static enum err write_result(struct store *store)
 {
-	while (store->written < store->unwritten_count) {
-		enum err err = with_result(store, store->unwritten[store->written], result_write);
-		if (err == ERR_FULL)
-			return OK; /* later again; the verdict itself is safe */
-		if (err)
-			return err;
-		store->written++;
+	enum err err = with_result(store, store->unwritten[store->written], result_write);
+	store->written += !err;
+	return err == ERR_FULL ? OK : err;
+}
+
+enum err save_waiting_results(struct store *store, size_t most, bool *ret_more)
+{
+	enum err err = OK;
+	size_t before = SIZE_MAX;
+	for (size_t i = 0; i < most && !err && store->written < store->unwritten_count; i++) {
+		if (store->written == before)
+			break;
+		before = store->written;
+		err = write_result(store);
 	}
-	return OK;
+	*ret_more = store->written < store->unwritten_count && store->written != before;
+	return err;
 }
 
 /* Descriptors can be used up: later again. */
@@ -293,14 +302,17 @@ enum err save_checkpoint(struct store *store)
 /* What cannot wait for a time when nothing else is to do, because none comes. */
 static enum err catch_up(struct store *store)
 {
-	enum err err = write_results(store);
-	for (size_t before = SIZE_MAX;
-	     !err && before != store->files_synced &&
-	     store->written - store->files_synced > RESULTS_UNSYNCED_MAX;) {
+	enum err err = OK;
+	bool more;
+	size_t waiting = store->unwritten_count - store->written;
+	if (waiting > store->results_max)
+		err = save_waiting_results(store, waiting - store->results_max, &more);
+	for (size_t before = SIZE_MAX; !err && before != store->files_synced &&
+	                               store->written - store->files_synced > store->results_max;) {
 		before = store->files_synced;
 		err = sync_result(store);
 	}
-	if (!err && store->files_synced - store->synced > RESULTS_UNSYNCED_MAX)
+	if (!err && store->files_synced - store->synced > store->results_max)
 		err = sync_result_names(store);
 	if (!err && store->log_pages >= CHECKPOINT_PAGES_MAX)
 		err = save_checkpoint(store);
@@ -330,9 +342,10 @@ enum err save_batch(struct store *store, struct batch *batch)
 /* How much there is of it: it shrinks with each piece that succeeds. */
 static size_t left_over(const struct store *store)
 {
-	size_t results = store->unwritten_count - store->written;
-	size_t syncs = store->written - store->files_synced + (store->written > store->synced);
-	return results + syncs + (store->log_pages >= store->checkpoint_pages) +
+	size_t writes = store->unwritten_count - store->written;
+	size_t syncs = store->unwritten_count - store->files_synced +
+	               (store->unwritten_count > store->synced);
+	return writes + syncs + (store->log_pages >= store->checkpoint_pages) +
 	       parcel_excess(store) + store->trash_count;
 }
 
@@ -341,7 +354,7 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 	enum err err = OK;
 	size_t before = left_over(store);
 	if (store->written < store->unwritten_count)
-		err = write_results(store);
+		err = write_result(store);
 	else if (store->files_synced < store->written)
 		err = sync_result(store);
 	else if (store->synced < store->written)

@@ -83,6 +83,7 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
 	store->checkpoint_pages = CHECKPOINT_PAGES;
+	store->results_max = RESULTS_WAITING_MAX;
 	store->parcels_max = UINT64_MAX;
 	store->log_names_new = true;
 	enum err err = open_all(store, boot);
@@ -133,19 +134,27 @@ static void give_back(struct store *store, zsock_t *pipe, struct store_task *tas
 }
 
 /* Between two tasks of a busy broker is no time for the rest: a piece takes as long as it takes to
- * store what comes next. Unless much is left: what no pause is long enough for, tasks wait for. */
+ * store what comes next. Unless much is left: what no pause is long enough for, tasks wait for.
+ * People look for result files, nobody for their syncs. */
 static int pause_ms(const struct store *store)
 {
-	return store->written - store->synced > RESULTS_UNSYNCED_MAX / 2 ? 0 : PAUSE_MS;
+	size_t results = store->unwritten_count - store->written;
+	size_t syncs = store->written - store->synced;
+	if (results > store->results_max / 2 || syncs > store->results_max / 2)
+		return 0;
+	return results > 0 ? SHORT_PAUSE_MS : PAUSE_MS;
 }
 
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
 static void rest(struct store *store, zsock_t *pipe)
 {
 	zmq_pollitem_t item = { .socket = zsock_resolve(pipe), .events = ZMQ_POLLIN };
-	int wait_ms = pause_ms(store);
+	int wait_ms = pause_ms(store), waited_ms = 0;
 	while (zmq_poll(&item, 1, wait_ms) == 0) {
+		waited_ms += wait_ms;
 		enum err err = save_rest(store, &wait_ms);
+		if (!err && wait_ms == 0 && pause_ms(store) > waited_ms)
+			wait_ms = pause_ms(store) - waited_ms;
 		if (!err)
 			continue;
 		give_back(store, pipe, store_task_new(QUESTION_NONE), err);

@@ -10,9 +10,10 @@ enum {
 	STORE_VERSION = 10,          /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
+	SHORT_PAUSE_MS = 5,          /* without a task: there is time to write a result file */
 	PAUSE_MS = 50,               /* without a task: there is time for the rest */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
-	RESULTS_UNSYNCED_MAX = 4000, /* files that may wait for a time when nothing else is to do */
+	RESULTS_WAITING_MAX = 10000, /* to be written, or synced, when nothing else is to do */
 	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
 	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
 	CHANGE_ROWS_MAX = 10000,     /* the oldest go */
@@ -37,10 +38,11 @@ struct store {
 
 	/* Final jobs whose result file is not known to be on disk, oldest first. The first `synced`
 	 * are, and their rows can go; then come those whose own folder and file are, then those
-	 * that are written. */
+	 * that are written, and the rest. */
 	uint64_t *unwritten;
 	size_t unwritten_count, unwritten_capacity;
 	size_t written, files_synced, synced;
+	size_t results_max; /* that wait to be written, or to be synced */
 
 	/* Artifacts: how many bytes may be kept, and are. */
 	_Atomic uint64_t parcels_max; /* set by the loop */
@@ -123,6 +125,10 @@ enum err save_rest(struct store *store, int *ret_wait_ms);
 
 /* Bring the database up to date, so that its log is needed no more. */
 enum err save_checkpoint(struct store *store);
+
+/* Write at most so many of the result files that wait; `ret_more`: others are left, and could be
+ * written. */
+enum err save_waiting_results(struct store *store, size_t most, bool *ret_more);
 
 /* All of it: the end, on purpose. */
 enum err save_everything(struct store *store);

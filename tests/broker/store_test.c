@@ -166,6 +166,7 @@ Test(store, a_verdict_is_a_plain_file_too)
 	struct store *store = rows_open();
 	scoped(text_finish) struct text content = { 0 };
 	cr_assert_eq(rows_save(store, effects, 6), OK, "%s", error_text());
+	cr_assert_eq(save_everything(store), OK, "%s", error_text());
 	read_result(&content);
 	cr_assert_str_eq(content.data, "passed\nhello\n");
 	store_destroy(&store);
@@ -403,15 +404,18 @@ static void finish_jobs(struct store *store, uint64_t first, uint64_t count)
 	}
 }
 
-/* Without a pause they pile up; with each batch beyond the most, as many are synced as came. */
-Test(store, result_files_are_synced_also_when_there_is_never_a_pause)
+/* Without a pause they pile up; with each batch beyond the most, as many are written, and beyond as
+ * many again synced, as came. */
+Test(store, result_files_are_written_and_synced_also_when_there_is_never_a_pause)
 {
 	struct effect effects[] = { ACCEPT };
 	struct store *store = rows_open();
 	cr_assert_eq(rows_save(store, effects, 3), OK, "%s", error_text());
-	finish_jobs(store, 2, RESULTS_UNSYNCED_MAX + 10);
-	cr_assert_eq(store->files_synced, 10);
-	cr_assert_eq(store->written - store->files_synced, RESULTS_UNSYNCED_MAX);
+	store->results_max = 40;
+	finish_jobs(store, 2, 100);
+	cr_assert_eq(store->files_synced, 20);
+	cr_assert_eq(store->written, 60);
+	cr_assert_eq(store->unwritten_count, 100);
 	cr_assert_eq(save_everything(store), OK, "%s", error_text());
 	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 0);
 	store_destroy(&store);
@@ -426,6 +430,7 @@ Test(store, an_error_while_nothing_is_asked_ends_the_broker_too)
 	scoped(free_text) char *results = text_format("%s/results", rows_folder);
 	scoped(free_text) char *aside = text_format("%s-aside", results);
 	cr_assert_eq(rename(results, aside), 0);
+	cr_assert_eq(symlink("no-folder", results), 0);
 	store_start(store);
 	zmq_pollitem_t item = { .socket = store_pipe(store), .events = ZMQ_POLLIN };
 	cr_assert_eq(zmq_poll(&item, 1, 5000), 1);
@@ -433,6 +438,7 @@ Test(store, an_error_while_nothing_is_asked_ends_the_broker_too)
 	cr_assert_eq(task->question, QUESTION_NONE);
 	cr_assert_eq(task->err, ERR_STORE);
 	store_task_destroy(&task);
+	cr_assert_eq(unlink(results), 0);
 	cr_assert_eq(rename(aside, results), 0);
 	store_destroy(&store);
 	store = rows_open();

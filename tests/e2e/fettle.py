@@ -6,6 +6,7 @@ subreaper, so whatever the programs leave behind becomes its child and is notice
 
 import contextlib
 import ctypes
+import glob
 import json
 import os
 import re
@@ -383,12 +384,14 @@ class House:
         with open("/proc/net/unix", encoding="utf-8") as file:
             return sum(row.rstrip().endswith(path) for row in file) - 1
 
-    def result(self, commit, job="main"):
-        """The file that is kept for people: outcome line, then the log."""
+    def result(self, commit, job="*"):
+        """The file that is kept for people: outcome line, then the log. It comes soon after the
+        verdict."""
         folder = os.path.join(self.broker_folder, "results", commit)
-        names = os.listdir(folder)
-        name = f"{job}.txt" if f"{job}.txt" in names else names[0]
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+        found = wait_until(
+            lambda: glob.glob(os.path.join(folder, f"{job}.txt")), f"a result of {commit}"
+        )
+        with open(found[0], encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def all_logs(self):

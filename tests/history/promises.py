@@ -478,7 +478,8 @@ def p10_state_graph(history):
 
 
 def results_are_files(history):
-    """results/COMMIT/JOB.txt says what is recorded, and holds the log."""
+    """results/COMMIT/JOB.txt says what is recorded, and holds the log. A broker that was killed
+    writes those at its next start that it knows to be unwritten."""
     recorded = history.recorded
     wanted = collections.defaultdict(list)
     for job in recorded.jobs.values():
@@ -489,7 +490,7 @@ def results_are_files(history):
         found = recorded.result(commit, name)
         path = f"results/{commit}/{name}.txt"
         if found is None:
-            if history.settled or not any(job.id in recorded.unwritten for job in jobs):
+            if recorded.is_closed or not any(job.id in recorded.unwritten for job in jobs):
                 yield f"{path} is missing"
         elif not any(found == result_file(recorded, job) for job in jobs):
             first = found.partition(b"\n")[0].decode(errors="replace")

@@ -27,6 +27,7 @@ class Recorded:
 
     def __init__(self, folder):
         self.folder = folder
+        self.is_closed = not os.path.exists(os.path.join(folder, "fettle.db-wal"))
         with tempfile.TemporaryDirectory(prefix="history-") as aside:
             for name in ("fettle.db", "fettle.db-wal"):
                 if os.path.exists(os.path.join(folder, name)):
