@@ -101,6 +101,7 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	*item = (struct batch_item){ .effect = *effect };
 	item->effect.reason = arena_copy_text(arena, effect->reason);
 	batch->saves += effect_is_save(effect->kind);
+	batch->sends += effect->kind == EFFECT_SEND;
 	switch (effect->kind) {
 	case EFFECT_SAVE_REF: copy_ref(arena, &item->effect); break;
 	case EFFECT_SAVE_BUILD: copy_build(arena, &item->effect); break;

@@ -23,6 +23,7 @@ struct batch {
 	size_t count;
 	size_t capacity;
 	size_t saves;    /* items that change the store */
+	size_t sends;    /* items that need nothing of it */
 	int64_t wall_ms; /* stamped on its rows */
 	struct arena arena;
 };

@@ -3,15 +3,19 @@
 #include "base/memory.h"
 #include "base/plant.h"
 #include "base/scoped.h"
+#include "broker/accept.h"
 #include "broker/server.h"
 #include "proto/wire.h"
 
+#include <malloc.h>
 #include <string.h>
 
 enum {
-	SETTLE_MS = 5,    /* until a file that changed is as it will be */
-	MEND_MS = 10,     /* until the port is free again */
-	MEND_TRIES = 100, /* then somebody else has it, and that is told */
+	SETTLE_MS = 5,           /* until a file that changed is as it will be */
+	MEND_MS = 10,            /* until the port is free again */
+	MEND_TRIES = 100,        /* then somebody else has it, and that is told */
+	TRIM_CONNECTIONS = 1000, /* after so many new ones, and */
+	TRIM_MS = 10000,         /* so long after them, unused memory is given back */
 };
 
 static enum err bind_door(struct server *server, struct wire_socket **socket, int type,
@@ -133,4 +137,39 @@ int64_t server_keys_ms(const struct server *server)
 		return INT64_MAX;
 	return server->mend_ms && server->mend_ms < server->keys_look_ms ? server->mend_ms
 	                                                                 : server->keys_look_ms;
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+/* Who was refused then cannot be told, so the operator is. */
+static void note_refused(struct server *server)
+{
+	uint64_t refused = accept_refused(), new = refused - server->connections_refused;
+	server->connections_refused = refused;
+	if (new == 0)
+		return;
+	server->refused += new - 1;
+	server_note_refusal(server, "any", "too many connections");
+}
+
+/* What many connections leave behind lies in pieces where libzmq's thread had it: the C library
+ * would keep it all, ten thousand times 20 KiB. Looking for it takes too long to be done without
+ * need. */
+static void give_memory_back(struct server *server)
+{
+	uint64_t taken = accept_taken();
+	if (taken - server->connections_taken >= TRIM_CONNECTIONS) {
+		server->connections_taken = taken;
+		server->trim_ms = server->now_ms + TRIM_MS;
+	}
+	if (server->trim_ms == 0 || server->trim_ms > server->now_ms)
+		return;
+	server->trim_ms = 0;
+	malloc_trim(0);
+}
+
+void server_note_connections(struct server *server)
+{
+	note_refused(server);
+	give_memory_back(server);
 }

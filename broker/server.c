@@ -7,23 +7,20 @@
 #include "base/memory.h"
 #include "base/plant.h"
 #include "base/scoped.h"
-#include "broker/accept.h"
 #include "broker/admin.h"
 #include "broker/judge.h"
 #include "proto/wire.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 
 enum {
+	DISK_LATE_MS = 1000,  /* that a look at the disk may come late */
 	DRAIN_MAX = 256,      /* messages of one socket in one turn */
 	ADMIN_DRAIN_MAX = 32, /* questions, whose answers cost more */
 	FULL_RETRY_MS = 1000, /* between tries to store on a full disk */
 	REFUSAL_LOG_MS = 1000,
-	TRIM_CONNECTIONS = 1000, /* after so many new ones, and */
-	TRIM_MS = 10000,         /* so long after them, unused memory is given back */
-	LOOKUPS_MAX = 256,       /* updates that wait for the store; more stay in the socket */
+	LOOKUPS_MAX = 256, /* updates that wait for the store; more stay in the socket */
 };
 
 /* Versions of the list grow by one with each change; between two starts a microsecond each passes.
@@ -125,11 +122,18 @@ static void release(struct server *server, const struct batch *batch)
 	}
 }
 
-/* Hand the filled batch to the store, unless it is busy with the one before. */
+/* Hand the filled batch to the store, unless it is busy with the one before. Answers that follow
+ * nothing unsaved need not go there. */
 static void flush(struct server *server)
 {
 	if (server->saving || server->filling->count == 0)
 		return;
+	if (server->filling->sends == server->filling->count) {
+		release(server, server->filling);
+		batch_destroy(&server->filling);
+		server->filling = batch_new();
+		return;
+	}
 	struct store_task *task = store_task_new(QUESTION_BATCH);
 	task->batch = server->filling;
 	task->batch->wall_ms = clock_wall_ms();
@@ -298,36 +302,8 @@ static void drain_admin(struct server *server)
 	}
 }
 
-/* Who was refused then cannot be told, so the operator is. */
-static void note_connections(struct server *server)
-{
-	uint64_t refused = accept_refused(), new = refused - server->connections_refused;
-	server->connections_refused = refused;
-	if (new == 0)
-		return;
-	server->refused += new - 1;
-	server_note_refusal(server, "any", "too many connections");
-}
-
-/* What many connections leave behind lies in pieces where libzmq's thread had it: the C library
- * would keep it all, ten thousand times 20 KiB. Looking for it takes too long to be done without
- * need. */
-static void give_memory_back(struct server *server)
-{
-	uint64_t taken = accept_taken();
-	if (taken - server->connections_taken >= TRIM_CONNECTIONS) {
-		server->connections_taken = taken;
-		server->trim_ms = server->now_ms + TRIM_MS;
-	}
-	if (server->trim_ms == 0 || server->trim_ms > server->now_ms)
-		return;
-	server->trim_ms = 0;
-	malloc_trim(0);
-}
-
 static void run_timers(struct server *server)
 {
-	give_memory_back(server);
 	if (server->disk_look_ms <= server->now_ms)
 		server_look_at_disk(server);
 	if (core_wakeup_ms(server->core) <= server->now_ms)
@@ -354,15 +330,19 @@ static void tell_manager(struct server *server)
 	             (unsigned long long)totals.finished);
 }
 
+/* Timers of the core may be late by a twentieth of a heartbeat, and a look at the disk by a second:
+ * most are then done in a turn that there is anyway, because somebody said something. */
 static long poll_timeout(const struct server *server)
 {
+	int64_t heartbeat_ms = server->settings->heartbeat_ms;
 	int64_t wakeup = core_wakeup_ms(server->core);
+	wakeup += wakeup < INT64_MAX - heartbeat_ms ? heartbeat_ms / 20 : 0;
 	if (server->stuck && server->retry_ms < wakeup)
 		wakeup = server->retry_ms;
 	if (server_collect_ms(server) < wakeup)
 		wakeup = server_collect_ms(server);
-	if (server->disk_look_ms < wakeup)
-		wakeup = server->disk_look_ms;
+	if (server->disk_look_ms + DISK_LATE_MS < wakeup)
+		wakeup = server->disk_look_ms + DISK_LATE_MS;
 	if (server_keys_ms(server) < wakeup)
 		wakeup = server_keys_ms(server);
 	if (server->service.next_ms < wakeup)
@@ -373,32 +353,35 @@ static long poll_timeout(const struct server *server)
 
 static enum err turn(struct server *server)
 {
-	int changes = server->gate ? gate_changes(server->gate) : -1;
-	zmq_pollitem_t items[] = {
-		{ .socket = store_pipe(server->store), .events = ZMQ_POLLIN },
-		{ .socket = wire_handle(server->workers), .events = ZMQ_POLLIN },
-		{ .socket = wire_handle(server->admin), .events = ZMQ_POLLIN },
-		{ .fd = server->signals, .events = ZMQ_POLLIN },
-		{ .fd = server->gate ? gate_end(server->gate) : server->signals,
-		  .events = ZMQ_POLLIN },
-		{ .fd = changes < 0 ? server->signals : changes, .events = ZMQ_POLLIN },
-		{ .socket = wire_handle(server->updates), .events = ZMQ_POLLIN },
+	enum { STORE, WORKERS, ADMIN, SIGNALS, GATE_END, KEYS, UPDATES, ALL };
+	int none = server->signals, changes = server->gate ? gate_changes(server->gate) : -1;
+	zmq_pollitem_t items[ALL] = {
+		[STORE] = { .socket = store_pipe(server->store) },
+		[WORKERS] = { .socket = wire_handle(server->workers) },
+		[ADMIN] = { .socket = wire_handle(server->admin) },
+		[SIGNALS] = { .fd = server->signals },
+		[GATE_END] = { .fd = server->gate ? gate_end(server->gate) : none },
+		[KEYS] = { .fd = changes < 0 ? none : changes },
+		[UPDATES] = { .socket = wire_handle(server->updates) },
 	};
-	int count = server->lookups < LOOKUPS_MAX ? 7 : 6;
-	if (zmq_poll(items, count, poll_timeout(server)) < 0 && errno != EINTR)
-		return fail(ERR_SYSTEM, "poll: %s", zmq_strerror(errno));
-	server->now_ms = clock_mono_ms();
-	if (server->gate && items[4].revents && !PLANTED(gate_forgotten))
-		return gate_fail();
-	enum err err = drain_store(server);
+	enum err err = wire_wait(items, server->lookups < LOOKUPS_MAX ? ALL : UPDATES,
+	                         poll_timeout(server));
 	if (err)
+		return err;
+	server->now_ms = clock_mono_ms();
+	if (server->gate && items[GATE_END].revents && !PLANTED(gate_forgotten))
+		return gate_fail();
+	if (items[STORE].revents && (err = drain_store(server)))
 		return err;
 	if (PLANTED(timers_first))
 		run_timers(server);
-	drain_workers(server);
-	drain_updates(server);
-	drain_admin(server);
-	note_connections(server);
+	if (items[WORKERS].revents)
+		drain_workers(server);
+	if (items[UPDATES].revents)
+		drain_updates(server);
+	if (items[ADMIN].revents)
+		drain_admin(server);
+	server_note_connections(server);
 	server_look_at_keys(server, false);
 	server_hear_signals(server);
 	run_timers(server);

@@ -77,6 +77,9 @@ void server_take_effects(struct server *server);
 enum err server_bind(struct server *server, const struct address *ipc, const struct address *tcp);
 /* Once a heartbeat, or now: who is not allowed any more loses the events. */
 void server_look_at_keys(struct server *server, bool force);
+
+/* Tell of connections that were refused, and give back what those that are gone took. Each turn. */
+void server_note_connections(struct server *server);
 int64_t server_keys_ms(const struct server *server);
 
 /* ---- tell.c ---- */

@@ -6,6 +6,7 @@
 #include "proto/secret.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -369,6 +370,35 @@ struct message wire_refusal(enum err refusal)
 	                                              : "malformed";
 	return (struct message){ .type = MESSAGE_error,
 		                 .error = { .code = code, .reason = error_text() } };
+}
+
+/* What the descriptor of a socket says (ZMQ_FD in zmq_getsockopt(3)): that something happened to it
+ * since any of its calls last looked, not that there is a message. So each one is asked before the
+ * wait, and then the descriptors say whom it is worth to ask again; zmq_poll() asks all twice, and
+ * each time is a poll() of its own. */
+enum err wire_wait(zmq_pollitem_t *items, int count, long timeout_ms)
+{
+	struct pollfd descriptors[WIRE_WAIT_MAX];
+	for (int i = 0; i < count; i++) {
+		int fd = items[i].fd, happened = 0;
+		size_t fd_size = sizeof fd, size = sizeof happened;
+		if (items[i].socket &&
+		    (zmq_getsockopt(items[i].socket, ZMQ_FD, &fd, &fd_size) != 0 ||
+		     (zmq_getsockopt(items[i].socket, ZMQ_EVENTS, &happened, &size) != 0 &&
+		      errno != EINTR)))
+			return fail(ERR_SYSTEM, "wait: %s", zmq_strerror(errno));
+		items[i].revents = (short)(happened & ZMQ_POLLIN);
+		descriptors[i] = (struct pollfd){ .fd = fd, .events = POLLIN };
+		if (items[i].revents)
+			timeout_ms = 0;
+	}
+	int found = poll(descriptors, (nfds_t)count, (int)timeout_ms);
+	if (found < 0 && errno != EINTR)
+		return fail(ERR_SYSTEM, "wait: %s", strerror(errno));
+	for (int i = 0; found > 0 && i < count; i++)
+		if (descriptors[i].revents)
+			items[i].revents |= ZMQ_POLLIN;
+	return OK;
 }
 
 void *wire_handle(struct wire_socket *socket)
