@@ -1,6 +1,5 @@
-/* Processes of one job. The group is killed as one; what left the group comes back to us, because
- * we are the reaper of its orphans, and is killed one by one. Where the job's cell has a control
- * group or a sandbox, these end all at once. */
+/* Processes of one job. The group is killed as one; what left it comes back to us, the reaper of
+ * its orphans, and is killed one by one. A control group or a sandbox ends all at once. */
 #include "worker/run.h"
 
 #include "base/clock.h"
