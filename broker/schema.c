@@ -133,7 +133,9 @@ static enum err note_created(const char *created)
 static enum err open_database(struct store *store, int *ret_version)
 {
 	enum err err;
-	if (sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	/* One thread at a time uses it: the loop's until the store's begins, and after it ended. */
+	if (sqlite3_open_v2(store->path, &store->db,
+	                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 	                    NULL) != SQLITE_OK)
 		return sql_fail(store, "open");
 	sqlite3_extended_result_codes(store->db, 1);
