@@ -181,9 +181,11 @@ def measure(house, rounds, builds, peers):
             continue
         count = builds if isinstance(one, Fettle) else max(builds // 5, EXECUTORS)
         told, rates = look(one, False, rounds, count)
-        polled, _ = look(one, True, rounds, count)
-        for what, values in (("told", told), ("polled", polled), ("rate", rates)):
-            rows[what].append(Row(one.name, one.label, values))
+        rows["told"].append(Row(one.name, one.label, told))
+        rows["rate"].append(Row(one.name, one.label, rates))
+        if isinstance(one, Fettle):  # Buildbot's poller did not find the commits in time
+            polled, _ = look(one, True, rounds, count)
+            rows["polled"].append(Row(one.name, one.label, polled))
     waits, rate = {"buildbot": LATENCY_GOAL}.items(), {"buildbot": RATE_GOAL}.items()
     return [
         Table("commit to recorded verdict, told", "ms", 0, rows["told"], waits),
