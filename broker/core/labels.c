@@ -44,6 +44,64 @@ static void labels_free(struct labels *labels)
 	free(labels->text);
 }
 
+static struct shelf *find_shelf(const struct core *core, const char *label)
+{
+	struct shelf *shelf;
+	HASH_FIND_STR(core->shelves, label, shelf);
+	return shelf;
+}
+
+/* Where the fewest others stand: of {linux, gpu7} that of gpu7. */
+static void put_on_shelf(struct core *core, struct label_set *set)
+{
+	const char *label = set->needed.count ? set->needed.items[0] : "";
+	struct shelf *best = find_shelf(core, label);
+	for (size_t i = 1; i < set->needed.count && best; i++) {
+		struct shelf *shelf = find_shelf(core, set->needed.items[i]);
+		if (shelf && shelf->sets >= best->sets)
+			continue;
+		label = set->needed.items[i];
+		best = shelf;
+	}
+	if (!best) {
+		best = memory_new(1, sizeof *best);
+		best->label = memory_copy_text(label);
+		HASH_ADD_KEYPTR(hh, core->shelves, best->label, strlen(best->label), best);
+	}
+	best->sets++;
+	set->shelf = best;
+}
+
+static void take_from_shelf(struct core *core, const struct label_set *set)
+{
+	struct shelf *shelf = set->shelf;
+	if (--shelf->sets > 0)
+		return;
+	HASH_DEL(core->shelves, shelf);
+	free(shelf->label);
+	free(shelf);
+}
+
+struct label_set *label_set_next(struct core *core, const struct profile *profile, size_t *at,
+                                 struct label_set *set)
+{
+	if (set)
+		set = set->next;
+	for (;; (*at)++) {
+		for (; set; set = set->next) {
+			core->effort++;
+			if (profile_offers(profile, set))
+				return set;
+		}
+		if (*at > profile->offered.count)
+			return NULL;
+		const char *label = *at ? profile->offered.items[*at - 1] : "";
+		const struct shelf *shelf = find_shelf(core, label);
+		set = shelf ? shelf->waiting : NULL;
+		core->effort++;
+	}
+}
+
 struct label_set *label_set_get(struct core *core, const char *const *labels, size_t count)
 {
 	struct labels needed = labels_make(labels, count);
@@ -56,6 +114,7 @@ struct label_set *label_set_get(struct core *core, const char *const *labels, si
 	set = memory_new(1, sizeof *set);
 	set->needed = needed;
 	HASH_ADD_KEYPTR(hh, core->label_sets, needed.text, strlen(needed.text), set);
+	put_on_shelf(core, set);
 	return set;
 }
 
@@ -186,6 +245,7 @@ void label_set_release(struct core *core, struct label_set *set)
 	if (set->lanes)
 		return;
 	HASH_DEL(core->label_sets, set);
+	take_from_shelf(core, set);
 	labels_free(&set->needed);
 	free(set);
 }

@@ -3,8 +3,8 @@
  * A lane holds the jobs of one repository, one set of labels and one priority, oldest first. The
  * lanes of a label set that have jobs stand in a rotation for each priority, the repository that
  * was not served for the longest time first. Whoever is served goes to the end of every rotation it
- * stands in: a burst of one repository delays another's first job by one job, whatever labels
- * either needs. */
+ * stands in, though only when somebody comes across it there: a burst of one repository delays
+ * another's first job by one job, whatever labels either needs. */
 #include "broker/core/state.h"
 
 #include <assert.h>
@@ -18,15 +18,12 @@ static bool has_jobs(const struct label_set *set)
 	return false;
 }
 
-/* A lane gets its first job: behind those whose repositories wait longer. */
-static void join_rotation(struct core *core, struct lane *lane)
+/* Behind those whose repositories wait longer, or as long; as far as their lanes know. */
+static void put_in_rotation(struct core *core, struct lane **rotation, struct lane *lane)
 {
-	struct label_set *set = lane->label_set;
-	struct lane **rotation = &set->rotations[lane->key.priority];
 	struct lane *before = *rotation ? (*rotation)->prev : NULL;
-	if (!has_jobs(set))
-		DL_APPEND(core->waiting, set);
-	while (before && before->key.repository->served > lane->key.repository->served)
+	lane->turn = lane->key.repository->served;
+	for (; before && before->turn > lane->turn; core->effort++)
 		before = before == *rotation ? NULL : before->prev;
 	if (before)
 		DL_APPEND_ELEM(*rotation, before, lane);
@@ -34,12 +31,21 @@ static void join_rotation(struct core *core, struct lane *lane)
 		DL_PREPEND(*rotation, lane);
 }
 
-static void leave_rotation(struct core *core, struct lane *lane)
+/* A lane gets its first job. */
+static void join_rotation(struct core *core, struct lane *lane)
+{
+	struct label_set *set = lane->label_set;
+	if (!has_jobs(set))
+		DL_APPEND(set->shelf->waiting, set);
+	put_in_rotation(core, &set->rotations[lane->key.priority], lane);
+}
+
+static void leave_rotation(struct lane *lane)
 {
 	struct label_set *set = lane->label_set;
 	DL_DELETE(set->rotations[lane->key.priority], lane);
 	if (!has_jobs(set))
-		DL_DELETE(core->waiting, set);
+		DL_DELETE(set->shelf->waiting, set);
 }
 
 /* Lanes of a paused repository stand in no rotation, so nobody looks at them in vain. */
@@ -56,11 +62,11 @@ static void open_lane(struct core *core, struct lane *lane)
 		join_rotation(core, lane);
 }
 
-static void close_lane(struct core *core, struct lane *lane)
+static void close_lane(struct lane *lane)
 {
 	DL_DELETE2(lane->key.repository->lanes, lane, own_prev, own_next);
 	if (is_in_rotation(lane))
-		leave_rotation(core, lane);
+		leave_rotation(lane);
 }
 
 void queue_review(struct core *core, struct repository *repository)
@@ -69,7 +75,7 @@ void queue_review(struct core *core, struct repository *repository)
 		if (PLANTED(paused_is_served))
 			continue;
 		if (repository->paused_by)
-			leave_rotation(core, lane);
+			leave_rotation(lane);
 		else
 			join_rotation(core, lane);
 	}
@@ -91,7 +97,7 @@ void queue_remove(struct core *core, struct job *job)
 	lane_remove(core, job->lane, job);
 	core->queued--;
 	if (!job->lane->count)
-		close_lane(core, job->lane);
+		close_lane(job->lane);
 }
 
 /* Could somebody else take this job right now? */
@@ -114,13 +120,25 @@ static bool is_kept_for_another(const struct core *core, const struct lane *lane
 	return lane->jobs[0]->holder == worker && another_is_idle(core, lane, worker);
 }
 
+/* This lane, if its repository was not served since it stands here; else it goes to where it
+ * belongs, and the one that stands here then is looked at. NULL at the end. */
+static struct lane *true_next(struct core *core, struct lane **rotation, struct lane *lane)
+{
+	for (; lane && lane->turn != lane->key.repository->served; core->effort++) {
+		struct lane *before = lane == *rotation ? NULL : lane->prev;
+		DL_DELETE(*rotation, lane);
+		put_in_rotation(core, rotation, lane);
+		lane = before ? before->next : *rotation;
+	}
+	return lane;
+}
+
 /* The lane of this label set that is next for this worker, of the highest priority that has one. */
-static struct lane *next_lane(struct core *core, const struct label_set *set,
-                              const struct worker *worker)
+static struct lane *next_lane(struct core *core, struct label_set *set, const struct worker *worker)
 {
 	for (int priority = PRIORITIES - 1; priority >= 0; priority--) {
-		struct lane *lane = set->rotations[priority];
-		for (; lane; lane = lane->next, core->effort++)
+		struct lane **rotation = &set->rotations[priority], *lane = *rotation;
+		for (; (lane = true_next(core, rotation, lane)); lane = lane->next, core->effort++)
 			if (!is_kept_for_another(core, lane, worker))
 				return lane;
 	}
@@ -169,26 +187,32 @@ static struct lane *next_own_lane(struct core *core, const struct profile *profi
 }
 
 /* For a worker that may have the jobs of some repositories only. */
-static struct lane *pick_own_lane(struct core *core, const struct worker *worker)
+static struct lane *pick_own_lane(struct core *core, const struct worker *worker, bool *ret_work)
 {
 	struct lane *best = NULL, *lane = NULL;
 	size_t at = 0;
-	while ((lane = next_own_lane(core, worker->profile, &at, lane)))
+	while ((lane = next_own_lane(core, worker->profile, &at, lane))) {
+		*ret_work = true;
 		if ((!best || goes_before(lane, best)) && !is_kept_for_another(core, lane, worker))
 			best = lane;
+	}
 	return best;
 }
 
-static struct lane *pick_lane(struct core *core, const struct worker *worker)
+/* NULL: there is none for it now; `ret_work` says whether there is one that others like it can
+ * have.
+ */
+static struct lane *pick_lane(struct core *core, const struct worker *worker, bool *ret_work)
 {
 	struct lane *best = NULL;
+	struct label_set *set = NULL;
+	size_t at = 0;
+	*ret_work = false;
 	if (worker->profile->repositories.count && !PLANTED(any_repository))
-		return pick_own_lane(core, worker);
-	for (struct label_set *set = core->waiting; set; set = set->next) {
-		core->effort++;
-		if (!profile_offers(worker->profile, set))
-			continue;
+		return pick_own_lane(core, worker, ret_work);
+	while ((set = label_set_next(core, worker->profile, &at, set))) {
 		struct lane *lane = next_lane(core, set, worker);
+		*ret_work = true;
 		if (lane && (!best || goes_before(lane, best)))
 			best = lane;
 	}
@@ -201,36 +225,18 @@ static void serve(struct core *core, struct lane *lane, struct worker *worker, s
 	struct job *job = lane->jobs[0];
 	assert(profile_may_have(worker->profile, repository) || PLANTED(any_repository));
 	repository->served = ++core->turn;
-	for (struct lane *own = repository->lanes; own; own = own->own_next) {
-		struct lane **rotation = &own->label_set->rotations[own->key.priority];
-		DL_DELETE(*rotation, own);
-		DL_APPEND(*rotation, own);
-		core->effort++;
-	}
 	queue_remove(core, job);
 	lease_grant(core, job, worker, out);
-}
-
-/* Does any job wait that this profile could run? */
-static bool has_work(struct core *core, const struct profile *profile)
-{
-	size_t at = 0;
-	if (profile->repositories.count && !PLANTED(any_repository))
-		return next_own_lane(core, profile, &at, NULL) != NULL;
-	for (const struct label_set *set = core->waiting; set; set = set->next)
-		if (profile_offers(profile, set))
-			return true;
-	return false;
 }
 
 /* Serve the idle workers of one profile; who just lost the only jobs left is passed over. Returns
  * whether somebody was served. */
 static bool dispatch_profile(struct core *core, struct profile *profile, struct effects *out)
 {
-	bool served = false;
+	bool served = false, work = true;
 	struct worker *worker = profile->idle;
-	while (worker && has_work(core, profile)) {
-		struct lane *lane = pick_lane(core, worker);
+	while (worker && work) {
+		struct lane *lane = pick_lane(core, worker, &work);
 		if (!lane) {
 			worker = worker->idle_next;
 			continue;

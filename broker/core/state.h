@@ -80,6 +80,7 @@ struct lane {
 	struct job **jobs; /* a heap: the oldest is the first */
 	size_t count, capacity;
 	uint32_t references;              /* jobs that wait in it, or were leased from it */
+	uint64_t turn;                    /* in which its repository was served last, as it knew */
 	struct lane *prev, *next;         /* in the rotation of its label set, while it has jobs */
 	struct lane *own_prev, *own_next; /* in its repository, while it has jobs */
 	UT_hash_handle hh;
@@ -96,9 +97,19 @@ struct labels {
 struct label_set {
 	struct labels needed;
 	struct lane *lanes; /* of all repositories and priorities */
-	/* Those with jobs, by priority: the repository longest not served first. */
+	/* Those with jobs, by priority and turn: the repository longest not served first. */
 	struct lane *rotations[PRIORITIES];
-	struct label_set *prev, *next; /* in core->waiting, while it has jobs */
+	struct shelf *shelf;
+	struct label_set *prev, *next; /* in its shelf, while it has jobs */
+	UT_hash_handle hh;
+};
+
+/* Label sets by one of their labels, so that a worker need not look at those of others. Which one
+ * makes no difference: whoever offers all of a set's labels looks at the shelves of all. */
+struct shelf {
+	char *label;               /* "": of the set that needs none */
+	size_t sets;               /* that stand here */
+	struct label_set *waiting; /* those with jobs */
 	UT_hash_handle hh;
 };
 
@@ -176,7 +187,7 @@ struct core {
 	struct build *builds;
 	struct job *jobs;
 	struct label_set *label_sets;
-	struct label_set *waiting; /* those with jobs */
+	struct shelf *shelves;
 	struct profile *profiles;
 	struct worker *workers;
 	struct worker *workers_by_peer;
@@ -212,6 +223,10 @@ static inline int64_t grace_ends_ms(const struct core *core)
 /* ---- labels.c ---- */
 struct label_set *label_set_get(struct core *core, const char *const *labels, size_t count);
 struct label_set *label_set_from_text(struct core *core, const char *text);
+/* The next set with jobs after `set`, the first for NULL, whose labels this profile offers. `at`
+ * belongs to the walk, and begins as 0. */
+struct label_set *label_set_next(struct core *core, const struct profile *profile, size_t *at,
+                                 struct label_set *set);
 /* `only` may be NULL: all repositories. */
 struct profile *profile_get(struct core *core, const char *const *labels, size_t count,
                             const char *only);

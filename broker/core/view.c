@@ -312,7 +312,8 @@ static uint64_t check_lane(const struct lane *lane)
 	bool is_paused = lane->key.repository->paused_by;
 	const struct lane *after = is_paused ? NULL : lane->next;
 	assert(lane->count > 0);
-	assert(!after || lane->key.repository->served <= after->key.repository->served);
+	assert(is_paused || lane->turn <= lane->key.repository->served);
+	assert(!after || lane->turn <= after->turn);
 	for (size_t i = 0; i < lane->count; i++) {
 		const struct job *job = lane->jobs[i];
 		assert(job->lane == lane && job->place == i + 1);

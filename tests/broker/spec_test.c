@@ -3,6 +3,7 @@
 #include "tests/broker/story.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct story story;
@@ -397,6 +398,15 @@ Test(spec, a_job_that_comes_back_keeps_its_place_in_its_priority)
 	cr_assert_str_eq(leased(), "3 1 2 ");
 }
 
+static void begin_unchecked(void)
+{
+	struct core_settings settings = { .heartbeat_ms = 1000,
+		                          .liveness = 3,
+		                          .queue_max = 1000000 };
+	story_finish(&story);
+	story = (struct story){ .core = core_new(&settings), .now_ms = 1000, .unchecked = true };
+}
+
 /* Steps that the queue makes for a thousand jobs that come, unblock one another, and go, while so
  * many others of any age wait in the same lane. */
 static uint64_t effort_with(int waiting)
@@ -407,11 +417,7 @@ static uint64_t effort_with(int waiting)
 		{ .name = "bench", .labels = gpu, .labels_count = 1, AFTER(after_unit), STEPS },
 		{ .name = "other", .labels = gpu, .labels_count = 1, STEPS },
 	};
-	struct core_settings settings = { .heartbeat_ms = 1000,
-		                          .liveness = 3,
-		                          .queue_max = 1000000 };
-	story_finish(&story);
-	story = (struct story){ .core = core_new(&settings), .now_ms = 1000, .unchecked = true };
+	begin_unchecked();
 	for (int i = 0; i < waiting; i++)
 		story_jobs(&story, "r", i, i + 1, pair, 3);
 	story_hello(&story, "a", "w1", 1, NULL);
@@ -432,4 +438,33 @@ Test(spec, the_cost_of_a_dispatch_does_not_grow_with_the_queue)
 	 */
 	cr_assert_leq(many, few + 2 * 4 * 2 * 500, "%llu steps with few, %llu with many",
 	              (unsigned long long)few, (unsigned long long)many);
+}
+
+/* Steps that the queue makes for a hundred jobs of a repository, while others of it wait for so
+ * many other sets of labels. */
+static uint64_t effort_with_sets(int sets)
+{
+	char text[32];
+	const char *label = text;
+	struct rec_spec job = { .name = "unit", .labels = &label, .labels_count = 1, STEPS };
+	begin_unchecked();
+	for (int i = 0; i < sets + 150; i++) {
+		snprintf(text, sizeof text, "l%d", i < sets ? i : -1);
+		story_jobs(&story, "r", i, i + 1, &job, 1);
+	}
+	story_hello(&story, "a", "w1", 1, "l-1");
+	uint64_t before = core_effort(story.core);
+	for (int i = 1; i <= 100; i++) {
+		story_result(&story, "a", (uint64_t)(sets + i), 1, OUTCOME_passed);
+		text_clear(&story.lines);
+	}
+	return core_effort(story.core) - before;
+}
+
+Test(spec, the_cost_of_a_dispatch_does_not_grow_with_the_sets_of_labels)
+{
+	uint64_t few = effort_with_sets(10), many = effort_with_sets(1000);
+	cr_assert_gt(few, 0);
+	cr_assert_eq(many, few, "%llu steps with few, %llu with many", (unsigned long long)few,
+	             (unsigned long long)many);
 }
