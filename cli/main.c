@@ -28,18 +28,42 @@ static void print_commands(void)
 	       "has ended\nalready, 124 timed out, 130 interrupted.\n");
 }
 
+/* Is this one of the commands that begin with that word? */
+static bool is_of(const struct command *command, const char *word)
+{
+	size_t size = strlen(word);
+	return strncmp(command->name, word, size) == 0 && command->name[size] == ' ';
+}
+
+/* "keys --help" and "help keys"; false when no command begins so. */
+static bool print_group(const char *word)
+{
+	bool found = false;
+	for (size_t i = 0; i < command_count; i++) {
+		if (!is_of(&commands[i], word))
+			continue;
+		if (!found)
+			printf("Usage: fettle %s COMMAND [flags]\n\n", word);
+		found = true;
+		printf("  %-12s %s\n", commands[i].name, commands[i].line);
+	}
+	if (found)
+		printf("\n`fettle %s COMMAND --help` says more.\n", word);
+	return found;
+}
+
 /* "repo" alone is none, but some begin with it. */
 static enum err fail_half(const char *word)
 {
 	scoped(text_finish) struct text rest = { 0 };
-	size_t size = strlen(word);
 	for (size_t i = 0; i < command_count; i++)
-		if (strncmp(commands[i].name, word, size) == 0 && commands[i].name[size] == ' ')
+		if (is_of(&commands[i], word))
 			text_addf(&rest, "%s%s", rest.size ? ", " : "",
-			          commands[i].name + size + 1);
+			          commands[i].name + strlen(word) + 1);
 	if (!rest.size)
 		return OK;
-	return fail(ERR_USAGE, "fettle %s: needs one of %s; see fettle --help", word, rest.data);
+	return fail(ERR_USAGE, "fettle %s: needs one of %s; see fettle %s --help", word, rest.data,
+	            word);
 }
 
 static enum err fail_unknown(const char *word)
@@ -173,6 +197,8 @@ static enum err run(int argc, char *const *argv, bool *ret_red)
 		const struct command *about = find_words(argc - 2, argv + 2);
 		if (about)
 			return load_and_run(about, 2, help, ret_red);
+		if (argc == 3 && print_group(argv[2]))
+			return OK;
 	}
 	if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 		print_commands();
@@ -181,6 +207,10 @@ static enum err run(int argc, char *const *argv, bool *ret_red)
 	const struct command *command = command_find(word);
 	if (command)
 		return load_and_run(command, argc - 1, argv + 1, ret_red);
+	bool asks_help =
+		argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+	if (asks_help && print_group(word))
+		return OK;
 	command = argc > 2 ? find_words(argc - 1, argv + 1) : NULL;
 	return command ? load_and_run(command, argc - 2, argv + 2, ret_red) : fail_unknown(word);
 }

@@ -45,6 +45,15 @@ class Command(Case):
             self.assertIn("--json", done.stdout)
             self.assertEqual(self.fettle("help", verb).stdout, done.stdout)
 
+    def test_verbs_of_two_words_have_help_together(self):
+        for word, verb in (("keys", "keys allow"), ("repo", "repo add")):
+            done = self.fettle(word, "--help")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, rf"(?m)^  {verb} +[A-Z]")
+            self.assertNotIn("status", done.stdout)
+            self.assertEqual(self.fettle("help", word).stdout, done.stdout)
+        self.assertEqual(self.fettle("nonsense", "--help").returncode, 2)
+
     def test_unknown_words(self):
         rows = [
             (["stauts"], "unknown command 'stauts', did you mean 'status'"),
