@@ -371,6 +371,7 @@ static enum err turn(struct server *server)
 	server->now_ms = clock_mono_ms();
 	if (server->gate && items[GATE_END].revents && !PLANTED(gate_forgotten))
 		return gate_fail();
+	server_note_connections(server);
 	if (items[STORE].revents && (err = drain_store(server)))
 		return err;
 	if (PLANTED(timers_first))
@@ -381,7 +382,6 @@ static enum err turn(struct server *server)
 		drain_updates(server);
 	if (items[ADMIN].revents)
 		drain_admin(server);
-	server_note_connections(server);
 	server_look_at_keys(server, false);
 	server_hear_signals(server);
 	run_timers(server);
