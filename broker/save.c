@@ -1,6 +1,7 @@
 /* A batch becomes one transaction. What files need besides waits until nothing else is to do. */
 #include "broker/store_sqlite.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/plant.h"
 #include "base/scoped.h"
@@ -373,9 +374,11 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 enum err save_everything(struct store *store)
 {
 	int wait_ms = 0;
+	int64_t end_ms = clock_mono_ms() + END_SYNCS_MS;
 	scoped(batch_destroy) struct batch *nothing = batch_new();
 	enum err err = OK;
-	while (!err && wait_ms == 0)
+	while (!err && wait_ms == 0 &&
+	       (store->written < store->unwritten_count || clock_mono_ms() < end_ms))
 		err = save_rest(store, &wait_ms);
 	if (!err && store->synced > 0)
 		err = save_batch(store, nothing);

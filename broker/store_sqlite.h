@@ -13,6 +13,7 @@ enum {
 	SHORT_PAUSE_MS = 5,          /* without a task: there is time to write a result file */
 	PAUSE_MS = 50,               /* without a task: there is time for the rest */
 	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
+	END_SYNCS_MS = 2000, /* for what else waits at the end; the next start does the rest */
 	RESULTS_WAITING_MAX = 10000, /* to be written, or synced, when nothing else is to do */
 	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
 	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
@@ -130,7 +131,7 @@ enum err save_checkpoint(struct store *store);
  * written. */
 enum err save_waiting_results(struct store *store, size_t most, bool *ret_more);
 
-/* All of it: the end, on purpose. */
+/* All of it: the end, on purpose. Of syncs as many as there is time for. */
 enum err save_everything(struct store *store);
 
 /* ---- fill.c: what leaves after a batch is filled in from the same rows ---- */
