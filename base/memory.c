@@ -62,6 +62,11 @@ char *memory_copy_text(const char *text)
 	return text ? memory_copy(text, strlen(text) + 1) : NULL;
 }
 
+void memory_map_large(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+}
+
 void memory_stay_small(void)
 {
 	mallopt(M_ARENA_MAX, 1);

@@ -19,6 +19,11 @@ char *memory_copy_text(const char *text);
 /* A copy of `size` bytes, owned by the caller. */
 void *memory_copy(const void *data, size_t size);
 
+/* Pieces of 128 KiB and more are mapped, and given back when they are freed. Without it that holds
+ * only until the first one is: then malloc keeps such sizes among those that stay. For programs
+ * that take in much at times, and keep little of it. */
+void memory_map_large(void);
+
 /* For a program that mostly waits and moves little at a time: one heap for all its threads, and
  * what is free goes back to the system soon. Before the first thread. mallopt(3). */
 void memory_stay_small(void);

@@ -200,6 +200,7 @@ static enum err start(struct broker_settings *settings, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct broker_settings settings = { 0 };
+	memory_map_large();
 	log_start("fettle-broker", "info");
 	scoped(text_list_finish) struct text_list rest = { 0 };
 	bool help;

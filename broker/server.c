@@ -20,7 +20,8 @@ enum {
 	ADMIN_DRAIN_MAX = 32, /* questions, whose answers cost more */
 	FULL_RETRY_MS = 1000, /* between tries to store on a full disk */
 	REFUSAL_LOG_MS = 1000,
-	LOOKUPS_MAX = 256, /* updates that wait for the store; more stay in the socket */
+	LOOKUPS_MAX = 256,  /* updates that wait for the store; more stay in the socket, also */
+	FILLING_MAX = 4000, /* while the next batch has so much that it would be too much memory */
 };
 
 /* Versions of the list grow by one with each change; between two starts a microsecond each passes.
@@ -230,9 +231,14 @@ static void receive_update(struct server *server, struct message *message)
 	store_ask(server->store, &task);
 }
 
+static bool takes_updates(const struct server *server)
+{
+	return server->lookups < LOOKUPS_MAX && server->filling->count < FILLING_MAX;
+}
+
 static void drain_updates(struct server *server)
 {
-	for (int i = 0; i < DRAIN_MAX && server->lookups < LOOKUPS_MAX; i++) {
+	for (int i = 0; i < DRAIN_MAX && takes_updates(server); i++) {
 		scoped(message_finish) struct message message = { 0 };
 		enum err refusal;
 		enum wire_result got =
@@ -364,8 +370,8 @@ static enum err turn(struct server *server)
 		[KEYS] = { .fd = changes < 0 ? none : changes },
 		[UPDATES] = { .socket = wire_handle(server->updates) },
 	};
-	enum err err = wire_wait(items, server->lookups < LOOKUPS_MAX ? ALL : UPDATES,
-	                         poll_timeout(server));
+	enum err err =
+		wire_wait(items, takes_updates(server) ? ALL : UPDATES, poll_timeout(server));
 	if (err)
 		return err;
 	server->now_ms = clock_mono_ms();

@@ -102,13 +102,22 @@ def idle(home, rounds, seconds):
     return memory, percents
 
 
+def settled_kib(process):
+    """Its resident memory when that has not changed for a while: what came last is stored by then."""
+    sizes = [0, 1]
+    while len(set(sizes[-4:])) > 1:
+        time.sleep(0.25)
+        sizes.append(resident_kib(process.pid))
+    return sizes[-1]
+
+
 def with_queue(house, jobs, each):
     """KiB of a new broker where so many jobs wait, so many of each commit."""
     house.broker_folder = tempfile.mkdtemp(dir=house.folder)
     broker = house.broker("--log-level", "warn", "--queue-max", "2000000")
     words = [*FEED, f"ipc:{house.broker_folder}", str(jobs // each), str(each)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-    size = resident_kib(broker.pid)
+    size = settled_kib(broker)
     house.stop(broker)
     return size
 
