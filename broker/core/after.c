@@ -10,47 +10,50 @@
 
 void after_add(struct core *core, struct job *job, struct job *predecessor, const char *name)
 {
-	assert(!job->lease && !job->place);
-	for (const struct wait *wait = job->waits; wait; wait = wait->next)
+	assert(!job->course->lease && !job->place);
+	for (const struct wait *wait = job->course->waits; wait; wait = wait->next)
 		if (wait->predecessor == predecessor)
 			return; /* its file names it twice */
-	if (!job->waits)
+	if (!job->course->waits)
 		core->blocked++;
 	struct wait *wait = memory_new(1, sizeof *wait);
 	wait->job = job;
 	wait->predecessor = predecessor;
-	DL_APPEND(job->waits, wait);
-	DL_APPEND2(predecessor->followers, wait, follower_prev, follower_next);
-	if (!predecessor->name)
-		predecessor->name = memory_copy_text(name);
+	struct course *before = course_of(predecessor), *after = course_of(job);
+	DL_APPEND(after->waits, wait);
+	DL_APPEND2(before->followers, wait, follower_prev, follower_next);
+	if (!before->name)
+		before->name = memory_copy_text(name);
 }
 
 static void remove_wait(struct core *core, struct wait *wait)
 {
 	struct job *job = wait->job;
-	DL_DELETE2(wait->predecessor->followers, wait, follower_prev, follower_next);
-	DL_DELETE(job->waits, wait);
+	struct course *before = course_of(wait->predecessor), *after = course_of(job);
+	DL_DELETE2(before->followers, wait, follower_prev, follower_next);
+	DL_DELETE(after->waits, wait);
 	free(wait);
-	if (!job->waits)
+	if (!after->waits)
 		core->blocked--;
 }
 
 void after_forget(struct core *core, struct job *job)
 {
-	while (job->waits)
-		remove_wait(core, job->waits);
+	while (job->course->waits)
+		remove_wait(core, job->course->waits);
 }
 
 struct job *after_release(struct core *core, struct job *predecessor)
 {
-	struct job *job = predecessor->followers->job;
-	remove_wait(core, predecessor->followers);
-	return job->waits ? NULL : job;
+	struct job *job = predecessor->course->followers->job;
+	remove_wait(core, predecessor->course->followers);
+	return job->course->waits ? NULL : job;
 }
 
 void after_explain(const struct job *job, struct text *reason)
 {
 	text_add(reason, "waits for ");
-	for (const struct wait *wait = job->waits; wait; wait = wait->next)
-		text_addf(reason, "%s%s", wait == job->waits ? "" : ", ", wait->predecessor->name);
+	for (const struct wait *wait = job->course->waits; wait; wait = wait->next)
+		text_addf(reason, "%s%s", wait == job->course->waits ? "" : ", ",
+		          wait->predecessor->course->name);
 }

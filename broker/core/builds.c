@@ -49,24 +49,92 @@ struct build *build_add(struct core *core, uint64_t id, struct ref *ref, const c
 	return build;
 }
 
+/* ---- the table of jobs ---------------------------------------------------------------------- */
+
+/* Ids grow by one, so their last bits spread them evenly. */
+static struct job **slot_of(const struct core *core, uint64_t id)
+{
+	return &core->jobs[id & (core->job_slots - 1)];
+}
+
+static void push(struct core *core, struct job *job)
+{
+	struct job **slot = slot_of(core, job->id);
+	job->next = *slot;
+	*slot = job;
+}
+
+static void table_grow(struct core *core)
+{
+	struct job **before = core->jobs;
+	size_t slots = core->job_slots;
+	core->job_slots = slots ? 2 * slots : 64;
+	core->jobs = memory_new(core->job_slots, sizeof *core->jobs);
+	for (size_t i = 0; i < slots; i++)
+		for (struct job *job = before[i], *next; job; job = next) {
+			next = job->next;
+			push(core, job);
+		}
+	free(before);
+}
+
+static void table_add(struct core *core, struct job *job)
+{
+	if (core->job_count++ >= core->job_slots)
+		table_grow(core);
+	push(core, job);
+}
+
+static void table_remove(struct core *core, const struct job *job)
+{
+	struct job **link = slot_of(core, job->id);
+	while (*link != job)
+		link = &(*link)->next;
+	*link = job->next;
+	core->job_count--;
+}
+
+struct job *job_find(const struct core *core, uint64_t id)
+{
+	struct job *job = core->job_slots ? *slot_of(core, id) : NULL;
+	while (job && job->id != id)
+		job = job->next;
+	return job;
+}
+
+/* ---- jobs ----------------------------------------------------------------------------------- */
+
+static const struct course nothing;
+
+struct course *course_of(struct job *job)
+{
+	if (job->course == &nothing)
+		job->course = memory_new(1, sizeof *job->course);
+	return (struct course *)job->course;
+}
+
+static void free_course(const struct course *course)
+{
+	if (course == &nothing)
+		return;
+	free(course->losses);
+	free(course->cancel);
+	free(course->name);
+	free((void *)course);
+}
+
 struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels,
                     uint32_t priority)
 {
 	struct job *job = memory_new(1, sizeof *job);
 	job->id = id;
 	job->build = build;
+	job->course = &nothing;
 	job->queued_ms = core->now_ms;
 	job->lane =
 		lane_get(labels, build->ref->repository, PLANTED(priority_ignored) ? 0 : priority);
 	DL_APPEND2(build->jobs, job, build_prev, build_next);
-	HASH_ADD(hh, core->jobs, id, sizeof job->id, job);
-	return job;
-}
-
-struct job *job_find(const struct core *core, uint64_t id)
-{
-	struct job *job;
-	HASH_FIND(hh, core->jobs, &id, sizeof id, job);
+	table_add(core, job);
 	return job;
 }
 
@@ -74,15 +142,13 @@ static void free_job(struct core *core, struct job *job)
 {
 	/* NOLINTNEXTLINE: clang-tidy does not know that the list holds it */
 	DL_DELETE2(job->build->jobs, job, build_prev, build_next);
-	HASH_DEL(core->jobs, job); /* NOLINT: clang-tidy does not know that the table holds it */
-	if (job->holder) {
-		job->holder->references--;
-		worker_release(core, job->holder);
+	table_remove(core, job);
+	if (job->course->holder) {
+		job->course->holder->references--;
+		worker_release(core, job->course->holder);
 	}
 	lane_release(core, job->lane);
-	free(job->losses);
-	free(job->cancel);
-	free(job->name);
+	free_course(job->course);
 	free(job);
 }
 
@@ -126,7 +192,8 @@ static void save_final(const struct job *job, const struct msg_result *result, s
 	                                  .build = job->build->id,
 	                                  .job = job->id,
 	                                  .attempt = job->attempt,
-	                                  .worker = job->holder ? job->holder->name : NULL,
+	                                  .worker = job->course->holder ? job->course->holder->name
+	                                                                : NULL,
 	                                  .outcome = result->outcome,
 	                                  .reason = save->reason,
 	                                  .duration_ms = result->duration_ms });
@@ -135,8 +202,8 @@ static void save_final(const struct job *job, const struct msg_result *result, s
 /* Out of the queue, or from whoever has it, or from those who wait. */
 static void detach(struct core *core, struct job *job)
 {
-	if (job->lease)
-		lease_drop(core, job->lease);
+	if (job->course->lease)
+		lease_drop(core, job->course->lease);
 	if (job->place)
 		queue_remove(core, job);
 	after_forget(core, job);
@@ -152,10 +219,10 @@ static void settle_followers(struct core *core, struct job *job, bool stops, str
 {
 	char reason[NAME_MAX_ + sizeof "after "];
 	struct msg_result skipped = { .outcome = OUTCOME_skipped, .reason = reason };
-	snprintf(reason, sizeof reason, "after %s", job->name ? job->name : "");
-	while (job->followers) {
+	snprintf(reason, sizeof reason, "after %s", job->course->name ? job->course->name : "");
+	while (job->course->followers) {
 		if (stops && !PLANTED(failure_not_passed_on)) {
-			finish(core, job->followers->job, &skipped, true, out);
+			finish(core, job->course->followers->job, &skipped, true, out);
 			continue;
 		}
 		struct job *ready = after_release(core, job);
@@ -216,6 +283,7 @@ void builds_finish(struct core *core)
 	struct build *build, *next_build;
 	HASH_ITER (hh, core->builds, build, next_build)
 		free_build(core, build);
+	free(core->jobs);
 	struct repository *repository, *next_repository;
 	HASH_ITER (hh, core->repositories, repository, next_repository) {
 		struct ref *ref, *next_ref;

@@ -164,13 +164,15 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 	struct job *job = job_add(core, stored->job, build,
 	                          label_set_from_text(core, stored->labels), stored->priority);
 	job->queued_ms = now_ms - stored->age_ms;
-	job->attempt = stored->attempt;
+	job->attempt = (uint8_t)stored->attempt;
 	job->allow_failure = stored->allow_failure;
-	job->log_size = stored->log_size;
-	job->losses = memory_copy_text(stored->losses);
+	if (stored->attempt > 0) {
+		course_of(job)->log_size = stored->log_size;
+		course_of(job)->losses = memory_copy_text(stored->losses);
+	}
 	if (stored->worker) {
-		job->holder = worker_get(core, stored->worker);
-		job->holder->references++;
+		course_of(job)->holder = worker_get(core, stored->worker);
+		job->course->holder->references++;
 	}
 	if (!stored->leased) {
 		queue_add(core, job);
@@ -178,7 +180,7 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 	}
 	lease_restore(core, job, stored->session);
 	if (!PLANTED(cancel_forgotten))
-		job->cancel = memory_copy_text(stored->cancel);
+		course_of(job)->cancel = memory_copy_text(stored->cancel);
 	core->grace_end_ms = PLANTED(no_grace) ? fleet_now(core) + 1 : grace_ends_ms(core);
 	core->wakeup_ms = next_wakeup(core);
 }

@@ -152,10 +152,10 @@ static struct job *claim(struct core *core, struct worker *worker, uint64_t id, 
                          struct effects *out)
 {
 	struct job *job = job_find(core, id);
-	if (!job || job->attempt != attempt || job->holder != worker)
+	if (!job || job->attempt != attempt || job->course->holder != worker)
 		return NULL;
-	if (job->lease)
-		lease_confirm(core, job->lease);
+	if (job->course->lease)
+		lease_confirm(core, job->course->lease);
 	else
 		lease_adopt(core, job, out);
 	return job;
@@ -180,7 +180,7 @@ static void settle_forgotten(struct core *core, struct worker *worker,
 			lease_tell_cancel(core, lease, out);
 			continue;
 		}
-		if (lease_is_unheard(lease, hello->session) && !lease->job->cancel)
+		if (lease_is_unheard(lease, hello->session) && !lease->job->course->cancel)
 			lease_repeat(core, lease, out);
 		else
 			lease_end(core, lease, "the worker came back without it", out);
@@ -201,7 +201,7 @@ static void welcome(struct core *core, struct worker *worker, const struct msg_h
 		if (job)
 			keep[kept++] = (struct rec_kept){ .job = job->id,
 				                          .attempt = job->attempt,
-				                          .log_offset = job->log_size };
+				                          .log_offset = job->course->log_size };
 		else
 			drop[dropped++] =
 				(struct rec_lease){ .job = held->job, .attempt = held->attempt };
@@ -285,7 +285,7 @@ static void set_credit(struct core *core, struct worker *worker, uint32_t slots)
 
 static void settle_unheard(struct core *core, struct lease *lease, struct effects *out)
 {
-	if (lease->job->cancel)
+	if (lease->job->course->cancel)
 		lease_end(core, lease, "the worker never took the offer", out);
 	else
 		lease_repeat(core, lease, out);
@@ -320,7 +320,7 @@ static void receive_heartbeat(struct core *core, struct worker *worker,
 		const struct rec_lease *held = &heartbeat->holding[i];
 		struct job *job = claim(core, worker, held->job, held->attempt, out);
 		if (job)
-			lease_tell_cancel(core, job->lease, out);
+			lease_tell_cancel(core, job->course->lease, out);
 		if (job || left-- <= 0)
 			continue;
 		struct message cancel = { .type = MESSAGE_cancel,

@@ -10,7 +10,7 @@
 static void put(struct lane *lane, size_t at, struct job *job)
 {
 	lane->jobs[at] = job;
-	job->place = at + 1;
+	job->place = (uint32_t)at + 1;
 }
 
 static void rise(struct core *core, struct lane *lane, size_t at)

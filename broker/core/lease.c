@@ -28,13 +28,13 @@ static struct lease *lease_new(struct core *core, struct job *job, enum lease_st
                                const char *session)
 {
 	struct lease *lease = memory_new(1, sizeof *lease);
-	struct worker *worker = job->holder;
+	struct worker *worker = job->course->holder;
 	lease->job = job;
 	lease->session = memory_copy_text(session);
 	lease->state = LEASE_CONFIRMED;
 	lease->named_ms = fleet_now(core);
 	set_state(core, lease, state);
-	job->lease = lease;
+	course_of(job)->lease = lease;
 	DL_APPEND(worker->leases, lease);
 	worker->lease_count++;
 	core->leased++;
@@ -58,20 +58,20 @@ void lease_drop(struct core *core, struct lease *lease)
 {
 	struct job *job = lease->job;
 	lease_confirm(core, lease);
-	DL_DELETE(job->holder->leases, lease);
-	job->holder->lease_count--;
+	DL_DELETE(job->course->holder->leases, lease);
+	job->course->holder->lease_count--;
 	core->leased--;
-	job->lease = NULL;
+	course_of(job)->lease = NULL;
 	free(lease->session);
 	free(lease);
-	worker_update_idle(core, job->holder);
+	worker_update_idle(core, job->course->holder);
 }
 
 static void set_holder(struct core *core, struct job *job, struct worker *worker)
 {
-	struct worker *before = job->holder;
+	struct worker *before = job->course->holder;
 	worker->references++;
-	job->holder = worker;
+	course_of(job)->holder = worker;
 	if (before) {
 		before->references--;
 		worker_release(core, before);
@@ -82,7 +82,7 @@ static void set_holder(struct core *core, struct job *job, struct worker *worker
 static void send_offer(const struct job *job, struct effects *out)
 {
 	struct effect *offer = effects_add(out, EFFECT_OFFER);
-	offer->peer = job->holder->peer;
+	offer->peer = job->course->holder->peer;
 	offer->job = job->id;
 	offer->attempt = job->attempt;
 }
@@ -91,7 +91,7 @@ void lease_grant(struct core *core, struct job *job, struct worker *worker, stru
 {
 	set_holder(core, job, worker);
 	job->attempt++;
-	job->log_size = 0;
+	course_of(job)->log_size = 0;
 	lease_new(core, job, LEASE_OFFERED, worker->session);
 	struct effect *save = effects_add(out, EFFECT_SAVE_LEASE);
 	save->job = job->id;
@@ -124,10 +124,11 @@ void lease_repeat(struct core *core, struct lease *lease, struct effects *out)
 
 static void add_loss(struct job *job)
 {
-	char *losses = job->losses ? text_format("%s, %s", job->losses, job->holder->name)
-	                           : memory_copy_text(job->holder->name);
-	free(job->losses);
-	job->losses = losses;
+	char *losses = job->course->losses ? text_format("%s, %s", job->course->losses,
+	                                                 job->course->holder->name)
+	                                   : memory_copy_text(job->course->holder->name);
+	free(job->course->losses);
+	course_of(job)->losses = losses;
 }
 
 enum { CANCEL_AGAIN_MS = 5000 }; /* a worker may need longer to end a job */
@@ -136,24 +137,24 @@ void lease_tell_cancel(struct core *core, struct lease *lease, struct effects *o
 {
 	struct job *job = lease->job;
 	int64_t now = fleet_now(core);
-	if (!job->cancel || core->store_full ||
+	if (!job->course->cancel || core->store_full ||
 	    (lease->cancelled_ms && lease->cancelled_ms + CANCEL_AGAIN_MS > now))
 		return;
 	lease->cancelled_ms = now;
 	struct message message = { .type = MESSAGE_cancel,
-		                   .cancel = {
-					   .job = job->id,
-					   .attempt = job->attempt,
-					   .reason = arena_copy_text(&out->arena, job->cancel) } };
-	worker_send(core, job->holder, EFFECT_SEND, &message, out);
+		                   .cancel = { .job = job->id,
+		                               .attempt = job->attempt,
+		                               .reason = arena_copy_text(&out->arena,
+		                                                         job->course->cancel) } };
+	worker_send(core, job->course->holder, EFFECT_SEND, &message, out);
 }
 
 void lease_cancel(struct core *core, struct lease *lease, const char *reason, struct effects *out)
 {
 	struct job *job = lease->job;
-	if (job->cancel)
+	if (job->course->cancel)
 		return;
-	job->cancel = memory_copy_text(reason);
+	course_of(job)->cancel = memory_copy_text(reason);
 	struct effect *save = effects_add(out, EFFECT_SAVE_CANCEL);
 	save->job = job->id;
 	save->attempt = job->attempt;
@@ -162,7 +163,7 @@ void lease_cancel(struct core *core, struct lease *lease, const char *reason, st
 	                                  .build = job->build->id,
 	                                  .job = job->id,
 	                                  .attempt = job->attempt,
-	                                  .worker = job->holder->name,
+	                                  .worker = job->course->holder->name,
 	                                  .reason = reason });
 	lease_tell_cancel(core, lease, out);
 }
@@ -176,19 +177,21 @@ void lease_end(struct core *core, struct lease *lease, const char *reason, struc
 	save->job = job->id;
 	save->attempt = job->attempt;
 	save->reason = arena_copy_text(&out->arena, reason);
-	job->attempt -= PLANTED(attempt_reused);
+	if (PLANTED(attempt_reused))
+		job->attempt--;
 	lease_drop(core, lease);
 	queue_add(core, job);
-	if (job->cancel && !PLANTED(cancel_needs_worker)) {
-		job_finish(
-			core, job,
-			&(struct msg_result){ .outcome = OUTCOME_cancelled, .reason = job->cancel },
-			out);
+	if (job->course->cancel && !PLANTED(cancel_needs_worker)) {
+		job_finish(core, job,
+		           &(struct msg_result){ .outcome = OUTCOME_cancelled,
+		                                 .reason = job->course->cancel },
+		           out);
 		return;
 	}
 	if (job->attempt >= ATTEMPTS_MAX && !PLANTED(no_limit)) {
 		char text[REASON_SIZE_MAX];
-		snprintf(text, sizeof text, "%u workers lost: %s", job->attempt, job->losses);
+		snprintf(text, sizeof text, "%u workers lost: %s", job->attempt,
+		         job->course->losses);
 		job_finish(core, job,
 		           &(struct msg_result){ .outcome = OUTCOME_lost, .reason = text }, out);
 		return;
@@ -197,28 +200,28 @@ void lease_end(struct core *core, struct lease *lease, const char *reason, struc
 	                                  .build = job->build->id,
 	                                  .job = job->id,
 	                                  .attempt = job->attempt,
-	                                  .worker = job->holder->name,
+	                                  .worker = job->course->holder->name,
 	                                  .reason = save->reason });
 }
 
 /* The worker that was counted as lost last is back. */
 static void remove_last_loss(struct job *job)
 {
-	char *comma = job->losses ? strrchr(job->losses, ',') : NULL;
+	char *comma = job->course->losses ? strrchr(job->course->losses, ',') : NULL;
 	if (comma) {
 		*comma = 0;
 		return;
 	}
-	free(job->losses);
-	job->losses = NULL;
+	free(job->course->losses);
+	course_of(job)->losses = NULL;
 }
 
 void lease_adopt(struct core *core, struct job *job, struct effects *out)
 {
-	assert(!job->lease && job->holder);
+	assert(!job->course->lease && job->course->holder);
 	remove_last_loss(job);
 	queue_remove(core, job);
-	lease_new(core, job, LEASE_CONFIRMED, job->holder->session);
+	lease_new(core, job, LEASE_CONFIRMED, job->course->holder->session);
 	struct effect *save = effects_add(out, EFFECT_SAVE_ADOPTED);
 	save->job = job->id;
 	save->attempt = job->attempt;
@@ -237,9 +240,9 @@ static struct job *fenced_job(const struct core *core, const struct worker *work
 	struct job *job = job_find(core, id);
 	if (PLANTED(no_fence))
 		return job;
-	if (PLANTED(late_is_stale) && job && !job->lease)
+	if (PLANTED(late_is_stale) && job && !job->course->lease)
 		return NULL;
-	return job && job->attempt == attempt && job->holder == worker ? job : NULL;
+	return job && job->attempt == attempt && job->course->holder == worker ? job : NULL;
 }
 
 static void send_stale(struct core *core, struct worker *worker, uint64_t job, uint32_t attempt,
@@ -254,10 +257,10 @@ static void send_stale(struct core *core, struct worker *worker, uint64_t job, u
 static void send_log_ok(struct core *core, struct worker *worker, const struct job *job,
                         struct effects *out)
 {
-	struct message message = {
-		.type = MESSAGE_log_ok,
-		.log_ok = { .job = job->id, .attempt = job->attempt, .offset = job->log_size }
-	};
+	struct message message = { .type = MESSAGE_log_ok,
+		                   .log_ok = { .job = job->id,
+		                               .attempt = job->attempt,
+		                               .offset = job->course->log_size } };
 	worker_send(core, worker, EFFECT_SEND, &message, out);
 }
 
@@ -266,9 +269,9 @@ static void finish_as_wished(struct core *core, struct job *job, const struct ms
                              struct effects *out)
 {
 	struct msg_result counts = *result;
-	if (job->cancel && !PLANTED(result_beats_cancel)) {
+	if (job->course->cancel && !PLANTED(result_beats_cancel)) {
 		counts.outcome = OUTCOME_cancelled;
-		counts.reason = job->cancel;
+		counts.reason = job->course->cancel;
 	}
 	job_finish(core, job, &counts, out);
 }
@@ -297,7 +300,7 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 		return;
 	}
 	uint64_t parcel_size = PLANTED(parcel_not_awaited) ? 0 : result->parcel_size;
-	if (result->log_size + parcel_size > job->log_size && !PLANTED(log_not_awaited)) {
+	if (result->log_size + parcel_size > job->course->log_size && !PLANTED(log_not_awaited)) {
 		send_log_ok(core, worker, job, out);
 		return;
 	}
@@ -323,7 +326,7 @@ void lease_log(struct core *core, struct worker *worker, const struct msg_log *l
 		worker_refuse(worker, "a parcel begins where its log ends", out);
 		return;
 	}
-	if (log->offset != job->log_size || log->offset + log->bytes.size > size_max) {
+	if (log->offset != job->course->log_size || log->offset + log->bytes.size > size_max) {
 		send_log_ok(core, worker, job, out);
 		return;
 	}
@@ -334,7 +337,7 @@ void lease_log(struct core *core, struct worker *worker, const struct msg_log *l
 	save->log.bytes = log->bytes;
 	save->log.parcel = log->parcel;
 	save->log.text_size = log->text_size;
-	job->log_size += (uint32_t)log->bytes.size;
+	course_of(job)->log_size += (uint32_t)log->bytes.size;
 	send_log_ok(core, worker, job, out);
 }
 

@@ -20,8 +20,8 @@ static enum cancelled cancel(struct core *core, struct job *job, const char *rea
                              struct effects *out)
 {
 	const struct msg_result result = { .outcome = OUTCOME_cancelled, .reason = reason };
-	if (job->lease) {
-		lease_cancel(core, job->lease, reason, out);
+	if (job->course->lease) {
+		lease_cancel(core, job->course->lease, reason, out);
 		return CANCELLED_BY_END;
 	}
 	job_finish(core, job, &result, out);

@@ -83,7 +83,7 @@ void queue_review(struct core *core, struct repository *repository)
 
 void queue_add(struct core *core, struct job *job)
 {
-	assert(!job->lease && !job->waits);
+	assert(!job->course->lease && !job->course->waits);
 	if (!job->lane->count)
 		open_lane(core, job->lane);
 	lane_add(core, job->lane, job);
@@ -117,7 +117,7 @@ static bool another_is_idle(const struct core *core, const struct lane *lane,
 static bool is_kept_for_another(const struct core *core, const struct lane *lane,
                                 const struct worker *worker)
 {
-	return lane->jobs[0]->holder == worker && another_is_idle(core, lane, worker);
+	return lane->jobs[0]->course->holder == worker && another_is_idle(core, lane, worker);
 }
 
 /* This lane, if its repository was not served since it stands here; else it goes to where it

@@ -39,11 +39,8 @@ struct build {
 	UT_hash_handle hh;
 };
 
-struct job {
-	uint64_t id;
-	struct build *build;
-	struct lane *lane;      /* where it waits, or waited */
-	size_t place;           /* in its lane, from 1; 0: it is not queued */
+/* What there is of a job beside that it waits in the queue. */
+struct course {
 	struct lease *lease;    /* NULL: nobody has it */
 	struct wait *waits;     /* for these others; NULL: it is not blocked */
 	struct wait *followers; /* that others have for it */
@@ -51,12 +48,21 @@ struct job {
 	struct worker *holder;  /* of the newest attempt; NULL: never leased */
 	char *losses;           /* workers that lost it, comma separated */
 	char *cancel;           /* why whoever has it is to end it; NULL: it goes on */
+	uint32_t log_size;      /* bytes stored of the newest attempt, and of its parcel */
+};
+
+/* A million may wait, and most do nothing else: each byte counts. */
+struct job {
+	uint64_t id;
+	struct build *build;
+	struct lane *lane;           /* where it waits, or waited */
+	const struct course *course; /* to write, course_of(); most have an empty one in common */
 	int64_t queued_ms;
-	uint32_t attempt;
-	bool allow_failure;
-	uint32_t log_size; /* bytes stored of the newest attempt, and of its parcel */
 	struct job *build_prev, *build_next; /* in its build */
-	UT_hash_handle hh;
+	struct job *next;                    /* in its slot of core->jobs */
+	uint32_t place;                      /* in its lane, from 1; 0: it is not queued */
+	uint8_t attempt;
+	bool allow_failure;
 };
 
 /* One job waits for another of its commit. */
@@ -185,7 +191,8 @@ struct core {
 
 	struct repository *repositories;
 	struct build *builds;
-	struct job *jobs;
+	struct job **jobs; /* a table of chains, by the last bits of the id */
+	size_t job_count, job_slots;
 	struct label_set *label_sets;
 	struct shelf *shelves;
 	struct profile *profiles;
@@ -282,6 +289,8 @@ struct build *build_add(struct core *core, uint64_t id, struct ref *ref, const c
 struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels,
                     uint32_t priority);
 struct job *job_find(const struct core *core, uint64_t id);
+/* Its own, from now on. */
+struct course *course_of(struct job *job);
 /* A job of it is final. How one ends that is allowed to fail does not count, only that it was run.
  */
 void build_count(struct build *build, enum outcome outcome, bool allow_failure);

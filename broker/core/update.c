@@ -49,7 +49,7 @@ void jobs_queue(struct core *core, const struct rec_commit *commit, struct job *
 		for (size_t j = 0; j < commit->jobs_count; j++)
 			if ((graph.after[i] & UINT64_C(1) << j) && !PLANTED(early_offer))
 				after_add(core, jobs[i], jobs[j], commit->jobs[j].name);
-		if (!jobs[i]->waits)
+		if (!jobs[i]->course->waits)
 			queue_add(core, jobs[i]);
 	}
 }
@@ -114,7 +114,7 @@ static bool has_begun(const struct build *build)
 	if (build->begun)
 		return true;
 	for (const struct job *job = build->jobs; job; job = job->build_next)
-		if (job->lease)
+		if (job->course->lease)
 			return true;
 	return false;
 }

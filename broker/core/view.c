@@ -59,8 +59,8 @@ void core_explain(const struct core *core, struct rec_job_row *row, struct arena
 	if (strcmp(row->state, "queued") != 0)
 		return;
 	const char *code;
-	row->reason = job && !job->waits ? wait_reason(core, job->lane, arena, &code) : "";
-	if (job && job->waits) {
+	row->reason = job && !job->course->waits ? wait_reason(core, job->lane, arena, &code) : "";
+	if (job && job->course->waits) {
 		struct text reason = { 0 };
 		after_explain(job, &reason);
 		row->state = "blocked";
@@ -283,8 +283,8 @@ static void check_worker(const struct core *core, const struct worker *worker)
 {
 	uint32_t leases = 0;
 	for (const struct lease *lease = worker->leases; lease; lease = lease->next) {
-		assert(lease->job->lease == lease);
-		assert(lease->job->holder == worker);
+		assert(lease->job->course->lease == lease);
+		assert(lease->job->course->holder == worker);
 		leases++;
 	}
 	assert(leases == worker->lease_count);
@@ -322,29 +322,37 @@ static uint64_t check_lane(const struct lane *lane)
 	return lane->count;
 }
 
+static void check_job(const struct core *core, const struct job *job)
+{
+	const struct course *course = job->course;
+	assert(job_find(core, job->id) == job);
+	assert(job->attempt <= ATTEMPTS_MAX);
+	assert((job->attempt == 0) == (course->holder == NULL));
+	assert(!course->cancel || course->lease);
+	assert((course->lease != NULL) + (job->place != 0) + (course->waits != NULL) == 1);
+	for (const struct wait *wait = course->waits; wait; wait = wait->next)
+		assert(wait->job == job && wait->predecessor->build == job->build &&
+		       job->attempt == 0);
+}
+
 /* Each job is queued, blocked or leased, and not all jobs of a build wait for each other. */
 static void check_jobs(const struct core *core)
 {
-	uint64_t queued = 0, blocked = 0, leased = 0;
-	for (const struct job *job = core->jobs; job; job = job->hh.next) {
-		assert(job->attempt <= ATTEMPTS_MAX);
-		assert((job->attempt == 0) == (job->holder == NULL));
-		assert(!job->cancel || job->lease);
-		assert((job->lease != NULL) + (job->place != 0) + (job->waits != NULL) == 1);
-		for (const struct wait *wait = job->waits; wait; wait = wait->next)
-			assert(wait->job == job && wait->predecessor->build == job->build &&
-			       job->attempt == 0);
-		queued += job->place != 0;
-		blocked += job->waits != NULL;
-		leased += job->lease != NULL;
-	}
-	assert(queued == core->queued && blocked == core->blocked && leased == core->leased);
+	uint64_t count = 0, queued = 0, blocked = 0, leased = 0;
 	for (const struct build *build = core->builds; build; build = build->hh.next) {
-		const struct job *job = build->jobs;
-		while (job && job->waits)
-			job = job->build_next;
-		assert(job);
+		bool goes_on = false;
+		for (const struct job *job = build->jobs; job; job = job->build_next) {
+			check_job(core, job);
+			count++;
+			queued += job->place != 0;
+			blocked += job->course->waits != NULL;
+			leased += job->course->lease != NULL;
+			goes_on |= !job->course->waits;
+		}
+		assert(goes_on);
 	}
+	assert(count == core->job_count);
+	assert(queued == core->queued && blocked == core->blocked && leased == core->leased);
 }
 
 void core_check(const struct core *core)

@@ -232,14 +232,15 @@ static void explain_queued(const struct core *core, const struct job *job, uint6
 
 static void explain_leased(const struct job *job, struct reason *reason)
 {
-	const char *worker = job->holder->name;
-	reason->code = job->cancel ? "stopping" : "running";
-	if (job->cancel)
-		text_addf(&reason->text, "%s; worker %s is told to stop it", job->cancel, worker);
-	else if (job->lease->state == LEASE_OFFERED)
+	const char *worker = job->course->holder->name;
+	reason->code = job->course->cancel ? "stopping" : "running";
+	if (job->course->cancel)
+		text_addf(&reason->text, "%s; worker %s is told to stop it", job->course->cancel,
+		          worker);
+	else if (job->course->lease->state == LEASE_OFFERED)
 		text_addf(&reason->text, "was offered to worker %s, which has not taken it yet",
 		          worker);
-	else if (job->lease->state == LEASE_RESTORED)
+	else if (job->course->lease->state == LEASE_RESTORED)
 		text_addf(&reason->text,
 		          "runs on worker %s, which was not heard since the "
 		          "broker's start",
@@ -286,11 +287,11 @@ void core_why(const struct core *core, const struct rec_job_row *row, struct are
 		                         .attempts_count = row->attempts_count };
 	if (!job) {
 		explain_final(row, &reason);
-	} else if (job->lease) {
+	} else if (job->course->lease) {
 		ret_why->state = "leased";
-		ret_why->worker = arena_copy_text(arena, job->holder->name);
+		ret_why->worker = arena_copy_text(arena, job->course->holder->name);
 		explain_leased(job, &reason);
-	} else if (job->waits) {
+	} else if (job->course->waits) {
 		ret_why->state = "blocked";
 		reason.code = "after";
 		after_explain(job, &reason.text);
