@@ -3,19 +3,17 @@ process, its state in SQLite in its folder.
 
 A line REVISION on its local socket is a change, told as a hook tells it, without a program of
 Buildbot's that has to start. Each build that is recorded as finished is a line REVISION RESULT TIME
-to whoever is connected. With a POLL above 0 a GitPoller looks that often instead."""
+to whoever is connected."""
 
 import os
 import time
 
-from buildbot.changes.gitpoller import GitPoller
 from buildbot.plugins import schedulers, steps, util, worker
 from buildbot.util.service import BuildbotService
 from twisted.internet import defer, endpoints, protocol, reactor
 from twisted.protocols.basic import LineOnlyReceiver
 
 REPOSITORY = os.environ["BENCH_REPOSITORY"]
-POLL = float(os.environ["BENCH_POLL"])
 WORKERS = ["one", "two", "three", "four"]
 
 
@@ -73,7 +71,7 @@ BuildmasterConfig = {
     "buildbotURL": "http://localhost/",
     "buildbotNetUsageData": None,
     "db": {"db_url": "sqlite:///state.sqlite"},
-    "protocols": {"null": {}}, # in its own process
+    "protocols": {"null": {}},  # in its own process
     "workers": [worker.LocalWorker(name) for name in WORKERS],
     "services": [Desks()],
     "collapseRequests": False,
@@ -81,9 +79,4 @@ BuildmasterConfig = {
         schedulers.AnyBranchScheduler(name="all", treeStableTimer=None, builderNames=["test"])
     ],
     "builders": [util.BuilderConfig(name="test", workernames=WORKERS, factory=factory)],
-    "change_source": [
-        GitPoller(repourl=REPOSITORY, branches=["main"], pollInterval=POLL, pollAtLaunch=True)
-    ]
-    if POLL
-    else [],
 }

@@ -2,9 +2,8 @@
 
 One repository whose test is `true`, four executors. A commit is there when its branch has moved. It
 is told: ours hears of it, Buildbot's master is told by a line on a socket, without a program that
-has to start. Or it is found by polling, as often as each can: ours every 50 ms, in a repository
-whose refs are a link, which cannot be heard; Buildbot every second, which is the unit of its
-setting. Verdicts count from when each has recorded them."""
+has to start. Or, of ours only, it is found by polling every 50 ms, in a repository whose refs
+are a link, which cannot be heard. Verdicts count from when each has recorded them."""
 
 import datetime
 import os
@@ -119,15 +118,14 @@ class Buildbot(Peer):
         return True
 
     def start(self, repository, polls):
+        assert not polls, "its poller takes what it finds first for old"
         self.settings = {"BENCH_REPOSITORY": repository.path}
-        self.settings["BENCH_POLL"] = str(self.interval if polls else 0)
         self.context = self.started()
         self.context.__enter__()
         self.said = self.line.makefile("r")
 
     def tell(self, commits):
-        if self.settings["BENCH_POLL"] == "0":
-            self.line.sendall("".join(f"{commit}\n" for commit in commits).encode())
+        self.line.sendall("".join(f"{commit}\n" for commit in commits).encode())
 
     def ends(self, commits):
         found = {}

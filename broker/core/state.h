@@ -92,7 +92,6 @@ struct lane {
 	UT_hash_handle hh;
 };
 
-/* A set of labels that jobs need; it lives as long as they do. */
 /* Labels, sorted and without doubles. */
 struct labels {
 	char *text; /* "gcc,linux": their name in tables */
@@ -100,6 +99,7 @@ struct labels {
 	size_t count;
 };
 
+/* A set of labels that jobs need; it lives as long as they do. */
 struct label_set {
 	struct labels needed;
 	struct lane *lanes; /* of all repositories and priorities */
