@@ -168,7 +168,7 @@ static enum err open_one(const char *path, int *ret_lock)
 	if (mkdir(path, 0755) != 0) {
 		if (errno != EEXIST)
 			return fail(ERR_SYSTEM, "make group '%s': %s", path, strerror(errno));
-		scoped(close_fd) int held = group_lock(path);
+		scoped(close_fd) int held = group_await_lock(path);
 		if (held < 0)
 			return fail(ERR_IN_USE, "group '%s' is in use", path);
 		if (!group_clear(path) || mkdir(path, 0755) != 0)

@@ -106,3 +106,14 @@ int group_lock(const char *path)
 		close_fd(&fd);
 	return fd;
 }
+
+int group_await_lock(const char *path)
+{
+	int64_t ends_ms = clock_mono_ms() + EMPTY_MS;
+	int lock = group_lock(path);
+	while (lock < 0 && errno == EWOULDBLOCK && clock_mono_ms() < ends_ms) {
+		poll(NULL, 0, LOOK_MS);
+		lock = group_lock(path);
+	}
+	return lock;
+}
