@@ -8,8 +8,8 @@
 enum {
 	CROWD_HEARTBEAT_MS = 1000, /* of a broker at its default settings */
 	CROWD_LIVENESS = 3,
-	/* From one heartbeat to the next of a worker that skips as many as it may. */
-	CROWD_PAUSE_MS = CROWD_HEARTBEAT_MS * CROWD_LIVENESS,
+	/* From one heartbeat to the next of a worker that skips as many as it may, and is late. */
+	CROWD_PAUSE_MS = CROWD_HEARTBEAT_MS * CROWD_LIVENESS + CROWD_HEARTBEAT_MS / 8,
 };
 
 /* A worker of the crowd; it has one slot. */
