@@ -60,6 +60,8 @@ class Fettle:
                 repository, name=f"observer-{name}", interval="50ms" if polls else "1h"
             ),
         ]
+        # Of what is there when it looks first, it takes the tip only.
+        house.wait(repository.git("rev-parse", "HEAD").strip(), PATIENCE)
 
     def tell(self, commits):
         """It hears of them."""
