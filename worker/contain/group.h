@@ -31,6 +31,6 @@ bool group_clear(const char *folder);
 /* The lock on it, as a descriptor; negative when a living process has it, or it is not there. */
 int group_lock(const char *folder);
 
-/* The same, for a folder whose holder may have been killed a moment ago: a process that was is there
- * until the kernel has taken it down. Waits for up to 2 s. */
+/* The same, for a folder whose holder may have been killed a moment ago: a process that was is
+ * there until the kernel has taken it down. Waits for up to 2 s. */
 int group_await_lock(const char *folder);
