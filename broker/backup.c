@@ -113,12 +113,14 @@ static enum err begin(struct store *store)
 }
 
 /* A store that is put back knows nothing of the jobs that came after it, but workers may: no id is
- * given that they could have seen. And the copy is one file, without a log beside it. */
+ * given that they could have seen. And the copy is one file, without a log or a journal beside it.
+ */
 static enum err finish_copy(struct backup *backup)
 {
 	int ids = PLANTED(backup_reuses_ids) ? 0 : BACKUP_IDS;
 	scoped(free_text) char *sql = text_format(
 		"PRAGMA journal_mode = DELETE;"
+		"UPDATE journal SET epoch = 0;"
 		"INSERT OR REPLACE INTO meta(name, value) VALUES"
 		"('last_build', CAST((SELECT coalesce(max(id), 0) + %d FROM builds) AS TEXT)),"
 		"('last_job', CAST((SELECT coalesce(max(id), 0) + %d FROM jobs) AS TEXT))",
@@ -232,8 +234,10 @@ static enum err go_on(struct store *store, const struct rec_backup_params *param
 enum err read_backup(struct store *store, struct store_task *task)
 {
 	const struct rec_backup_params *params = &task->params.backup;
-	enum err err = OK;
+	enum err err = transaction_commit(store);
 	task->result.backup = (struct rec_backup_result){ 0 };
+	if (err)
+		return err;
 	if (params->id && (!store->backup || store->backup->id != params->id))
 		return fail(ERR_NOT_FOUND, "this copy is not there any more: another was begun, or "
 		                           "the broker was started anew");

@@ -17,7 +17,7 @@ enum {
 	GC_LOOKED_MAX = 500,  /* rows looked at in one step */
 	GC_BUILDS_MAX = 10,   /* taken in one */
 	GC_WEIGHED_MAX = 100, /* measured in one */
-	GC_WRITTEN_MAX = 100, /* result files that waited, written in one */
+	GC_SETTLED_MAX = 100, /* writes and syncs of result files that waited, done in one */
 	GC_TRASH_MAX = 1000   /* jobs whose files may wait for a time when nothing else is to do */
 };
 
@@ -202,13 +202,6 @@ static enum err weigh_some(struct store *store, bool *ret_more)
 	return sql_end(store, err);
 }
 
-/* What is not written yet weighs nothing. */
-static enum err weigh_written(struct store *store, bool *ret_more)
-{
-	enum err err = save_waiting_results(store, GC_WRITTEN_MAX, ret_more);
-	return err || *ret_more ? err : weigh_some(store, ret_more);
-}
-
 /* ---- taking it ----------------------------------------------------------------------------- */
 
 static enum err take(struct store *store, uint64_t build)
@@ -282,13 +275,19 @@ enum err gc_step(struct store *store, struct store_task *task)
 		                          .dry_run = params->dry_run };
 	if (!result->limited)
 		return OK;
+	if ((err = transaction_commit(store)))
+		return err;
 	if (task->peer.size && !params->dry_run && params->after == 0 &&
 	    (err = note_who(store, task)))
 		return err;
 	if (store->trash_count > GC_TRASH_MAX)
 		err = trash_remove_some(store);
-	if (!err && params->after <= 1 && store->gc.keep.bytes)
-		err = weigh_written(store, &more);
+	/* A build whose result file may be lost does not go, and what is not written weighs
+	 * nothing: an idle broker would never come to it. */
+	if (!err && params->after <= 1)
+		err = results_settle(store, GC_SETTLED_MAX, &more);
+	if (!err && !more && params->after <= 1 && store->gc.keep.bytes)
+		err = weigh_some(store, &more);
 	result->next = more;
 	if (err || more)
 		return err;

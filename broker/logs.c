@@ -25,7 +25,7 @@ static char *log_path(const struct store *store, uint64_t job, uint32_t attempt)
 }
 
 /* Peers can use up the descriptors by connecting: like space, they come back. */
-static enum err fail_file(const char *what, const char *path)
+enum err store_fail_file(const char *what, const char *path)
 {
 	bool full = errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE ||
 	            PLANTED(error_is_full);
@@ -43,7 +43,7 @@ static enum err sync_path(const char *path)
 {
 	scoped(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) != 0)
-		return fail_file("sync", path);
+		return store_fail_file("sync", path);
 	return OK;
 }
 
@@ -56,7 +56,7 @@ static enum err append(struct store *store, const char *path, uint64_t offset,
 	int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (offset == 0 ? O_TRUNC : 0);
 	scoped(close_fd) int fd = open(path, flags, 0644);
 	if (fd < 0)
-		return fail_file("open", path);
+		return store_fail_file("open", path);
 	store->log_names_new |= offset == 0;
 	const char *data = bytes->data;
 	for (size_t done = 0; done < bytes->size;) {
@@ -64,7 +64,7 @@ static enum err append(struct store *store, const char *path, uint64_t offset,
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put < 0)
-			return fail_file("write", path);
+			return store_fail_file("write", path);
 		done += (size_t)put;
 	}
 	return OK;
@@ -72,7 +72,7 @@ static enum err append(struct store *store, const char *path, uint64_t offset,
 
 static enum err forget(const char *path)
 {
-	return unlink(path) == 0 || errno == ENOENT ? OK : fail_file("remove", path);
+	return unlink(path) == 0 || errno == ENOENT ? OK : store_fail_file("remove", path);
 }
 
 /* A log that begins has no parcel yet. */
@@ -107,14 +107,14 @@ static enum err sync_part(struct store *store, const char *path, const char *oth
 	if (fd < 0 && errno == ENOENT)
 		return OK; /* nothing was written to it */
 	if (fd < 0)
-		return fail_file("open", path);
+		return store_fail_file("open", path);
 	if (fdatasync(fd) != 0) {
 		int error = errno;
 		unlink(path);
 		unlink(other);
 		sync_logs(store);
 		errno = error;
-		return fail_file("sync", path);
+		return store_fail_file("sync", path);
 	}
 	store->log_synced = true;
 	return OK;
@@ -152,16 +152,16 @@ static enum err move_logs_of(const char *logs, const char *job)
 	DIR *folder = opendir(inside);
 	enum err err = OK;
 	if (!folder)
-		return fail_file("open", inside);
+		return store_fail_file("open", inside);
 	for (struct dirent *entry; !err && (entry = readdir(folder));) {
 		scoped(free_text) char *from = text_format("%s/%s", inside, entry->d_name);
 		scoped(free_text) char *to = text_format("%s/%s.%s", logs, job, entry->d_name);
 		if (entry->d_name[0] != '.' && rename(from, to) != 0)
-			err = fail_file("rename to", to);
+			err = store_fail_file("rename to", to);
 	}
 	closedir(folder);
 	if (!err && rmdir(inside) != 0)
-		err = fail_file("remove", inside);
+		err = store_fail_file("remove", inside);
 	return err;
 }
 
@@ -171,7 +171,7 @@ enum err log_move_all(struct store *store)
 	DIR *folder = opendir(logs);
 	enum err err = OK;
 	if (!folder)
-		return errno == ENOENT ? OK : fail_file("open", logs);
+		return errno == ENOENT ? OK : store_fail_file("open", logs);
 	for (struct dirent *entry; !err && (entry = readdir(folder));)
 		if (entry->d_name[0] != '.' && !strchr(entry->d_name, '.'))
 			err = move_logs_of(logs, entry->d_name);
@@ -226,13 +226,13 @@ static enum err copy_log(const struct store *store, uint64_t job, uint32_t attem
 	scoped(free_text) char *path = log_path(store, job, attempt);
 	scoped(close_fd) int from = open(path, O_RDONLY | O_CLOEXEC);
 	if (from < 0)
-		return errno == ENOENT ? OK : fail_file("open log", path);
+		return errno == ENOENT ? OK : store_fail_file("open log", path);
 	for (;;) {
 		ssize_t copied = sendfile(to, from, NULL, (size_t)1024 * 1024);
 		if (copied == 0)
 			return OK;
 		if (copied < 0 && errno != EINTR)
-			return fail_file("copy log", path);
+			return store_fail_file("copy log", path);
 	}
 }
 
@@ -252,7 +252,7 @@ static enum err create_result(const char *folder, const char *path, int *ret_fd)
 			return err;
 		*ret_fd = open(path, FLAGS, 0644);
 	}
-	return *ret_fd < 0 ? fail_file("create", path) : OK;
+	return *ret_fd < 0 ? store_fail_file("create", path) : OK;
 }
 
 enum err result_write(const struct store *store, const struct result *result)
@@ -268,7 +268,7 @@ enum err result_write(const struct store *store, const struct result *result)
 	if (!err)
 		err = copy_log(store, result->job, result->attempt, fd);
 	if (!err && rename(aside, path) != 0)
-		err = fail_file("rename to", path);
+		err = store_fail_file("rename to", path);
 	if (err == ERR_FULL)
 		unlink(aside); /* it takes space; after another error nothing is touched */
 	return err;
@@ -290,7 +290,7 @@ enum err result_remove(const struct store *store, const char *commit, const char
 	if (err || rmdir(folder) == 0 || errno == ENOENT)
 		return err;
 	return errno == ENOTEMPTY || errno == EEXIST ? sync_path(folder)
-	                                             : fail_file("remove", folder);
+	                                             : store_fail_file("remove", folder);
 }
 
 enum err log_sync_removals(const struct store *store)

@@ -117,14 +117,21 @@ static const char version_10[] =
 	"CREATE INDEX builds_weighed ON builds(bytes) WHERE bytes IS NOT NULL;"
 	"CREATE INDEX jobs_of_origin ON jobs(origin) WHERE origin IS NOT NULL;";
 
+static const char version_11[] =
+	/* Whose records of fettle.journal count, and the newest of which the rows are here. */
+	"CREATE TABLE journal("
+	"  id INTEGER PRIMARY KEY CHECK(id = 1), epoch INTEGER NOT NULL,"
+	"  sequence INTEGER NOT NULL) STRICT;"
+	"INSERT INTO journal(id, epoch, sequence) VALUES(1, 0, 0);";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
 	enum err (*after)(struct store *store);
 } steps[STORE_VERSION] = {
-	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL }, { version_4, NULL },
-	{ version_5, NULL }, { version_6, NULL },         { version_7, NULL }, { version_8, NULL },
-	{ version_9, NULL }, { version_10, NULL },
+	{ version_1, NULL }, { version_2, log_move_all }, { version_3, NULL },  { version_4, NULL },
+	{ version_5, NULL }, { version_6, NULL },         { version_7, NULL },  { version_8, NULL },
+	{ version_9, NULL }, { version_10, NULL },        { version_11, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

@@ -32,10 +32,16 @@ static enum err save_build(struct store *store, const struct effect *e, int64_t 
 	               1);
 }
 
+/* Nothing will be added to it: before a row says so it is on disk. */
+static enum err sync_log(struct store *store, uint64_t job, uint32_t attempt)
+{
+	return attempt == 0 || store->redoing ? OK : log_sync(store, job, attempt);
+}
+
 static enum err save_lease(struct store *store, const struct effect *e, int64_t wall_ms)
 {
 	int64_t job = (int64_t)e->job, attempt = e->attempt;
-	enum err err = attempt > 1 ? log_sync(store, e->job, e->attempt - 1) : OK;
+	enum err err = sync_log(store, e->job, e->attempt - 1);
 	if (!err)
 		err = sql_run(store, sql_bind(store, SQL_save_lease, "ii", job, attempt), 1);
 	if (err)
@@ -70,8 +76,7 @@ static enum err save_final(struct store *store, const struct effect *e, int64_t 
 	int64_t job = (int64_t)e->job, attempt = e->attempt;
 	bool ran = attempt > 0 && e->final.outcome != OUTCOME_lost &&
 	           e->final.outcome != OUTCOME_skipped;
-	enum err err =
-		attempt > 0 && !PLANTED(log_not_synced) ? log_sync(store, e->job, e->attempt) : OK;
+	enum err err = PLANTED(log_not_synced) ? OK : sync_log(store, e->job, e->attempt);
 	if (!err && ran)
 		err = sql_run(
 			store,
@@ -177,88 +182,9 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 	}
 }
 
-/* The plain file of a verdict is written only after the verdict is recorded; the table `unwritten`
- * brings it back when we die in between, or when the power is cut before it is on disk. */
-static enum err with_result(struct store *store, uint64_t job,
-                            enum err (*use)(const struct store *, const struct result *))
-{
-	bool row;
-	scoped(arena_finish) struct arena arena = { 0 };
-	sqlite3_stmt *found = sql_bind(store, SQL_result_file, "i", (int64_t)job);
-	enum err err = sql_step(store, found, &row);
-	if (err || !row)
-		return err;
-	const char *outcome = sql_text(found, 2, &arena), *reason = sql_text(found, 3, &arena);
-	scoped(free_text) char *headline =
-		text_format("%s%s%s\n", outcome, reason ? ": " : "", reason ? reason : "");
-	struct result result = { .commit = sql_text(found, 0, &arena),
-		                 .name = sql_text(found, 1, &arena),
-		                 .headline = headline,
-		                 .job = job,
-		                 .attempt = (uint32_t)sql_number(found, 4) };
-	sqlite3_reset(found);
-	return use(store, &result);
-}
-
-/* On a full disk later again; the verdict itself is safe. */
-static enum err write_result(struct store *store)
-{
-	enum err err = with_result(store, store->unwritten[store->written], result_write);
-	store->written += !err;
-	return err == ERR_FULL ? OK : err;
-}
-
-enum err save_waiting_results(struct store *store, size_t most, bool *ret_more)
+enum err save_rows(struct store *store, struct batch *batch)
 {
 	enum err err = OK;
-	size_t before = SIZE_MAX;
-	for (size_t i = 0; i < most && !err && store->written < store->unwritten_count; i++) {
-		if (store->written == before)
-			break;
-		before = store->written;
-		err = write_result(store);
-	}
-	*ret_more = store->written < store->unwritten_count && store->written != before;
-	return err;
-}
-
-/* Descriptors can be used up: later again. */
-static enum err sync_result(struct store *store)
-{
-	enum err err = with_result(store, store->unwritten[store->files_synced], result_sync);
-	store->files_synced += !err;
-	return err == ERR_FULL ? OK : err;
-}
-
-static enum err sync_result_names(struct store *store)
-{
-	enum err err = result_sync_names(store);
-	if (!err)
-		store->synced = store->files_synced;
-	return err == ERR_FULL ? OK : err;
-}
-
-static size_t forgettable(const struct store *store)
-{
-	return PLANTED(early_forget_result) ? store->written : store->synced;
-}
-
-static enum err forget_synced(struct store *store)
-{
-	for (size_t i = 0; i < forgettable(store); i++) {
-		enum err err = sql_run(
-			store,
-			sql_bind(store, SQL_delete_unwritten, "i", (int64_t)store->unwritten[i]),
-			-1);
-		if (err)
-			return err;
-	}
-	return OK;
-}
-
-static enum err save_and_fill(struct store *store, struct batch *batch)
-{
-	enum err err = forget_synced(store);
 	store->log_synced = false;
 	for (size_t i = 0; i < batch->count && !err; i++) {
 		err = save_item(store, batch, &batch->items[i]);
@@ -270,19 +196,10 @@ static enum err save_and_fill(struct store *store, struct batch *batch)
 
 static void note_finals(struct store *store, const struct batch *batch)
 {
-	size_t gone = forgettable(store), left = store->unwritten_count - gone;
-	if (left)
-		memmove(store->unwritten, store->unwritten + gone, left * sizeof *store->unwritten);
-	store->unwritten_count = left;
-	store->written -= gone;
-	store->files_synced -= gone < store->files_synced ? gone : store->files_synced;
-	store->synced = 0;
 	for (size_t i = 0; i < batch->count; i++) {
 		if (batch->items[i].effect.kind != EFFECT_SAVE_FINAL)
 			continue;
-		memory_reserve((void **)&store->unwritten, &store->unwritten_capacity,
-		               store->unwritten_count + 1, sizeof *store->unwritten);
-		store->unwritten[store->unwritten_count++] = batch->items[i].effect.job;
+		results_add(store, batch->items[i].effect.job);
 		store->parcels_bytes += batch->items[i].effect.final.artifacts_size;
 	}
 }
@@ -290,10 +207,13 @@ static void note_finals(struct store *store, const struct batch *batch)
 /* From the database's log to the database. It needs space: with a full disk the log grows on. */
 enum err save_checkpoint(struct store *store)
 {
+	enum err err = transaction_commit(store);
+	if (err)
+		return err == ERR_FULL ? OK : err;
 	store->in_checkpoint = true;
 	int code =
 		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	enum err err = code == SQLITE_OK ? OK : sql_fail(store, "checkpoint");
+	err = code == SQLITE_OK ? OK : sql_fail(store, "checkpoint");
 	store->in_checkpoint = false;
 	if (!err)
 		store->log_pages = 0;
@@ -303,18 +223,9 @@ enum err save_checkpoint(struct store *store)
 /* What cannot wait for a time when nothing else is to do, because none comes. */
 static enum err catch_up(struct store *store)
 {
-	enum err err = OK;
-	bool more;
-	size_t waiting = store->unwritten_count - store->written;
-	if (waiting > store->results_max)
-		err = save_waiting_results(store, waiting - store->results_max, &more);
-	for (size_t before = SIZE_MAX; !err && before != store->files_synced &&
-	                               store->written - store->files_synced > store->results_max;) {
-		before = store->files_synced;
-		err = sync_result(store);
-	}
-	if (!err && store->files_synced - store->synced > store->results_max)
-		err = sync_result_names(store);
+	enum err err = results_catch_up(store);
+	if (!err && store->journal.size >= JOURNAL_COMMIT_SIZE)
+		err = transaction_commit_later(store);
 	if (!err && store->log_pages >= CHECKPOINT_PAGES_MAX)
 		err = save_checkpoint(store);
 	return err;
@@ -322,11 +233,17 @@ static enum err catch_up(struct store *store)
 
 static enum err keep(struct store *store, struct batch *batch)
 {
-	bool whole = !PLANTED(no_transaction);
-	enum err err = whole ? sql_run(store, sql_bind(store, SQL_begin, ""), -1) : OK;
-	if (!err)
-		err = save_and_fill(store, batch);
-	return whole ? sql_end(store, err) : err;
+	bool durable;
+	if (PLANTED(no_transaction))
+		return save_rows(store, batch);
+	enum err err = transaction_open(store);
+	if (err)
+		return err;
+	if (!(err = save_rows(store, batch)))
+		err = journal_add(store, batch, &durable);
+	if (err)
+		return transaction_undo(store, err);
+	return durable ? OK : transaction_commit(store);
 }
 
 /* After ERR_FULL nothing of the batch is kept. Any other error: nobody knows what is on disk, and
@@ -343,23 +260,19 @@ enum err save_batch(struct store *store, struct batch *batch)
 /* How much there is of it: it shrinks with each piece that succeeds. */
 static size_t left_over(const struct store *store)
 {
-	size_t writes = store->unwritten_count - store->written;
-	size_t syncs = store->unwritten_count - store->files_synced +
-	               (store->unwritten_count > store->synced);
-	return writes + syncs + (store->log_pages >= store->checkpoint_pages) +
-	       parcel_excess(store) + store->trash_count;
+	return results_left(store) + store->in_transaction +
+	       (store->log_pages >= store->checkpoint_pages) + parcel_excess(store) +
+	       store->trash_count;
 }
 
 enum err save_rest(struct store *store, int *ret_wait_ms)
 {
 	enum err err = OK;
 	size_t before = left_over(store);
-	if (store->written < store->unwritten_count)
-		err = write_result(store);
-	else if (store->files_synced < store->written)
-		err = sync_result(store);
-	else if (store->synced < store->written)
-		err = sync_result_names(store);
+	if (store->in_transaction)
+		err = transaction_commit_later(store);
+	else if (results_left(store) > 0)
+		err = results_rest(store);
 	else if (parcel_excess(store) > 0)
 		err = parcel_shorten_oldest(store);
 	else if (store->trash_count > 0)
@@ -375,13 +288,16 @@ enum err save_everything(struct store *store)
 {
 	int wait_ms = 0;
 	int64_t end_ms = clock_mono_ms() + END_SYNCS_MS;
-	scoped(batch_destroy) struct batch *nothing = batch_new();
 	enum err err = OK;
 	while (!err && wait_ms == 0 &&
 	       (store->written < store->unwritten_count || clock_mono_ms() < end_ms))
 		err = save_rest(store, &wait_ms);
 	if (!err && store->synced > 0)
-		err = save_batch(store, nothing);
+		err = transaction_open(store);
+	if (!err)
+		err = transaction_commit(store);
+	if (!err)
+		err = journal_end(store);
 	if (!err)
 		err = save_checkpoint(store);
 	return err == ERR_FULL ? OK : err; /* the next start does what is left */

@@ -65,13 +65,22 @@ static enum err note_boot(struct store *store, const char *boot)
 /* What an earlier run left in the database's log may be in the page cache only, if that run ended
  * because its log could not be synced: before anything is built on it, it is written again, to the
  * database, and the log is begun anew. */
+static enum err take_journal(struct store *store)
+{
+	enum err err = journal_open(store);
+	if (!err && store->journal.size > 0)
+		err = transaction_open(store);
+	return err ? err : transaction_commit_later(store);
+}
+
 static enum err open_all(struct store *store, const char *boot)
 {
 	enum err err;
 	if ((err = schema_open(store)) ||
 	    (err = PLANTED(lost_log_believed) ? OK : save_checkpoint(store)) ||
-	    (err = make_folder(store, "logs")) || (err = make_folder(store, "results")) ||
-	    (err = note_boot(store, boot)) || (err = file_sync_folder(store->folder)))
+	    (err = take_journal(store)) || (err = make_folder(store, "logs")) ||
+	    (err = make_folder(store, "results")) || (err = note_boot(store, boot)) ||
+	    (err = file_sync_folder(store->folder)) || (err = journal_begin(store)))
 		return err;
 	backup_remove_old(store);
 	return PLANTED(parents_not_synced) ? OK : file_sync_parents(store->folder);
@@ -82,6 +91,7 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	struct store *store = memory_new(1, sizeof *store);
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
+	store->journal.fd = -1;
 	store->checkpoint_pages = CHECKPOINT_PAGES;
 	store->results_max = RESULTS_WAITING_MAX;
 	store->parcels_max = UINT64_MAX;
@@ -142,7 +152,7 @@ static int pause_ms(const struct store *store)
 	size_t syncs = store->written - store->synced;
 	if (results > store->results_max / 2 || syncs > store->results_max / 2)
 		return 0;
-	return results > 0 ? SHORT_PAUSE_MS : PAUSE_MS;
+	return store->in_transaction || results > 0 ? SHORT_PAUSE_MS : PAUSE_MS;
 }
 
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
@@ -246,6 +256,7 @@ void store_destroy(struct store **store)
 	backup_drop(gone);
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
+	journal_finish(&gone->journal);
 	free(gone->unwritten);
 	gc_finish(&gone->gc);
 	free(gone->folder);

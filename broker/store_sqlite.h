@@ -1,18 +1,19 @@
 /* Inside the SQLite store: its connection, and the parts of it that are a file each. */
 #pragma once
 
+#include "broker/journal.h"
 #include "broker/store.h"
 
 #include <czmq.h>
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 10,          /* of the tables: see migrations.c */
+	STORE_VERSION = 11,          /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
-	SHORT_PAUSE_MS = 5,          /* without a task: there is time to write a result file */
-	PAUSE_MS = 50,               /* without a task: there is time for the rest */
-	FULL_WAIT_MS = 1000,         /* between tries of what waits for space */
+	SHORT_PAUSE_MS = 5,  /* without a task: there is time to commit, for a result file */
+	PAUSE_MS = 50,       /* without a task: there is time for the rest */
+	FULL_WAIT_MS = 1000, /* between tries of what waits for space */
 	END_SYNCS_MS = 2000, /* for what else waits at the end; the next start does the rest */
 	RESULTS_WAITING_MAX = 10000, /* to be written, or synced, when nothing else is to do */
 	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
@@ -34,8 +35,11 @@ struct store {
 	size_t log_pages;          /* of the database's own log */
 	size_t checkpoint_pages;
 	bool in_checkpoint; /* the database itself is written */
-	bool log_synced;    /* in this batch: the names must be, too */
-	bool log_names_new; /* since they were synced last */
+	struct journal journal;
+	bool in_transaction; /* rows that the journal has, and the database has not synced */
+	bool redoing;        /* rows of the journal, whose files are on disk */
+	bool log_synced;     /* in this batch: the names must be, too */
+	bool log_names_new;  /* since they were synced last */
 
 	/* Final jobs whose result file is not known to be on disk, oldest first. The first `synced`
 	 * are, and their rows can go; then come those whose own folder and file are, then those
@@ -111,6 +115,20 @@ enum outcome sql_outcome(sqlite3_stmt *row, int column);
 enum err sql_spec(struct store *store, sqlite3_stmt *row, int column, uint64_t job,
                   struct arena *arena, struct rec_spec *ret_spec);
 
+/* ---- transaction.c ---- */
+/* Have one open. What the journal has, and the database has not synced, is done again. */
+enum err transaction_open(struct store *store);
+
+/* Something in it failed with this: roll it back. After ERR_FULL it is open again, without what the
+ * journal does not have. Returns the error. */
+enum err transaction_undo(struct store *store, enum err err);
+
+/* Have the database sync what is in it. After ERR_FULL it is open, and as durable as before. */
+enum err transaction_commit(struct store *store);
+
+/* The same; a full disk is no reason to do it now. */
+enum err transaction_commit_later(struct store *store);
+
 /* ---- schema.c, migrations.c ---- */
 enum err schema_open(struct store *store);
 
@@ -120,6 +138,9 @@ enum err schema_migrate(struct store *store, int version);
 /* ---- save.c ---- */
 enum err save_batch(struct store *store, struct batch *batch);
 
+/* The rows of a batch, in the open transaction; its items are filled in. */
+enum err save_rows(struct store *store, struct batch *batch);
+
 /* One piece of what waits until nothing else is to do. The next can be done after `ret_wait_ms`: 0
  * at once, more when a disk is full, -1 when there is none. */
 enum err save_rest(struct store *store, int *ret_wait_ms);
@@ -127,12 +148,26 @@ enum err save_rest(struct store *store, int *ret_wait_ms);
 /* Bring the database up to date, so that its log is needed no more. */
 enum err save_checkpoint(struct store *store);
 
-/* Write at most so many of the result files that wait; `ret_more`: others are left, and could be
- * written. */
-enum err save_waiting_results(struct store *store, size_t most, bool *ret_more);
-
 /* All of it: the end, on purpose. Of syncs as many as there is time for. */
 enum err save_everything(struct store *store);
+
+/* ---- results.c: result files that wait to be written, or synced ---- */
+void results_add(struct store *store, uint64_t job);
+
+/* How much there is to do; it shrinks with each piece that succeeds. */
+size_t results_left(const struct store *store);
+enum err results_rest(struct store *store);
+
+/* Have no more of them wait than may. */
+enum err results_catch_up(struct store *store);
+
+/* At most so many pieces, and when that was all, remove the rows; `ret_more`: others are left, and
+ * could be done. */
+enum err results_settle(struct store *store, size_t most, bool *ret_more);
+
+/* With each commit the rows of files go that are on disk; noted once it has succeeded. */
+enum err results_forget_synced(struct store *store);
+void results_note_forgotten(struct store *store);
 
 /* ---- fill.c: what leaves after a batch is filled in from the same rows ---- */
 enum err fill_item(struct store *store, struct batch *batch, struct batch_item *item);
@@ -204,6 +239,8 @@ enum err trash_load(struct store *store);
 enum err trash_remove_some(struct store *store);
 
 /* ---- logs.c: log files and result files ---- */
+/* Word the error of a call on a file, from errno: ERR_FULL for what comes back, else ERR_STORE. */
+enum err store_fail_file(const char *what, const char *path);
 enum err log_append(struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
                     const struct bytes *bytes);
 /* Nothing will be added: its bytes are durable then, and with log_sync_names() its name. */

@@ -87,6 +87,7 @@ static void fill(void)
 		};
 		cr_assert_eq(rows_save(store, effects, 4), OK, "%s", error_text());
 	}
+	cr_assert_eq(save_everything(store), OK, "%s", error_text());
 	store_destroy(&store);
 }
 

@@ -2,6 +2,7 @@
 #include "tests/broker/rows.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 TestSuite(gc, .init = rows_start, .fini = rows_finish);
@@ -254,9 +255,27 @@ Test(gc, a_result_that_is_not_on_disk_yet_keeps_its_build)
 	run(store, 1, MAIN, 1);
 	run(store, 2, MAIN, 2);
 	store_keep(store, &(struct keep){ .rule = { .age_ms = 1 } });
-	cr_assert_eq(collect(store, false).builds, 0);
-	rest(store);
+	struct rlimit before, none;
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0; /* it cannot be written */
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	uint64_t builds = collect(store, false).builds;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_assert_eq(builds, 0);
 	cr_assert_eq(collect(store, false).builds, 1);
+	store_destroy(&store);
+}
+
+/* Nobody else does what an idle broker is in no hurry to do. */
+Test(gc, an_idle_broker_collects_all_that_may_go)
+{
+	struct store *store = rows_open();
+	for (int number = 1; number <= 5; number++)
+		run(store, number, MAIN, number);
+	store_keep(store, &(struct keep){ .rule = { .age_ms = 1 } });
+	cr_assert_eq(collect(store, false).builds, 4);
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 0);
 	store_destroy(&store);
 }
 

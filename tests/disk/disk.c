@@ -15,7 +15,7 @@
 
 enum { SECTOR = 512 };
 
-static struct journal *mounted;
+static struct disk_journal *mounted;
 static bool is_looking;
 static uint64_t power_cuts;
 static char *root;
@@ -51,7 +51,7 @@ static struct name *find_name(struct name *names, size_t count, uint32_t folder,
 	return NULL;
 }
 
-static void set_name(struct journal *to, uint32_t folder, const char *name, uint32_t node)
+static void set_name(struct disk_journal *to, uint32_t folder, const char *name, uint32_t node)
 {
 	struct name *there = find_name(to->names, to->name_count, folder, name);
 	if (there) {
@@ -63,7 +63,7 @@ static void set_name(struct journal *to, uint32_t folder, const char *name, uint
 	to->names[to->name_count++] = (struct name){ folder, memory_copy_text(name), node };
 }
 
-static void drop_name(struct journal *of, uint32_t folder, const char *name)
+static void drop_name(struct disk_journal *of, uint32_t folder, const char *name)
 {
 	struct name *there = find_name(of->names, of->name_count, folder, name);
 	if (!there)
@@ -72,7 +72,7 @@ static void drop_name(struct journal *of, uint32_t folder, const char *name)
 	*there = of->names[--of->name_count];
 }
 
-static void apply_name(struct journal *to, const struct change *change)
+static void apply_name(struct disk_journal *to, const struct change *change)
 {
 	switch (change->kind) {
 	case CHANGE_CREATE:
@@ -111,7 +111,7 @@ struct disk_path disk_find(const char *path)
 
 /* ---- the journal ---------------------------------------------------------------------------- */
 
-static uint32_t add_node(struct journal *journal, bool is_folder)
+static uint32_t add_node(struct disk_journal *journal, bool is_folder)
 {
 	memory_reserve((void **)&journal->nodes, &journal->node_capacity, journal->node_count + 1,
 	               sizeof *journal->nodes);
@@ -130,7 +130,7 @@ static bool is_naming(const struct change *change)
 	       change->kind == CHANGE_MOVE || change->kind == CHANGE_REMOVE;
 }
 
-static uint32_t add_change(struct journal *journal, const struct change *made)
+static uint32_t add_change(struct disk_journal *journal, const struct change *made)
 {
 	memory_reserve((void **)&journal->changes, &journal->capacity, journal->count + 1,
 	               sizeof *journal->changes);
@@ -154,7 +154,7 @@ void disk_note(const struct change *change)
 	add_change(mounted, change);
 }
 
-static void take_file(struct journal *journal, const char *path, uint32_t node)
+static void take_file(struct disk_journal *journal, const char *path, uint32_t node)
 {
 	scoped(text_finish) struct text content = { 0 };
 	check(file_read(path, (size_t)1 << 30, &content) == OK, path);
@@ -166,7 +166,7 @@ static void take_file(struct journal *journal, const char *path, uint32_t node)
 }
 
 /* What is there already is durable. */
-static void take_folder(struct journal *journal, const char *path, uint32_t node)
+static void take_folder(struct disk_journal *journal, const char *path, uint32_t node)
 {
 	DIR *folder = opendir(path);
 	check(folder != NULL, path);
@@ -184,9 +184,9 @@ static void take_folder(struct journal *journal, const char *path, uint32_t node
 	closedir(folder);
 }
 
-void disk_mount(struct journal *journal, const char *path)
+void disk_mount(struct disk_journal *journal, const char *path)
 {
-	*journal = (struct journal){ 0 };
+	*journal = (struct disk_journal){ 0 };
 	add_node(journal, true);
 	take_folder(journal, path, 0);
 	journal->base = journal->count;
@@ -212,12 +212,12 @@ size_t disk_calls(void)
 	return mounted ? mounted->count - mounted->base : 0;
 }
 
-const struct change *disk_change(const struct journal *journal, size_t at)
+const struct change *disk_change(const struct disk_journal *journal, size_t at)
 {
 	return &journal->changes[journal->base + at];
 }
 
-void journal_finish(struct journal *journal)
+void disk_journal_finish(struct disk_journal *journal)
 {
 	for (size_t i = 0; i < journal->count; i++) {
 		free(journal->changes[i].name);
@@ -229,7 +229,7 @@ void journal_finish(struct journal *journal)
 	free(journal->changes);
 	free(journal->names);
 	free(journal->nodes);
-	*journal = (struct journal){ 0 };
+	*journal = (struct disk_journal){ 0 };
 }
 
 /* ---- faults --------------------------------------------------------------------------------- */
@@ -303,7 +303,7 @@ int disk_enter(const struct change *change, bool *ret_short)
 
 /* Per change: does it survive? */
 struct survey {
-	const struct journal *journal;
+	const struct disk_journal *journal;
 	size_t end; /* changes before the cut */
 	enum cut how;
 	uint64_t random;
@@ -318,7 +318,7 @@ static bool is_kept_whole(struct survey *survey)
 /* The next sync of a file after a write tells: a good one made it durable, a failed one lost it. */
 static void survey_contents(struct survey *survey)
 {
-	const struct journal *journal = survey->journal;
+	const struct disk_journal *journal = survey->journal;
 	enum { NEVER, GOOD, FAILED } *next = memory_new(journal->node_count, sizeof(*next));
 	for (size_t i = survey->end; i-- > 0;) {
 		const struct change *change = &journal->changes[i];
@@ -334,7 +334,7 @@ static void survey_contents(struct survey *survey)
  * up to some moment. A move between folders is one change in both. */
 static void survey_names(struct survey *survey)
 {
-	const struct journal *journal = survey->journal;
+	const struct disk_journal *journal = survey->journal;
 	size_t *kept =
 		memory_new(journal->node_count, sizeof *kept); /* changes of a folder before */
 	size_t moment = survey->how == CUT_NONE_KEPT ? 0
@@ -418,7 +418,7 @@ static void put_change(struct survey *survey, struct text *content, size_t index
 /* Also a file whose bytes were all dropped may have got its size, in zeros. */
 static void build_file(struct survey *survey, uint32_t node, const char *path)
 {
-	const struct journal *journal = survey->journal;
+	const struct disk_journal *journal = survey->journal;
 	scoped(text_finish) struct text content = { 0 };
 	size_t count = 0, capacity = 0;
 	size_t *order = NULL;
@@ -439,7 +439,7 @@ static void build_file(struct survey *survey, uint32_t node, const char *path)
 	check(fd >= 0 && file_write_all(fd, content.data, content.size) == OK, path);
 }
 
-static void build_folder(struct survey *survey, const struct journal *names, uint32_t node,
+static void build_folder(struct survey *survey, const struct disk_journal *names, uint32_t node,
                          const char *path)
 {
 	check(mkdir(path, 0755) == 0 || errno == EEXIST, path);
@@ -455,7 +455,7 @@ static void build_folder(struct survey *survey, const struct journal *names, uin
 	}
 }
 
-void disk_cut(const struct journal *journal, size_t at, enum cut how, uint64_t seed,
+void disk_cut(const struct disk_journal *journal, size_t at, enum cut how, uint64_t seed,
               const char *folder)
 {
 	struct survey survey = { .journal = journal,
@@ -463,7 +463,7 @@ void disk_cut(const struct journal *journal, size_t at, enum cut how, uint64_t s
 		                 .how = how,
 		                 .random = seed,
 		                 .durable = memory_new(journal->count + 1, sizeof(bool)) };
-	struct journal names = { 0 };
+	struct disk_journal names = { 0 };
 	power_cuts += how != CUT_KILL;
 	survey_contents(&survey);
 	survey_names(&survey);
@@ -473,7 +473,7 @@ void disk_cut(const struct journal *journal, size_t at, enum cut how, uint64_t s
 	check(file_remove_tree(folder) == OK, folder);
 	build_folder(&survey, &names, 0, folder);
 	free(survey.durable);
-	journal_finish(&names);
+	disk_journal_finish(&names);
 }
 
 uint64_t disk_power_cuts(void)
@@ -481,7 +481,7 @@ uint64_t disk_power_cuts(void)
 	return power_cuts;
 }
 
-void disk_print(const struct journal *journal, size_t at)
+void disk_print(const struct disk_journal *journal, size_t at)
 {
 	static const char *const words[] = { "open",   "create", "mkdir", "rename",
 		                             "remove", "write",  "size",  "sync" };

@@ -43,7 +43,7 @@ struct node {
 	size_t newest; /* change of its content, plus 1; 0: none */
 };
 
-struct journal {
+struct disk_journal {
 	struct change *changes;
 	size_t count, capacity;
 	size_t base; /* these were there when it was mounted: durable */
@@ -77,7 +77,7 @@ const char *disk_cut_text(enum cut cut);
 
 /* From here on every change below `root` goes to the journal, which must outlive the mount. One
  * disk is mounted at a time. */
-void disk_mount(struct journal *journal, const char *root);
+void disk_mount(struct disk_journal *journal, const char *root);
 void disk_unmount(void);
 
 /* Between these the calls are no business of the disk: somebody only looks. */
@@ -93,16 +93,16 @@ bool disk_has_failed(void);
 void disk_heal(void);
 
 /* Make `folder` what a cut before call number `at` leaves. */
-void disk_cut(const struct journal *journal, size_t at, enum cut how, uint64_t seed,
+void disk_cut(const struct disk_journal *journal, size_t at, enum cut how, uint64_t seed,
               const char *folder);
 
 /* So far, in this process; kills are none. */
 uint64_t disk_power_cuts(void);
 
-const struct change *disk_change(const struct journal *journal, size_t at);
+const struct change *disk_change(const struct disk_journal *journal, size_t at);
 bool disk_may_fail(const struct change *change, enum disk_fault fault);
-void disk_print(const struct journal *journal, size_t at);
-void journal_finish(struct journal *journal);
+void disk_print(const struct disk_journal *journal, size_t at);
+void disk_journal_finish(struct disk_journal *journal);
 
 /* The next number of a random sequence. */
 uint64_t disk_draw(uint64_t *state);

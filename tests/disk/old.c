@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct journal journal;
+static struct disk_journal journal;
 static struct text_list logs; /* "JOB/ATTEMPT.log", relative to the sample */
 static char *sample;
 static size_t calls;
@@ -114,7 +114,7 @@ static enum err open_old(struct store **ret_store)
 void old_run(const struct trial *trial)
 {
 	struct store *store = NULL;
-	struct journal run = { 0 };
+	struct disk_journal run = { 0 };
 	scoped(free_text) char *folder = state_folder();
 	enum err err = ERR_STORE;
 	if (trial->fault) {
@@ -138,7 +138,7 @@ void old_run(const struct trial *trial)
 	check_old(store);
 	store_destroy(&store);
 	disk_unmount();
-	journal_finish(&run);
+	disk_journal_finish(&run);
 }
 
 void old_record(const char *from)
@@ -164,7 +164,7 @@ void old_record(const char *from)
 
 void old_finish(void)
 {
-	journal_finish(&journal);
+	disk_journal_finish(&journal);
 	text_list_finish(&logs);
 	free(sample);
 }

@@ -10,7 +10,7 @@
 
 /* A run that can be cut afterwards: the calls it made, and what it knew when. */
 struct record {
-	struct journal journal;
+	struct disk_journal journal;
 	struct story story;
 	uint64_t digest; /* of what was there at its start */
 	size_t start;    /* calls before it */
@@ -171,7 +171,7 @@ static void end_record(struct record *of, uint64_t seed)
 	check_at_rest(of);
 	cut_again(of, seed);
 	story_finish(&of->story);
-	journal_finish(&of->journal);
+	disk_journal_finish(&of->journal);
 }
 
 static void run_cut(const struct trial *trial)
@@ -194,7 +194,7 @@ static bool is_part_of_log(const char *name)
 
 /* An error of the disk ended the broker: nothing may have been written since. A log or a parcel
  * that could not be synced may go, and the other one with it, lest they be believed. */
-void trial_check_silence(const struct journal *journal, size_t failed)
+void trial_check_silence(const struct disk_journal *journal, size_t failed)
 {
 	const struct change *first = disk_change(journal, failed);
 	for (size_t i = failed; journal->base + i < journal->count; i++) {
@@ -332,7 +332,7 @@ void trial_record(const char *sample)
 void trial_finish(void)
 {
 	story_finish(&recorded.story);
-	journal_finish(&recorded.journal);
+	disk_journal_finish(&recorded.journal);
 	old_finish();
 }
 

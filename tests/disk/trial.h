@@ -32,7 +32,7 @@ void trial_run(const struct trial *trial);
 /* ---- for old.c ---- */
 int trial_next_boot(void);
 void trial_clear_folder(void);
-void trial_check_silence(const struct journal *journal, size_t failed);
+void trial_check_silence(const struct disk_journal *journal, size_t failed);
 
 void old_record(const char *sample);
 void old_finish(void);

@@ -54,12 +54,10 @@ class Play(Victim):
             self.start()
             self.scene.tell_player(player)
         self.scene.end_player(player)
-        if self.thread != "main":  # a clean end may take a fifth of a second more
-            self.scene.kill(self.process)
         if self.lenient and self.thread != "main":
+            self.scene.kill(self.process)
             self.start()  # it writes the plain files of verdicts for which there was no room
-        if self.lenient or self.thread == "main":
-            self.stop()
+        self.stop()
         self.check()
         return self.deaths
 

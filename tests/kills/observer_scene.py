@@ -52,7 +52,7 @@ class Session:
 
     def __exit__(self, kind, error, trace):
         if error is None:
-            self.scene.kill(self.broker)
+            self.scene.stop_broker(self.broker)
             self.check()
 
     def url(self):

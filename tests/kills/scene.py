@@ -199,6 +199,13 @@ class Scene:
         process.send(signal.SIGKILL)
         self.ended(process)
 
+    def stop_broker(self, process):
+        """For what it recorded: the journal of one that was killed is for its next start to read."""
+        process.popen.terminate()
+        code = self.ended(process)
+        if code != 0:
+            raise Failure(f"the broker ended with {code}")
+
     def is_alone(self):
         """Nothing runs here but what was started here."""
         ours = {process.pid for process in self.processes}

@@ -69,7 +69,7 @@ class Session:
         if error is None:
             self.agent.popen.terminate()
             code = self.scene.ended(self.agent)
-            self.scene.kill(self.broker)
+            self.scene.stop_broker(self.broker)
             if code != 0:
                 raise Failure(f"the worker ended with {code}")
             self.scene.check_history()

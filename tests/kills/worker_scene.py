@@ -66,7 +66,7 @@ class RunPlay(Victim):
         self.start()
         self.work()
         self.stop()
-        self.scene.kill(self.broker)
+        self.scene.stop_broker(self.broker)
         self.check()
         return self.deaths
 

@@ -13,7 +13,7 @@ sys.argv[1:] = [BUILD]
 sys.path.insert(0, os.path.join(HERE, "../../e2e"))
 import fettle  # pylint: disable=wrong-import-position
 
-KEPT = ["fettle.db", "fettle.db-wal", "logs", "results", "store-created"]
+KEPT = ["fettle.db", "fettle.db-wal", "fettle.journal", "logs", "results", "store-created"]
 
 
 def fill(house):

@@ -1,0 +1,65 @@
+/* The journal: what the database was told and has not synced yet. A batch is durable once its
+ * record is here, one small write in place; the database's own commit is many pages, comes later,
+ * and is for many batches at once. A start does again what the database lacks. Why, and what this
+ * replaces: docs/decisions/0076.
+ *
+ * STATE/fettle.journal holds records one after another from its beginning; after each commit of the
+ * database they begin there anew. A record is a head and a packed batch, in this machine's byte
+ * order. It counts when its head has the epoch that the database knows, the number after that of
+ * the record before it (of the first: after what the database has), and the sum of it all. */
+#pragma once
+
+#include "base/error.h"
+#include "base/text.h"
+#include "broker/batch.h"
+
+enum {
+	JOURNAL_SIZE = 1024 * 1024,       /* of the file, all of it written once */
+	JOURNAL_RECORD_MAX = 64 * 1024,   /* a longer batch is synced by the database */
+	JOURNAL_COMMIT_SIZE = 256 * 1024, /* with so much in it the database is to commit */
+};
+
+struct store;
+
+struct journal {
+	int fd;             /* negative: there is none, and the database syncs each batch */
+	uint64_t epoch;     /* whose records count; random, never 0 with a file */
+	uint64_t sequence;  /* of the newest record */
+	uint64_t size;      /* bytes of the records that the database has not synced */
+	struct text record; /* the one that is made */
+};
+
+/* Take over what an earlier run left, and put it on the disk once more: a sync that failed then may
+ * have left it in the page cache only. journal_redo() makes rows of it. ERR_STORE when the file is
+ * not what the database expects. */
+enum err journal_open(struct store *store);
+
+/* Have a file, and an epoch that the database knows, when there is none. On a full disk there is
+ * none until the next start. */
+enum err journal_begin(struct store *store);
+
+/* The rows of the records that the database has not synced, in the open transaction. */
+enum err journal_redo(struct store *store);
+
+/* Make the rows of a batch durable. `ret_durable`: they are; false: they are too many, or of kinds
+ * that have no place here, and the database is to commit. ERR_FULL: nothing is kept. */
+enum err journal_add(struct store *store, const struct batch *batch, bool *ret_durable);
+
+/* The database has synced all of it. */
+void journal_forget(struct journal *journal);
+
+/* Once the database has committed, at the end, on purpose: it can do without the file. */
+enum err journal_end(struct store *store);
+
+void journal_finish(struct journal *journal);
+
+/* ---- entries.c: effects as bytes ---- */
+/* Does a batch have rows, and have all of them a place in the journal? */
+bool entries_have_rows(const struct batch *batch);
+bool entries_can_pack(const struct batch *batch);
+
+/* The rows of a batch, and when; appended. */
+void entries_pack(const struct batch *batch, struct text *packed);
+
+/* A batch of that, whose texts lie in `packed`. ERR_STORE when it is none. */
+enum err entries_unpack(const struct bytes *packed, struct batch *ret_batch);
