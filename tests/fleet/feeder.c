@@ -43,10 +43,18 @@ static void nothing_ready(struct fleet_member *member)
 	(void)member;
 }
 
+/* Nothing comes, but its descriptor tells of room, too, each 32 messages or so, until somebody asks:
+ * until the next one is sent a turn would not wait. */
+static void updates_ready(struct fleet_member *member)
+{
+	if (member->socket)
+		loop_can_send(member);
+}
+
 void feeder_init(struct fleet *fleet)
 {
 	fleet->admin.ready = admin_ready;
-	fleet->updates.ready = nothing_ready;
+	fleet->updates.ready = updates_ready;
 	fleet->admin.due = fleet->updates.due = nothing_ready;
 	loop_add(fleet, &fleet->admin);
 	loop_add(fleet, &fleet->updates);
