@@ -68,6 +68,8 @@ class Home:
             "observer": house.start("observer", [*words, self.repository.path]),
             "worker": house.worker("idle", "--log-level", "warn"),
         }
+        # Of what is there when it looks first, the observer takes the tip only.
+        house.wait(self.repository.git("rev-parse", "HEAD").strip(), 60)
 
     def stop(self):
         for process in reversed(self.programs.values()):
