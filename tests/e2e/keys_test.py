@@ -324,6 +324,28 @@ class Keys(Case):
         wait_until(lambda: self.house.only_job(last), "the commit is accepted")
         wait_until(lambda: self.why(last)["code"] == "no_right", "it is not offered any more")
 
+    def test_of_two_machines_with_one_key_the_second_stays_outside_and_hears_why(self):
+        self.serve()
+        gate = self.house.gate()
+        key = self.invite("worker", "one")
+        first = self.worker("one", key)
+        repository = Repository(self.house)
+        commit = repository.steps("echo working", f"until [ -e {gate} ]; do sleep 0.05; done")
+        self.house.observer(repository)
+        self.house.wait_running(commit, "one")
+        words = self.house.worker_words("one", "--key", key, broker=self.address)
+        words[words.index("--state") + 1] = self.house.path("other-machine")
+        self.house.start("other-machine", words)
+        self.settle("another worker of this name is connected", "other-machine")
+        self.house.open_gate()
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.assertEqual(self.house.only_job(commit)["attempt"], 1)
+        self.assertNotIn("another worker of this name", self.house.log_of("worker-one"))
+        # It goes on asking, and has the name once it is free.
+        self.house.stop(first)
+        self.settle(" info: connected ", "other-machine")
+        self.assertEqual(self.house.verdict(repository.steps("true")), "passed")
+
     # ---- revocation -------------------------------------------------------------------------
 
     def test_a_revoked_worker_loses_its_job_to_another(self):
