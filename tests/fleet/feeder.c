@@ -43,8 +43,8 @@ static void nothing_ready(struct fleet_member *member)
 	(void)member;
 }
 
-/* Nothing comes, but its descriptor tells of room, too, each 32 messages or so, until somebody asks:
- * until the next one is sent a turn would not wait. */
+/* Nothing comes, but its descriptor tells of room, too, each 32 messages or so, until somebody
+ * asks: until the next one is sent a turn would not wait. */
 static void updates_ready(struct fleet_member *member)
 {
 	if (member->socket)
