@@ -62,9 +62,7 @@ static enum err note_boot(struct store *store, const char *boot)
 	return err == ERR_FULL ? OK : err;
 }
 
-/* What an earlier run left in the database's log may be in the page cache only, if that run ended
- * because its log could not be synced: before anything is built on it, it is written again, to the
- * database, and the log is begun anew. */
+/* Rows that an earlier run had promised and the database had not synced. */
 static enum err take_journal(struct store *store)
 {
 	enum err err = journal_open(store);
@@ -73,6 +71,9 @@ static enum err take_journal(struct store *store)
 	return err ? err : transaction_commit_later(store);
 }
 
+/* What an earlier run left in the database's log may be in the page cache only, if that run ended
+ * because its log could not be synced: before anything is built on it, it is written again, to the
+ * database, and the log is begun anew. */
 static enum err open_all(struct store *store, const char *boot)
 {
 	enum err err;
