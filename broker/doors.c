@@ -18,10 +18,25 @@ enum {
 	TRIM_MS = 10000,         /* so long after them, unused memory is given back */
 };
 
-static enum err bind_door(struct server *server, struct wire_socket **socket, int type,
-                          enum door door, const struct address *ipc, const struct address *tcp)
+static struct wire_socket **socket_of(struct server *server, enum door door)
 {
-	*socket = wire_socket(type);
+	switch (door) {
+	case DOOR_WORKERS: return &server->workers;
+	case DOOR_UPDATES: return &server->updates;
+	case DOOR_ADMIN: return &server->admin;
+	default: return &server->events;
+	}
+}
+
+static enum err bind_door(struct server *server, enum door door, const struct address *ipc,
+                          const struct address *tcp)
+{
+	static const int types[DOOR_COUNT] = { [DOOR_WORKERS] = ZMQ_ROUTER,
+		                               [DOOR_UPDATES] = ZMQ_PULL,
+		                               [DOOR_ADMIN] = ZMQ_ROUTER,
+		                               [DOOR_EVENTS] = ZMQ_PUB };
+	struct wire_socket **socket = socket_of(server, door);
+	*socket = wire_socket(types[door]);
 	scoped(free_text) char *local = address_endpoint(ipc, door);
 	/* The folder is locked, so a socket file in it is a leftover. */
 	unlink(local + strlen("ipc://"));
@@ -31,56 +46,78 @@ static enum err bind_door(struct server *server, struct wire_socket **socket, in
 	/* What libzmq is told after it bound one endpoint holds for those that follow. */
 	if (server->gate && !PLANTED(no_lock) && (err = gate_guard(server->gate, *socket, door)))
 		return err;
-	scoped(free_text) char *remote = address_endpoint(tcp, door);
-	return wire_bind(*socket, remote);
+	server->doors[door].endpoint = address_endpoint(tcp, door);
+	if (server->gate)
+		gate_watch(server->gate, door, server->doors[door].endpoint);
+	return wire_bind(*socket, server->doors[door].endpoint);
 }
 
 enum err server_bind(struct server *server, const struct address *ipc, const struct address *tcp)
 {
-	enum err err;
-	scoped(free_text) char *workers = tcp ? address_endpoint(tcp, DOOR_WORKERS) : NULL;
-	if (tcp)
-		server->events_endpoint = address_endpoint(tcp, DOOR_EVENTS);
-	if (workers && server->gate)
-		gate_watch(server->gate, workers);
-	if ((err = bind_door(server, &server->workers, ZMQ_ROUTER, DOOR_WORKERS, ipc, tcp)) ||
-	    (err = bind_door(server, &server->updates, ZMQ_PULL, DOOR_UPDATES, ipc, tcp)) ||
-	    (err = bind_door(server, &server->admin, ZMQ_ROUTER, DOOR_ADMIN, ipc, tcp)) ||
-	    (err = bind_door(server, &server->events, ZMQ_PUB, DOOR_EVENTS, ipc, tcp)))
-		return err;
-	return OK;
+	enum err err = OK;
+	for (enum door door = 0; !err && door < DOOR_COUNT; door++)
+		err = bind_door(server, door, ipc, tcp);
+	return err;
 }
 
-/* Subscribers send nothing that could be judged. So all of them lose their connection; they connect
- * again by themselves, and those that are still allowed are let in. */
-static void cut_events(struct server *server)
+/* Whoever is connected there over TCP loses his connection. Who is still allowed connects again by
+ * himself, and is let in. */
+static void cut(struct server *server, enum door door)
 {
 	char endpoint[256];
 	size_t size = sizeof endpoint;
-	void *handle = wire_handle(server->events);
-	if (!server->events_endpoint || PLANTED(feed_goes_on) ||
+	void *handle = wire_handle(*socket_of(server, door));
+	struct server_door *own = &server->doors[door];
+	if (!own->endpoint || own->mend_ms ||
 	    zmq_getsockopt(handle, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0)
 		return;
 	if (zmq_unbind(handle, endpoint) != 0)
-		log_at(LOG_LEVEL_ERROR, "events stay open endpoint=%s: %s", endpoint,
+		log_at(LOG_LEVEL_ERROR, "connections stay endpoint=%s: %s", endpoint,
 		       zmq_strerror(errno));
 	else
-		server->mend_ms = server->now_ms;
+		own->mend_ms = server->now_ms;
 }
 
-/* libzmq closes what was unbound in the turns that we give it, with any call on the socket. */
-static void mend_events(struct server *server)
+/* libzmq closes what was unbound, and forgets who has gone, in the turns that we give it, with any
+ * call on the socket; that of the events is in no poll. */
+static void mend(struct server *server, enum door door)
 {
 	uint32_t events;
 	size_t size = sizeof events;
-	zmq_getsockopt(wire_handle(server->events), ZMQ_EVENTS, &events, &size);
-	if (server->mend_ms == 0 || server->mend_ms > server->now_ms)
+	struct wire_socket *socket = *socket_of(server, door);
+	struct server_door *own = &server->doors[door];
+	if (own->mend_ms == 0 && door != DOOR_EVENTS)
 		return;
-	enum err err = wire_bind(server->events, server->events_endpoint);
-	server->mend_ms = err ? server->now_ms + MEND_MS : 0;
-	server->mend_tries = err ? server->mend_tries + 1 : 0;
-	if (server->mend_tries == MEND_TRIES)
-		log_at(LOG_LEVEL_ERROR, "no events over tcp: %s; trying again", error_text());
+	zmq_getsockopt(wire_handle(socket), ZMQ_EVENTS, &events, &size);
+	if (own->mend_ms == 0 || own->mend_ms > server->now_ms)
+		return;
+	enum err err = wire_bind(socket, own->endpoint);
+	own->mend_ms = err ? server->now_ms + MEND_MS : 0;
+	own->mend_tries = err ? own->mend_tries + 1 : 0;
+	if (own->mend_tries == MEND_TRIES)
+		log_at(LOG_LEVEL_ERROR,
+		       "nobody comes in over tcp at the door `%s`: %s; trying again",
+		       door_text(door), error_text());
+}
+
+/* Subscribers send nothing that could be judged, so all of them go. */
+static void cut_events(struct server *server)
+{
+	if (!PLANTED(feed_goes_on))
+		cut(server, DOOR_EVENTS);
+}
+
+/* A handshake takes the key that its door was bound with. */
+static void change_own_key(struct server *server)
+{
+	for (enum door door = 0; door < DOOR_COUNT; door++) {
+		if (!server->doors[door].endpoint)
+			continue;
+		if (gate_rekey(server->gate, *socket_of(server, door)))
+			log_at(LOG_LEVEL_ERROR, "%s", error_text());
+		else
+			cut(server, door);
+	}
 }
 
 /* Who was refused then hears it from libzmq, and the operator here. */
@@ -126,17 +163,23 @@ void server_look_at_keys(struct server *server, bool force)
 		if (gate_look(server->gate, force))
 			cut_events(server);
 		tell_rewritten(server);
+		if (gate_look_at_own_key(server->gate))
+			change_own_key(server);
 		gate_retry(server->gate, server->now_ms);
 	}
-	mend_events(server);
+	for (enum door door = 0; door < DOOR_COUNT; door++)
+		mend(server, door);
 }
 
 int64_t server_keys_ms(const struct server *server)
 {
 	if (!server->gate)
 		return INT64_MAX;
-	return server->mend_ms && server->mend_ms < server->keys_look_ms ? server->mend_ms
-	                                                                 : server->keys_look_ms;
+	int64_t next_ms = server->keys_look_ms;
+	for (enum door door = 0; door < DOOR_COUNT; door++)
+		if (server->doors[door].mend_ms && server->doors[door].mend_ms < next_ms)
+			next_ms = server->doors[door].mend_ms;
+	return next_ms;
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */

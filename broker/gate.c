@@ -8,8 +8,8 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 #include "broker/core/rates.h"
+#include "broker/trial.h"
 #include "broker/zap.h"
-#include "proto/handshake.h"
 #include "proto/wire.h"
 
 #include <errno.h>
@@ -18,30 +18,22 @@
 #include <sys/stat.h>
 
 enum {
-	TRIAL_MS = 5000,
-	RETRY_MS = 60000,
 	EVENTS_SIZE = 4096,
 	CHANGES = IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_ATTRIB,
 	ZAP_ENFORCE_DOMAIN = 93, /* a draft option that works, in 4.3.4 */
 };
 
-/* Under way while it has a socket. */
-struct trial {
-	struct wire_socket *socket;
-	struct handshake watch;
-	int64_t next_ms; /* when the next one begins */
-};
-
 struct gate {
 	char *state, *path; /* of the table */
+	char *own;          /* path of the key */
 	struct key key;
+	struct stat key_seen; /* its file, as it was read */
 	struct zap zap;
 	struct allowed *allowed;
 	struct rates *messages; /* by door and key */
 	struct suspensions *suspensions;
 	struct text_list rewritten;
 	struct trial trial;
-	char *watched;    /* endpoint that is tried each minute; NULL: none */
 	struct stat seen; /* the table's file as it was read; st_ino 0: none */
 	int changes;      /* of its folder, from inotify(7); -1: none */
 };
@@ -145,6 +137,25 @@ bool gate_look(struct gate *gate, bool force)
 	return less;
 }
 
+bool gate_look_at_own_key(struct gate *gate)
+{
+	struct stat seen;
+	struct key fresh = { 0 };
+	if (stat(gate->own, &seen) != 0 || is_same_file(&seen, &gate->key_seen))
+		return false;
+	gate->key_seen = seen;
+	bool other = false;
+	if (key_read(gate->own, &fresh))
+		log_at(LOG_LEVEL_ERROR, "the broker's key stays as it was: %s", error_text());
+	else if ((other = strcmp(fresh.public_text, gate->key.public_text) != 0))
+		gate->key = fresh;
+	if (other)
+		log_at(LOG_LEVEL_INFO, "the broker's key is another now server=%s",
+		       fresh.public_text);
+	key_wipe(&fresh);
+	return other;
+}
+
 const struct text_list *gate_rewritten(const struct gate *gate)
 {
 	return &gate->rewritten;
@@ -219,57 +230,10 @@ struct suspensions *gate_suspensions(const struct gate *gate)
 
 /* ---- the trial ------------------------------------------------------------------------------ */
 
-static const int opposite[DOOR_COUNT] = { ZMQ_DEALER, ZMQ_PUSH, ZMQ_DEALER, ZMQ_SUB };
-
-static void end_trial(struct trial *trial)
+void gate_watch(struct gate *gate, enum door door, const char *endpoint)
 {
-	handshake_finish(&trial->watch);
-	wire_close(&trial->socket);
-}
-
-/* A key that nobody allowed comes to a door. */
-static enum err begin_trial(struct gate *gate, const char *endpoint, enum door door)
-{
-	struct key stranger = { 0 };
-	struct trial *trial = &gate->trial;
-	trial->socket = wire_socket(opposite[door]);
-	enum err err = key_make(&stranger);
-	if (err)
-		return err;
-	void *handle = wire_handle(trial->socket);
-	int none = 0, on = 1;
-	pthread_mutex_lock(&gate->zap.lock);
-	memcpy(gate->zap.trial, stranger.public_text, KEY_SIZE + 1);
-	pthread_mutex_unlock(&gate->zap.lock);
-	zmq_setsockopt(handle, ZMQ_LINGER, &none, sizeof none);
-	zmq_setsockopt(handle, ZMQ_IPV6, &on, sizeof on);
-	zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, gate->key.public_text, KEY_SIZE + 1);
-	zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, stranger.public_text, KEY_SIZE + 1);
-	zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, stranger.secret, KEY_SIZE + 1);
-	key_wipe(&stranger);
-	handshake_watch(&trial->watch, trial->socket);
-	if (zmq_connect(handle, endpoint) != 0)
-		return fail(ERR_SYSTEM, "connect to %s: %s", endpoint, zmq_strerror(errno));
-	return OK;
-}
-
-/* How it fares. */
-static enum err knock(struct gate *gate, const char *endpoint, enum door door,
-                      enum handshake_state *ret_state)
-{
-	enum err err = begin_trial(gate, endpoint, door);
-	zmq_pollitem_t item = { .socket = gate->trial.watch.monitor, .events = ZMQ_POLLIN };
-	if (!err && item.socket)
-		zmq_poll(&item, 1, TRIAL_MS);
-	*ret_state = handshake_read(&gate->trial.watch);
-	end_trial(&gate->trial);
-	return err;
-}
-
-void gate_watch(struct gate *gate, const char *endpoint)
-{
-	free(gate->watched);
-	gate->watched = memory_copy_text(endpoint);
+	free(gate->trial.watched[door]);
+	gate->trial.watched[door] = memory_copy_text(endpoint);
 }
 
 bool gate_is_on_trial(const struct gate *gate)
@@ -279,27 +243,8 @@ bool gate_is_on_trial(const struct gate *gate)
 
 void gate_retry(struct gate *gate, int64_t now_ms)
 {
-	struct trial *trial = &gate->trial;
-	if (!gate->watched || (!trial->socket && now_ms < trial->next_ms))
-		return;
-	if (!trial->socket) {
-		trial->next_ms = now_ms + RETRY_MS;
-		if (begin_trial(gate, gate->watched, DOOR_WORKERS))
-			log_at(LOG_LEVEL_WARN, "the doors were not tried: %s", error_text());
-	}
-	enum handshake_state state = handshake_read(&trial->watch);
-	bool late = now_ms >= trial->next_ms - RETRY_MS + TRIAL_MS;
-	if (state == HANDSHAKE_NONE && !late)
-		return;
-	end_trial(trial);
-	if (state == HANDSHAKE_DONE) {
-		log_at(LOG_LEVEL_ERROR, "a key that nobody allowed was let in at %s",
-		       gate->watched);
+	if (trial_go_on(&gate->trial, &gate->zap, gate->key.public_text, now_ms))
 		close_fd(&gate->zap.stop[1]);
-	} else if (state != HANDSHAKE_REFUSED) {
-		log_at(LOG_LEVEL_WARN, "a key that nobody allowed was not refused in time at %s",
-		       gate->watched);
-	}
 }
 
 /* Settings of a socket hold for what is bound after them, so this is the same lock. */
@@ -311,7 +256,8 @@ static enum err try_door(struct gate *gate, struct wire_socket *socket, enum doo
 	unlink(path);
 	if (zmq_bind(wire_handle(socket), endpoint) != 0)
 		return fail(ERR_SYSTEM, "listen on %s: %s", endpoint, zmq_strerror(errno));
-	enum err err = knock(gate, endpoint, door, &state);
+	enum err err =
+		trial_run(&gate->trial, &gate->zap, gate->key.public_text, endpoint, door, &state);
 	zmq_unbind(wire_handle(socket), endpoint);
 	unlink(path);
 	if (err || state == HANDSHAKE_REFUSED)
@@ -319,6 +265,14 @@ static enum err try_door(struct gate *gate, struct wire_socket *socket, enum doo
 	return fail(ERR_SYSTEM,
 	            "a key that nobody allowed was %s at the door `%s`: nothing listens then",
 	            state == HANDSHAKE_DONE ? "let in" : "not refused", door_text(door));
+}
+
+enum err gate_rekey(const struct gate *gate, struct wire_socket *socket)
+{
+	if (zmq_setsockopt(wire_handle(socket), ZMQ_CURVE_SECRETKEY, gate->key.secret,
+	                   KEY_SIZE + 1) != 0)
+		return fail(ERR_SYSTEM, "change the key: %s", zmq_strerror(errno));
+	return OK;
 }
 
 enum err gate_guard(struct gate *gate, struct wire_socket *socket, enum door door)
@@ -339,19 +293,22 @@ enum err gate_guard(struct gate *gate, struct wire_socket *socket, enum door doo
 
 enum err gate_open(const char *state, struct gate **ret_gate)
 {
-	scoped(free_text) char *server = text_format("%s/keys/server", state);
+	scoped(free_text) char *own = text_format("%s/keys/server", state);
 	scoped(gate_close) struct gate *gate = NULL;
-	if (access(server, F_OK) != 0 && errno == ENOENT)
+	if (access(own, F_OK) != 0 && errno == ENOENT)
 		return OK;
 	key_forbid_core();
 	gate = memory_new(1, sizeof *gate);
+	gate->own = steal(&own);
 	gate->state = memory_copy_text(state);
 	gate->messages = rates_new();
 	gate->suspensions = suspensions_new();
 	gate->path = text_format("%s/keys/allowed", state);
 	gate->changes = watch_folder(state); /* before it is read */
 	enum err err;
-	if ((err = key_read(server, &gate->key)) ||
+	if (stat(gate->own, &gate->key_seen) != 0)
+		gate->key_seen = (struct stat){ 0 };
+	if ((err = key_read(gate->own, &gate->key)) ||
 	    (err = read_table(gate->path, &gate->allowed, &gate->seen)))
 		return err;
 	gate->zap.allowed = gate->allowed;
@@ -368,7 +325,7 @@ void gate_close(struct gate **gate)
 	struct gate *closed = *gate;
 	if (!closed)
 		return;
-	end_trial(&closed->trial);
+	trial_finish(&closed->trial);
 	zap_stop(&closed->zap);
 	allowed_destroy(&closed->allowed);
 	rates_destroy(&closed->messages);
@@ -376,7 +333,7 @@ void gate_close(struct gate **gate)
 	text_list_finish(&closed->rewritten);
 	close_fd(&closed->changes);
 	key_wipe(&closed->key);
-	free(closed->watched);
+	free(closed->own);
 	free(closed->state);
 	free(closed->path);
 	free(closed);

@@ -24,10 +24,11 @@ void gate_close(struct gate **gate);
  * let in, or not refused in time: the broker must not start. */
 enum err gate_guard(struct gate *gate, struct wire_socket *socket, enum door door);
 
-/* From now on a key that nobody allowed tries this endpoint of the workers' door once a minute, as
- * long as gate_retry() is called once a heartbeat or so. When it is let in the handler ends, and
- * with that the broker; when nobody answers it, nobody is let in, and that is told. */
-void gate_watch(struct gate *gate, const char *endpoint);
+/* From now on a key that nobody allowed tries this endpoint of the door, as long as gate_retry() is
+ * called once a heartbeat or so: each minute one of the doors that are watched, in turn. When it is
+ * let in the handler ends, and with that the broker; when nobody answers it, nobody is let in, and
+ * that is told. */
+void gate_watch(struct gate *gate, enum door door, const char *endpoint);
 void gate_retry(struct gate *gate, int64_t now_ms);
 bool gate_is_on_trial(const struct gate *gate);
 
@@ -44,6 +45,12 @@ bool gate_heard(struct gate *gate);
 /* Read the table again when its file has changed, or because somebody asked (`force`). A bad one is
  * said in the log, and the old one stays. True when keys that were allowed are not any more. */
 bool gate_look(struct gate *gate, bool force);
+
+/* Read the broker's own key again when its file has changed. A bad one is said in the log, and the
+ * old one stays. True when it is another: then gate_rekey() tells each socket that is guarded, for
+ * what is bound to it afterwards. */
+bool gate_look_at_own_key(struct gate *gate);
+enum err gate_rekey(const struct gate *gate, struct wire_socket *socket);
 
 /* Workers with a key that names other repositories since the last gate_look(). */
 const struct text_list *gate_rewritten(const struct gate *gate);

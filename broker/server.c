@@ -423,7 +423,8 @@ void server_close(struct server *server)
 	wire_close(&server->updates);
 	wire_close(&server->admin);
 	wire_close(&server->events);
-	free_text(&server->events_endpoint);
+	for (enum door door = 0; door < DOOR_COUNT; door++)
+		free_text(&server->doors[door].endpoint);
 	batch_destroy(&server->filling);
 	store_task_destroy(&server->stuck);
 	store_task_destroy(&server->asked_to_collect);

@@ -21,9 +21,11 @@ struct server {
 	struct gate *gate;               /* keys at the TCP doors; NULL: there are none */
 	const struct allowed_key *asker; /* of the message at hand; NULL: nobody to be judged */
 	int64_t keys_look_ms;            /* when the table is looked at again */
-	char *events_endpoint;           /* over TCP; NULL: none */
-	int64_t mend_ms;                 /* when that is bound again; 0: it is */
-	unsigned mend_tries;             /* that failed since */
+	struct server_door {
+		char *endpoint;      /* over TCP; NULL: none */
+		int64_t mend_ms;     /* when that is bound again; 0: it is */
+		unsigned mend_tries; /* that failed since */
+	} doors[DOOR_COUNT];
 	uint64_t handshakes_refused, handshakes_too_often;
 	struct wire_socket *workers, *updates, *admin, *events;
 	int signals;

@@ -276,6 +276,8 @@ enum err verb_keys_rotate(struct session *session)
 	if (rename(next, server) != 0)
 		return fail(errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM,
 		            "no key to change to in '%s': fettle keys rotate makes it", folder);
-	fprintf(stderr, "fettle: the new key is in force when the broker is restarted\n");
+	fprintf(stderr,
+	        "fettle: the new key is in its place; a broker that runs changes to it now, and "
+	        "its clients connect anew\n");
 	return file_sync_folder(folder);
 }

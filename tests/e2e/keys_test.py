@@ -32,10 +32,10 @@ class Keys(Case):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done
 
-    def serve(self):
+    def serve(self, heartbeat="200ms"):
         """A broker that has a key."""
         self.server_key = self.keys("keys", "new").stdout.strip()
-        return self.house.broker("--heartbeat", "200ms", listen=self.address)
+        return self.house.broker("--heartbeat", heartbeat, listen=self.address)
 
     def invite(self, role, name, *flags):
         """The key file of a new peer, as its machine would have it."""
@@ -146,18 +146,40 @@ class Keys(Case):
         self.assertEqual(self.house.verdict(repository.steps("true")), "passed")
 
     def test_the_brokers_key_changes_under_clients_that_know_both(self):
-        broker = self.serve()
+        self.serve(heartbeat="1s")
         knows_old, knows_both = self.invite("reader", "old"), self.invite("reader", "both")
+        worker = self.invite("worker", "one")
         following = self.keys("keys", "rotate").stdout.strip()
-        with open(knows_both, "a", encoding="utf-8") as file:
-            file.write(f"server {following}\n")
-        self.settle("allowed=2")
+        for path in (knows_both, worker):
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(f"server {following}\n")
+        self.settle("allowed=3")
+        gate = self.house.gate()
+        self.worker("one", worker)
+        repository = Repository(self.house)
+        commit = repository.steps("echo working", f"until [ -e {gate} ]; do sleep 0.05; done")
+        self.house.observer(repository)
+        self.house.wait_running(commit, "one")
         self.assertEqual(self.ask(knows_both, "status").returncode, 0)
-        self.keys("keys", "rotate", "--finish")
-        self.house.stop(broker)
-        self.house.broker(listen=self.address)
-        self.assertEqual(self.ask(knows_both, "status").returncode, 0)
+        said = self.keys("keys", "rotate", "--finish").stderr
+        self.assertIn("a broker that runs changes to it now", said)
+        self.settle(f"the broker's key is another now server={following}")
+        # Connections are cut, and who knows the key is back before its job is missed.
+        wait_until(lambda: self.ask(knows_both, "status").returncode == 0, "it is let in")
         self.assert_refused(self.ask(knows_old, "status"), r"hangs up: is `server` in the key")
+        self.house.open_gate()
+        self.assertEqual(self.house.verdict(commit), "passed")
+        self.assertEqual(self.house.only_job(commit)["attempt"], 1)
+
+    def test_a_broken_key_of_the_brokers_own_changes_nothing(self):
+        self.serve()
+        reader = self.invite("reader", "ada")
+        self.settle("allowed=1")
+        path = self.house.path("broker", "keys", "server")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("nonsense\n")
+        self.settle("the broker's key stays as it was: ")
+        self.assertEqual(self.ask(reader, "status").returncode, 0)
 
     # ---- what does not ----------------------------------------------------------------------
 
