@@ -97,7 +97,7 @@ class Cancel(Admin):
     def test_a_job_that_waits(self):
         commit = self.repository.steps("true")
         job = self.known(commit)["job"]
-        said = self.fettle("cancel", commit[:8], "--reason", "not wanted")
+        said = self.fettle("cancel", commit[:10], "--reason", "not wanted")
         self.assertEqual(said, f"main of {commit[:10]}: cancelled\n")
         self.assert_cancelled(commit, r"^cancelled by .+@.+: not wanted$")
         line = rf"^fettle: job {job} \(main of {commit[:10]}\) has ended already: cancelled$"
