@@ -91,6 +91,11 @@ class Screen(fettle.Case):
         terminal.type("clear; " + shlex.join(words))
 
     @staticmethod
+    def wait_ended(terminal):
+        """What is typed while it still reads keys is its own, and gone."""
+        fettle.wait_until(lambda: not fettle.children_of(terminal.shell()), "it ended")
+
+    @staticmethod
     def ours(terminal):
         """The process of the verb that runs in the terminal."""
         return fettle.wait_until(lambda: fettle.children_of(terminal.shell()), "it runs")[0]

@@ -30,6 +30,7 @@ class Top(Screen):
         terminal.press("Space")
         terminal.wait_for("held", present=False)
         terminal.press("q")
+        self.wait_ended(terminal)
         self.assertEqual(terminal.said("echo $?"), "0\n")
 
     @staticmethod
@@ -54,6 +55,7 @@ class Top(Screen):
             terminal.wait_for("q quit")
             self.assertFalse(terminal.is_plain())
             end()
+            self.wait_ended(terminal)
             self.assertEqual(terminal.said("echo $?"), f"{code}\n")
             self.assertTrue(terminal.is_plain())
             self.assertEqual(terminal.said("stty -a"), before)
@@ -72,6 +74,7 @@ class Top(Screen):
         terminal.wait_for("q quit")
         self.assertFalse(terminal.is_plain())
         terminal.press("q")
+        self.wait_ended(terminal)
         self.assertEqual(terminal.said("echo $?"), "0\n")
         self.assertTrue(terminal.is_plain())
         self.assertEqual(terminal.said("stty -a"), before)
@@ -97,6 +100,7 @@ class Top(Screen):
         self.house.broker()
         terminal.wait_for("no answer", present=False)
         terminal.press("q")
+        self.wait_ended(terminal)
         self.assertEqual(terminal.said("echo $?"), "0\n")
 
     def test_colours_and_letters_are_those_of_the_terminal(self):
@@ -109,12 +113,14 @@ class Top(Screen):
         terminal.wait_for("gr\u00fc\u00dfe")
         self.assertIn("\x1b[1mfettle top", terminal.screen("-e"))
         terminal.press("q")
+        self.wait_ended(terminal)
         terminal.type("export NO_COLOR=1 LC_ALL=C")
         self.run_in(terminal, "top")
         screen = terminal.wait_for(r"gr\?\?e")
         self.assertTrue(screen.isascii(), screen)
         self.assertNotIn("\x1b", terminal.screen("-e"))
         terminal.press("q")
+        self.wait_ended(terminal)
 
     def test_without_a_terminal_it_is_refused_or_printed_once(self):
         self.house.broker()
