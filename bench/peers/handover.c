@@ -89,7 +89,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	memset(job, 'x', sizeof job);
-	struct peer *producer = peer_open((uint16_t)port, 0);
+	static struct peer *producer; /* as long as the program */
+	producer = peer_open((uint16_t)port, 0);
 	struct consumer first = start((uint16_t)port, 1, false);
 	peer_send(producer, job);
 	peer_confirm(producer, 1);
