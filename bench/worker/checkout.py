@@ -60,7 +60,10 @@ class Ours:
             ended = self.house.log_of("worker-one").count(" job ended ")
             if ended == self.ended:
                 return None
-            builds = json.loads(self.house.cli("show", commit, "--json").stdout)["builds"]
+            shown = self.house.cli("show", commit, "--json")
+            if shown.returncode:  # the job that ended was that of the first look
+                return None
+            builds = json.loads(shown.stdout)["builds"]
             found = [one for one in builds if one["build"]["ref"] == branch]
             return found[0] if found and found[0]["build"]["outcome"] else None
 
