@@ -35,7 +35,7 @@ static enum err put(struct store *store, const void *data, size_t size, uint64_t
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return store_fail_file("write", "fettle.journal");
+			return store_fail_file("write the journal of", store->path);
 		done += (size_t)got;
 	}
 	return OK;
@@ -52,7 +52,8 @@ static enum err get(const struct store *store, size_t size, struct text *ret_dat
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return fail(ERR_STORE, "read 'fettle.journal': %s", strerror(errno));
+			return fail(ERR_STORE, "read the journal of '%s': %s", store->path,
+			            strerror(errno));
 		if (got == 0)
 			break;
 		text_add_bytes(ret_data, chunk, (size_t)got);
@@ -65,7 +66,7 @@ static enum err sync_all(const struct store *store)
 {
 	if (PLANTED(journal_not_synced) || fdatasync(store->journal.fd) == 0)
 		return OK;
-	return fail(ERR_STORE, "sync 'fettle.journal': %s", strerror(errno));
+	return fail(ERR_STORE, "sync the journal of '%s': %s", store->path, strerror(errno));
 }
 
 /* Keyed with the epoch, which is nobody's business: no text in a batch can pass for a record. */
