@@ -64,7 +64,8 @@ char *memory_copy_text(const char *text)
 
 void memory_map_large(void)
 {
-	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 16 * 1024);
+	mallopt(M_MMAP_MAX, 48 * 1024);
 }
 
 void memory_stay_small(void)

@@ -19,9 +19,10 @@ char *memory_copy_text(const char *text);
 /* A copy of `size` bytes, owned by the caller. */
 void *memory_copy(const void *data, size_t size);
 
-/* Pieces of 128 KiB and more are mapped, and given back when they are freed. Without it that holds
- * only until the first one is: then malloc keeps such sizes among those that stay. For programs
- * that take in much at times, and keep little of it. */
+/* Pieces of 16 KiB and more are mapped, and given back when they are freed, as long as they are
+ * fewer than the kernel allows a process. For programs that take in much at times, and keep little
+ * of it; and for libzmq, which has pieces just above that for each connection (a queue of 256
+ * messages, a decoder's buffer), and mostly touches only the first page of each. mallopt(3). */
 void memory_map_large(void);
 
 /* For a program that mostly waits and moves little at a time: one heap for all its threads, and

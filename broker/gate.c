@@ -360,6 +360,11 @@ uint64_t gate_too_often(const struct gate *gate)
 	return gate->zap.too_often;
 }
 
+uint64_t gate_renewals(const struct gate *gate)
+{
+	return gate->zap.renewals;
+}
+
 pthread_t gate_thread(const struct gate *gate)
 {
 	return gate->zap.thread;

@@ -78,5 +78,8 @@ uint64_t gate_refused(const struct gate *gate);
 /* Of these, keys that are allowed, and connected too often. */
 uint64_t gate_too_often(const struct gate *gate);
 
+/* How often the handler has got rid of what ended handshakes hold. */
+uint64_t gate_renewals(const struct gate *gate);
+
 /* The handler's thread: a test ends it. */
 pthread_t gate_thread(const struct gate *gate);

@@ -14,6 +14,8 @@
 
 enum { BINARY_SIZE = 32, FRAMES = 7, FRAME_SIZE_MAX = 256 };
 
+#define ENDPOINT "inproc://zeromq.zap.01"
+
 /* Frames of a request: version, id, domain, address, identity, mechanism, credentials. */
 struct question {
 	char frames[FRAMES][FRAME_SIZE_MAX + 1]; /* texts, but for the last */
@@ -28,6 +30,11 @@ static const struct rate handshakes[ROLE_COUNT] = {
 	[ROLE_observer] = { .per_minute = 30, .at_once = 30 },
 	[ROLE_admin] = { .per_minute = 300, .at_once = 300 },
 	[ROLE_reader] = { .per_minute = 300, .at_once = 300 },
+};
+
+enum {
+	RENEW_ANSWERS = 256, /* then what the connections have of the socket is worth its while */
+	REST_MS = 20,
 };
 
 enum { VERSION, ID, DOMAIN, ADDRESS, IDENTITY, MECHANISM, CREDENTIALS };
@@ -112,11 +119,11 @@ static bool is_on_trial(struct zap *zap, const char *key)
 }
 
 /* False: the socket is at its end. */
-static bool answer(struct zap *zap)
+static bool answer(struct zap *zap, void *socket)
 {
 	struct question question;
 	char key[KEY_SIZE + 1] = "";
-	if (!read_question(zap->socket, &question))
+	if (!read_question(socket, &question))
 		return errno == EINTR || errno == EAGAIN;
 	/* 500 is "for now", which handshake.c knows, and 400 for good. */
 	static const char *const codes[] = { "200", "400", "500" };
@@ -125,14 +132,58 @@ static bool answer(struct zap *zap)
 	if (verdict != LET_IN && !is_on_trial(zap, key))
 		zap->refused++;
 	zap->too_often += verdict == TOO_OFTEN;
+	zap->answers++;
 	const char *user = verdict == LET_IN ? key : "", *code = codes[verdict];
 	const char *why = reasons[verdict];
-	return zmq_send(zap->socket, "1.0", 3, ZMQ_SNDMORE) >= 0 &&
-	       zmq_send(zap->socket, question.frames[ID], question.sizes[ID], ZMQ_SNDMORE) >= 0 &&
-	       zmq_send(zap->socket, code, 3, ZMQ_SNDMORE) >= 0 &&
-	       zmq_send(zap->socket, why, strlen(why), ZMQ_SNDMORE) >= 0 &&
-	       zmq_send(zap->socket, user, strlen(user), ZMQ_SNDMORE) >= 0 &&
-	       zmq_send(zap->socket, "", 0, 0) >= 0;
+	return zmq_send(socket, "1.0", 3, ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(socket, question.frames[ID], question.sizes[ID], ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(socket, code, 3, ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(socket, why, strlen(why), ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(socket, user, strlen(user), ZMQ_SNDMORE) >= 0 &&
+	       zmq_send(socket, "", 0, 0) >= 0;
+}
+
+static void *open_socket(void)
+{
+	int none = 0;
+	void *socket = zmq_socket(wire_context(), ZMQ_REP);
+	if (socket && zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none) != 0) {
+		zmq_close(socket);
+		socket = NULL;
+	}
+	return socket;
+}
+
+/* libzmq keeps what a connection asked through, two queues of 4 KiB and more, as long as both the
+ * connection and the socket that was asked are there: with many workers, most of what keys cost.
+ * Another socket takes over when nobody asks; whoever did so in between is hung up on, and comes
+ * again. The old one answers what it was asked until then. False: there is none now. */
+static bool renew(struct zap *zap)
+{
+	void *fresh = open_socket();
+	zap->answers = 0;
+	if (!fresh || zmq_unbind(zap->socket, ENDPOINT) != 0) {
+		if (fresh)
+			zmq_close(fresh);
+		return true;
+	}
+	if (zap->old)
+		zmq_close(zap->old);
+	zap->old = zap->socket;
+	zap->socket = fresh;
+	zap->renewals++;
+	return zmq_bind(fresh, ENDPOINT) == 0;
+}
+
+/* Nobody has asked for a while. */
+static bool rest(struct zap *zap)
+{
+	if (zap->answers >= RENEW_ANSWERS)
+		return renew(zap);
+	if (zap->old)
+		zmq_close(zap->old);
+	zap->old = NULL;
+	return true;
 }
 
 /* However the thread ends. */
@@ -140,6 +191,8 @@ static void say_end(void *context)
 {
 	struct zap *zap = context;
 	zmq_close(zap->socket);
+	if (zap->old)
+		zmq_close(zap->old);
 	close_fd(&zap->ended);
 }
 
@@ -147,14 +200,20 @@ static void serve(struct zap *zap)
 {
 	bool going = true;
 	while (going) {
-		zmq_pollitem_t items[] = { { .socket = zap->socket, .events = ZMQ_POLLIN },
-			                   { .fd = zap->stop[0], .events = ZMQ_POLLIN } };
-		if (zmq_poll(items, 2, -1) < 0)
+		zmq_pollitem_t items[] = { { .fd = zap->stop[0], .events = ZMQ_POLLIN },
+			                   { .socket = zap->socket, .events = ZMQ_POLLIN },
+			                   { .socket = zap->old, .events = ZMQ_POLLIN } };
+		bool waits = zap->old || zap->answers >= RENEW_ANSWERS;
+		int ready = zmq_poll(items, zap->old ? 3 : 2, waits ? REST_MS : -1);
+		if (ready < 0)
 			going = errno == EINTR;
-		else if (items[1].revents)
-			going = false;
 		else if (items[0].revents)
-			going = answer(zap);
+			going = false;
+		else if (ready == 0)
+			going = rest(zap);
+		for (int i = 1; going && i < 3; i++)
+			if (items[i].revents)
+				going = answer(zap, items[i].socket);
 	}
 }
 
@@ -197,10 +256,8 @@ enum err zap_start(struct zap *zap)
 	zap->running = true; /* what there is, zap_stop() closes */
 	if (err)
 		return err;
-	zap->socket = zmq_socket(wire_context(), ZMQ_REP);
-	int none = 0;
-	if (!zap->socket || zmq_setsockopt(zap->socket, ZMQ_LINGER, &none, sizeof none) != 0 ||
-	    zmq_bind(zap->socket, "inproc://zeromq.zap.01") != 0)
+	zap->socket = open_socket();
+	if (!zap->socket || zmq_bind(zap->socket, ENDPOINT) != 0)
 		return fail(ERR_SYSTEM, "handler of keys: %s", zmq_strerror(errno));
 	int number = start_thread(zap);
 	if (number == 0)

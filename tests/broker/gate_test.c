@@ -152,6 +152,43 @@ Test(gate, a_key_that_comes_again_and_again_has_to_wait)
 	wire_close(&door);
 }
 
+/* Something said through the door; whoever says it has been let in. */
+static void say_through(struct wire_socket *client, struct wire_socket *door)
+{
+	char said[8];
+	zmq_pollitem_t item = { .socket = wire_handle(door), .events = ZMQ_POLLIN };
+	cr_assert_eq(zmq_send(wire_handle(client), "hello", 5, 0), 5);
+	cr_assert_eq(zmq_poll(&item, 1, PATIENCE_MS), 1, "nothing came through");
+	cr_assert_gt(zmq_recv(wire_handle(door), said, sizeof said, 0), 0); /* who */
+	cr_assert_eq(zmq_recv(wire_handle(door), said, sizeof said, 0), 5);
+}
+
+Test(gate, after_many_handshakes_the_handler_begins_anew_and_nobody_notices)
+{
+	enum { KNOCKS = 260, WAITS_MAX = PATIENCE_MS };
+	struct wire_socket *door = wire_socket(ZMQ_ROUTER), *client = wire_socket(ZMQ_DEALER);
+	scoped(free_text) char *admin = text_format("ipc://%s/a.sock", folder);
+	scoped(free_text) char *line = text_format("admin a %s\n", worker_key.public_text);
+	write_table(line);
+	gate_look(gate, true);
+	cr_assert_eq(gate_guard(gate, door, DOOR_ADMIN), OK, "%s", error_text());
+	cr_assert_eq(zmq_bind(wire_handle(door), admin), 0);
+	use_key(client, &worker_key);
+	cr_assert_eq(zmq_connect(wire_handle(client), admin), 0);
+	say_through(client, door);
+	cr_expect_eq(gate_renewals(gate), 0);
+	for (int i = 0; i < KNOCKS; i++)
+		cr_expect_eq(knock(admin, &worker_key), HANDSHAKE_DONE);
+	for (int i = 0; i < WAITS_MAX && gate_renewals(gate) == 0; i++)
+		zmq_poll(NULL, 0, 1);
+	cr_expect_eq(gate_renewals(gate), 1);
+	say_through(client, door);
+	cr_expect_eq(knock(admin, &worker_key), HANDSHAKE_DONE);
+	cr_expect_eq(gate_refused(gate), 0);
+	wire_close(&client);
+	wire_close(&door);
+}
+
 Test(gate, of_a_flood_some_is_heard_and_its_key_is_told_once_a_second)
 {
 	const struct allowed_key *key = gate_find(gate, worker_key.public_text);
