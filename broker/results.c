@@ -97,6 +97,13 @@ size_t results_left(const struct store *store)
 	return writes + syncs + (store->unwritten_count > store->synced);
 }
 
+bool results_are_many(const struct store *store)
+{
+	size_t writes = store->unwritten_count - store->written;
+	size_t syncs = store->written - store->synced;
+	return writes > store->results_max / 2 || syncs > store->results_max / 2;
+}
+
 enum err results_rest(struct store *store)
 {
 	if (store->written < store->unwritten_count)

@@ -269,7 +269,9 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 {
 	enum err err = OK;
 	size_t before = left_over(store);
-	if (store->in_transaction)
+	if (results_are_many(store)) /* between two batches: a commit each would be too much */
+		err = results_rest(store);
+	else if (store->in_transaction)
 		err = transaction_commit_later(store);
 	else if (results_left(store) > 0)
 		err = results_rest(store);

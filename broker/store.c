@@ -149,11 +149,10 @@ static void give_back(struct store *store, zsock_t *pipe, struct store_task *tas
  * People look for result files, nobody for their syncs. */
 static int pause_ms(const struct store *store)
 {
-	size_t results = store->unwritten_count - store->written;
-	size_t syncs = store->written - store->synced;
-	if (results > store->results_max / 2 || syncs > store->results_max / 2)
+	if (results_are_many(store))
 		return 0;
-	return store->in_transaction || results > 0 ? SHORT_PAUSE_MS : PAUSE_MS;
+	bool writes = store->written < store->unwritten_count;
+	return store->in_transaction || writes ? SHORT_PAUSE_MS : PAUSE_MS;
 }
 
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */

@@ -158,6 +158,9 @@ void results_add(struct store *store, uint64_t job);
 size_t results_left(const struct store *store);
 enum err results_rest(struct store *store);
 
+/* No pause is long enough for so many. */
+bool results_are_many(const struct store *store);
+
 /* Have no more of them wait than may. */
 enum err results_catch_up(struct store *store);
 
