@@ -16,8 +16,46 @@ void batch_destroy(struct batch **batch)
 		return;
 	arena_finish(&(*batch)->arena);
 	free((*batch)->items);
+	free((*batch)->builds.items);
+	free((*batch)->jobs.items);
 	free(*batch);
 	*batch = NULL;
+}
+
+static void note(struct batch *batch, struct batch_index *index)
+{
+	memory_reserve((void **)&index->items, &index->capacity, index->count + 1,
+	               sizeof *index->items);
+	index->items[index->count++] = batch->count - 1;
+}
+
+static const struct batch_item *find(const struct batch *batch, const struct batch_index *index,
+                                     uint64_t id)
+{
+	size_t low = 0, high = index->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct batch_item *item = &batch->items[index->items[middle]];
+		uint64_t found = item->effect.kind == EFFECT_SAVE_BUILD ? item->effect.build
+		                                                        : item->effect.job;
+		if (found == id)
+			return item;
+		if (found < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+const struct batch_item *batch_find_build(const struct batch *batch, uint64_t build)
+{
+	return find(batch, &batch->builds, build);
+}
+
+const struct batch_item *batch_find_job(const struct batch *batch, uint64_t job)
+{
+	return find(batch, &batch->jobs, job);
 }
 
 bool effect_is_save(enum effect_kind kind)
@@ -104,8 +142,14 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	batch->sends += effect->kind == EFFECT_SEND;
 	switch (effect->kind) {
 	case EFFECT_SAVE_REF: copy_ref(arena, &item->effect); break;
-	case EFFECT_SAVE_BUILD: copy_build(arena, &item->effect); break;
-	case EFFECT_SAVE_JOB: item->body = copy_spec(arena, &item->effect); break;
+	case EFFECT_SAVE_BUILD:
+		copy_build(arena, &item->effect);
+		note(batch, &batch->builds);
+		break;
+	case EFFECT_SAVE_JOB:
+		item->body = copy_spec(arena, &item->effect);
+		note(batch, &batch->jobs);
+		break;
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: item->body = copy_watch(arena, &item->effect); break;
 	case EFFECT_SAVE_HOLD:

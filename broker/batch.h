@@ -18,6 +18,13 @@ struct batch_item {
 	bool unaudited; /* there were too many */
 };
 
+/* Items that begin a build, or a job, by their ids, which grow. */
+struct batch_index {
+	size_t *items;
+	size_t count;
+	size_t capacity;
+};
+
 struct batch {
 	struct batch_item *items;
 	size_t count;
@@ -25,6 +32,7 @@ struct batch {
 	size_t saves;    /* items that change the store */
 	size_t sends;    /* items that need nothing of it */
 	int64_t wall_ms; /* stamped on its rows */
+	struct batch_index builds, jobs;
 	struct arena arena;
 };
 
@@ -36,6 +44,10 @@ void batch_add(struct batch *batch, const struct effect *effect);
 
 /* Add an answer on the admin socket that must not leave before what was saved before it. */
 void batch_add_reply(struct batch *batch, const struct peer *peer, const struct message *reply);
+
+/* The item that begins a build, or a job; NULL: it is older than the batch. */
+const struct batch_item *batch_find_build(const struct batch *batch, uint64_t build);
+const struct batch_item *batch_find_job(const struct batch *batch, uint64_t job);
 
 /* Does this effect change the store? */
 bool effect_is_save(enum effect_kind kind);

@@ -1,33 +1,133 @@
-/* What leaves after a batch, filled in from its rows: memory of the core stays small, and nothing
- * is told that is not stored. */
+/* What leaves after a batch, filled in from the batch itself, where it begins a build or a job, and
+ * else from rows: memory of the core stays small. */
 #include "broker/store_sqlite.h"
 
 #include "base/scoped.h"
 
-/* The store knows what an offer needs: memory for a queued job stays small. */
-static enum err fill_offer(struct store *store, struct batch *batch, struct batch_item *item)
+#include <string.h>
+
+/* ---- what a batch knows of what it begins, and rows of the rest ------------------------------ */
+
+struct build_names {
+	const char *repository, *ref, *commit;
+};
+
+static enum err find_names(struct store *store, struct batch *batch, uint64_t build,
+                           struct build_names *ret)
 {
 	bool row;
-	sqlite3_stmt *found = sql_bind(store, SQL_offer, "i", (int64_t)item->effect.job);
+	const struct batch_item *begun = batch_find_build(batch, build);
+	if (begun) {
+		*ret = (struct build_names){ begun->effect.accepted.repository,
+			                     begun->effect.accepted.ref,
+			                     begun->effect.accepted.commit->commit };
+		return OK;
+	}
+	sqlite3_stmt *found = sql_bind(store, SQL_event_build, "i", (int64_t)build);
+	enum err err = sql_step(store, found, &row);
+	if (err)
+		return err;
+	*ret = (struct build_names){ sql_text(found, 0, &batch->arena),
+		                     sql_text(found, 1, &batch->arena),
+		                     sql_text(found, 2, &batch->arena) };
+	sqlite3_reset(found);
+	return OK;
+}
+
+/* As the newest update before this item said it. */
+static enum err find_url(struct store *store, struct batch *batch, const struct batch_item *item,
+                         const char *repository, const char **ret_url)
+{
+	bool row;
+	for (const struct batch_item *before = item; before-- > batch->items;)
+		if (before->effect.kind == EFFECT_SAVE_REF &&
+		    strcmp(before->effect.ref.repository, repository) == 0) {
+			*ret_url = before->effect.ref.url;
+			return OK;
+		}
+	sqlite3_stmt *found = sql_bind(store, SQL_offer_url, "s", repository);
+	enum err err = sql_step(store, found, &row);
+	if (err || !row)
+		return err ? err
+		           : fail(ERR_STORE, "store '%s': an offer without its repository",
+		                  store->path);
+	*ret_url = sql_text(found, 0, &batch->arena);
+	sqlite3_reset(found);
+	return OK;
+}
+
+/* ---- offers and events ---------------------------------------------------------------------- */
+
+static enum err offer_begun(struct store *store, struct batch *batch, const struct batch_item *item,
+                            const struct batch_item *job, struct msg_offer *offer)
+{
+	struct build_names names;
+	struct rec_spec *spec = arena_new(&batch->arena, sizeof *spec);
+	enum err err = find_names(store, batch, job->effect.build, &names);
+	if (!err)
+		err = find_url(store, batch, item, names.repository, &offer->url);
+	if (err)
+		return err;
+	if (record_unpack(RECORD_spec, job->body.data, job->body.size, &batch->arena, spec))
+		return fail(ERR_STORE, "job %llu: %s", (unsigned long long)offer->job,
+		            error_text());
+	offer->build = job->effect.build;
+	offer->repository = names.repository;
+	offer->ref = names.ref;
+	offer->commit = names.commit;
+	offer->spec = spec;
+	return OK;
+}
+
+static enum err offer_kept(struct store *store, struct batch *batch, struct msg_offer *offer)
+{
+	bool row;
+	struct rec_spec *spec = arena_new(&batch->arena, sizeof *spec);
+	sqlite3_stmt *found = sql_bind(store, SQL_offer, "i", (int64_t)offer->job);
 	enum err err = sql_step(store, found, &row);
 	if (err || !row)
 		return err ? err
 		           : fail(ERR_STORE, "store '%s': an offer without its job", store->path);
-	struct rec_spec spec;
-	struct message offer = { .type = MESSAGE_offer };
-	if ((err = sql_spec(store, found, 5, item->effect.job, &batch->arena, &spec)))
+	if ((err = sql_spec(store, found, 5, offer->job, &batch->arena, spec)))
 		return err;
-	offer.offer = (struct msg_offer){
-		.job = item->effect.job,
-		.attempt = item->effect.attempt,
-		.build = sql_number(found, 0),
-		.repository = sql_text(found, 1, &batch->arena),
-		.url = sql_text(found, 2, &batch->arena),
-		.ref = sql_text(found, 3, &batch->arena),
-		.commit = sql_text(found, 4, &batch->arena),
-		.spec = &spec,
-	};
-	item->body = batch_pack(batch, &offer);
+	offer->build = sql_number(found, 0);
+	offer->repository = sql_text(found, 1, &batch->arena);
+	offer->url = sql_text(found, 2, &batch->arena);
+	offer->ref = sql_text(found, 3, &batch->arena);
+	offer->commit = sql_text(found, 4, &batch->arena);
+	offer->spec = spec;
+	sqlite3_reset(found);
+	return OK;
+}
+
+/* The store knows what an offer needs: memory for a queued job stays small. */
+static enum err fill_offer(struct store *store, struct batch *batch, struct batch_item *item)
+{
+	struct message message = { .type = MESSAGE_offer };
+	const struct batch_item *job = batch_find_job(batch, item->effect.job);
+	message.offer.job = item->effect.job;
+	message.offer.attempt = item->effect.attempt;
+	enum err err = job ? offer_begun(store, batch, item, job, &message.offer)
+	                   : offer_kept(store, batch, &message.offer);
+	if (!err)
+		item->body = batch_pack(batch, &message);
+	return err;
+}
+
+static enum err find_job_name(struct store *store, struct batch *batch, uint64_t job,
+                              const char **ret_name)
+{
+	bool row;
+	const struct batch_item *begun = batch_find_job(batch, job);
+	if (begun) {
+		*ret_name = begun->effect.queued.spec->name;
+		return OK;
+	}
+	sqlite3_stmt *found = sql_bind(store, SQL_event_job, "i", (int64_t)job);
+	enum err err = sql_step(store, found, &row);
+	if (err)
+		return err;
+	*ret_name = row ? sql_text(found, 0, &batch->arena) : NULL;
 	sqlite3_reset(found);
 	return OK;
 }
@@ -35,41 +135,35 @@ static enum err fill_offer(struct store *store, struct batch *batch, struct batc
 enum err fill_event(struct store *store, struct batch *batch, struct msg_event *event,
                     struct bytes *ret_body)
 {
-	bool row;
+	struct build_names names;
 	enum err err = OK;
 	event->time = batch->wall_ms;
 	event->sequence = ++store->last_event;
 	if (event->build) {
-		sqlite3_stmt *found = sql_bind(store, SQL_event_build, "i", (int64_t)event->build);
-		if ((err = sql_step(store, found, &row)))
+		if ((err = find_names(store, batch, event->build, &names)))
 			return err;
-		event->repository = sql_text(found, 0, &batch->arena);
-		event->ref = sql_text(found, 1, &batch->arena);
-		event->commit = sql_text(found, 2, &batch->arena);
-		sqlite3_reset(found);
+		event->repository = names.repository;
+		event->ref = names.ref;
+		event->commit = names.commit;
 	}
-	if (event->job) {
-		sqlite3_stmt *found = sql_bind(store, SQL_event_job, "i", (int64_t)event->job);
-		if ((err = sql_step(store, found, &row)))
-			return err;
-		event->name = row ? sql_text(found, 0, &batch->arena) : NULL;
-		sqlite3_reset(found);
-	}
+	if (event->job && (err = find_job_name(store, batch, event->job, &event->name)))
+		return err;
 	*ret_body = batch_pack(batch, &(struct message){ .type = MESSAGE_event, .event = *event });
 	return OK;
 }
 
-/* A batch that is tried again was filled before, from the same rows; only its events are kept
- * again. */
-enum err fill_item(struct store *store, struct batch *batch, struct batch_item *item)
+/* A batch that is tried again was filled before, from the same. */
+enum err fill_batch(struct store *store, struct batch *batch)
 {
-	struct msg_event *event = &item->effect.message.event;
 	enum err err = OK;
-	if (item->effect.kind == EFFECT_OFFER && !item->body.size)
-		return fill_offer(store, batch, item);
-	if (item->effect.kind != EFFECT_PUBLISH)
-		return OK;
-	if (!item->body.size) /* the loop logs it too */
-		err = fill_event(store, batch, event, &item->body);
-	return err ? err : event_keep(store, event, &item->body);
+	for (size_t i = 0; i < batch->count && !err; i++) {
+		struct batch_item *item = &batch->items[i];
+		if (item->body.size)
+			continue;
+		if (item->effect.kind == EFFECT_OFFER)
+			err = fill_offer(store, batch, item);
+		else if (item->effect.kind == EFFECT_PUBLISH) /* the loop logs it too */
+			err = fill_event(store, batch, &item->effect.message.event, &item->body);
+	}
+	return err;
 }

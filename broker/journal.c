@@ -97,25 +97,57 @@ static void make_record(struct journal *journal, const struct batch *batch)
 	memcpy(record->data, &head, sizeof head);
 }
 
-enum err journal_add(struct store *store, const struct batch *batch, bool *ret_durable)
+bool journal_put(struct store *store, const struct batch *batch)
 {
 	struct journal *journal = &store->journal;
-	*ret_durable = !entries_have_rows(batch);
-	if (*ret_durable || journal->fd < 0 || !entries_can_pack(batch))
-		return OK;
+	if (journal->fd < 0 || !entries_can_pack(batch))
+		return false;
 	make_record(journal, batch);
 	size_t size = journal->record.size;
 	if (size > JOURNAL_RECORD_MAX || journal->size + size > JOURNAL_SIZE)
-		return OK;
-	enum err err = put(store, journal->record.data, size, journal->size);
+		return false;
+	if (journal->writer)
+		writer_begin(journal->writer);
+	else
+		journal_write(store);
+	return true;
+}
+
+void journal_write(struct store *store)
+{
+	struct journal *journal = &store->journal;
+	enum err err = put(store, journal->record.data, journal->record.size, journal->size);
 	if (!err)
 		err = sync_all(store);
-	if (err)
-		return err;
-	journal->size += size;
-	journal->sequence++;
-	*ret_durable = true;
-	return OK;
+	journal->err = err;
+	free(journal->error);
+	journal->error = err ? memory_copy_text(error_text()) : NULL;
+}
+
+/* It has no sum then, and is none. */
+static enum err take_back(struct store *store)
+{
+	static const struct head none;
+	enum err err = put(store, &none, sizeof none, store->journal.size);
+	return err ? err : sync_all(store);
+}
+
+enum err journal_settle(struct store *store, enum err rows)
+{
+	struct journal *journal = &store->journal;
+	scoped(free_text) char *why = rows ? memory_copy_text(error_text()) : NULL;
+	if (journal->writer)
+		writer_wait(journal->writer);
+	if (!rows && !journal->err) {
+		journal->size += journal->record.size;
+		journal->sequence++;
+		return OK;
+	}
+	/* After ERR_FULL the same batch comes again, to the same place. */
+	if (rows != OK && rows != ERR_FULL && !journal->err && !PLANTED(record_stays) &&
+	    take_back(store))
+		return fail(ERR_STORE, "%s", error_text());
+	return rows ? fail(rows, "%s", why) : fail(journal->err, "%s", journal->error);
 }
 
 /* The record at the beginning of `data`; 0 when it is none, else its size. */
@@ -155,9 +187,7 @@ enum err journal_redo(struct store *store)
 		struct bytes packed = { all.data + at + sizeof head, head.size };
 		if (entries_unpack(&packed, batch))
 			return fail_damaged(store, error_text());
-		store->redoing = true;
 		err = save_rows(store, batch);
-		store->redoing = false;
 		at += size;
 	}
 	return err;
@@ -288,4 +318,5 @@ void journal_finish(struct journal *journal)
 {
 	close_fd(&journal->fd);
 	text_finish(&journal->record);
+	free_text(&journal->error);
 }

@@ -27,6 +27,11 @@ struct journal {
 	uint64_t sequence;  /* of the newest record */
 	uint64_t size;      /* bytes of the records that the database has not synced */
 	struct text record; /* the one that is made */
+
+	/* Its write and sync: by the thread, where there is one. */
+	struct journal_writer *writer;
+	enum err err;
+	char *error; /* line that goes with it */
 };
 
 /* Take over what an earlier run left, and put it on the disk once more: a sync that failed then may
@@ -41,9 +46,14 @@ enum err journal_begin(struct store *store);
 /* The rows of the records that the database has not synced, in the open transaction. */
 enum err journal_redo(struct store *store);
 
-/* Make the rows of a batch durable. `ret_durable`: they are; false: they are too many, or of kinds
- * that have no place here, and the database is to commit. ERR_FULL: nothing is kept. */
-enum err journal_add(struct store *store, const struct batch *batch, bool *ret_durable);
+/* Begin to make a batch durable that has rows, and is filled in; the caller makes the rows
+ * meanwhile. False: they are too many, or of kinds that have no place here, and the database is to
+ * commit. */
+bool journal_put(struct store *store, const struct batch *batch);
+
+/* Wait until it is. With an error of the rows, or when it fails, it is not, and the error is passed
+ * on; rows that can never be are taken back, or the next start would fail with them, too. */
+enum err journal_settle(struct store *store, enum err rows);
 
 /* The database has synced all of it. */
 void journal_forget(struct journal *journal);
@@ -52,6 +62,18 @@ void journal_forget(struct journal *journal);
 enum err journal_end(struct store *store);
 
 void journal_finish(struct journal *journal);
+
+/* Write the record that was made, and sync it. Of the thread, or in its place. */
+void journal_write(struct store *store);
+
+/* ---- writer.c: a sync is a wait, so that a thread of its own does it ---- */
+/* Without one, on a machine that has none to give, the store's own thread waits. */
+void writer_start(struct store *store);
+void writer_stop(struct store *store);
+
+/* Have journal_write() called; wait until it has returned. */
+void writer_begin(struct journal_writer *writer);
+void writer_wait(struct journal_writer *writer);
 
 /* ---- entries.c: effects as bytes ---- */
 /* Does a batch have rows, and have all of them a place in the journal? */

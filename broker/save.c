@@ -1,4 +1,5 @@
-/* A batch becomes one transaction. What files need besides waits until nothing else is to do. */
+/* A batch becomes rows, which are one with the transaction that is open. What files need besides
+ * waits until nothing else is to do. */
 #include "broker/store_sqlite.h"
 
 #include "base/clock.h"
@@ -32,18 +33,10 @@ static enum err save_build(struct store *store, const struct effect *e, int64_t 
 	               1);
 }
 
-/* Nothing will be added to it: before a row says so it is on disk. */
-static enum err sync_log(struct store *store, uint64_t job, uint32_t attempt)
-{
-	return attempt == 0 || store->redoing ? OK : log_sync(store, job, attempt);
-}
-
 static enum err save_lease(struct store *store, const struct effect *e, int64_t wall_ms)
 {
 	int64_t job = (int64_t)e->job, attempt = e->attempt;
-	enum err err = sync_log(store, e->job, e->attempt - 1);
-	if (!err)
-		err = sql_run(store, sql_bind(store, SQL_save_lease, "ii", job, attempt), 1);
+	enum err err = sql_run(store, sql_bind(store, SQL_save_lease, "ii", job, attempt), 1);
 	if (err)
 		return err;
 	return sql_run(store,
@@ -76,8 +69,8 @@ static enum err save_final(struct store *store, const struct effect *e, int64_t 
 	int64_t job = (int64_t)e->job, attempt = e->attempt;
 	bool ran = attempt > 0 && e->final.outcome != OUTCOME_lost &&
 	           e->final.outcome != OUTCOME_skipped;
-	enum err err = PLANTED(log_not_synced) ? OK : sync_log(store, e->job, e->attempt);
-	if (!err && ran)
+	enum err err = OK;
+	if (ran)
 		err = sql_run(
 			store,
 			sql_bind(store, SQL_end_attempt, "iiis", job, attempt, wall_ms, "finished"),
@@ -147,12 +140,6 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 		               sql_bind(store, SQL_save_cancel, "iis", (int64_t)e->job,
 		                        (int64_t)e->attempt, e->reason),
 		               1);
-	case EFFECT_SAVE_LOG:
-		return e->log.parcel
-		               ? parcel_append(store, e->job, e->attempt,
-		                               e->log.offset - e->log.text_size, &e->log.bytes)
-		               : log_append(store, e->job, e->attempt, e->log.offset,
-		                            &e->log.bytes);
 	case EFFECT_SAVE_FINAL: return save_final(store, e, wall_ms);
 	case EFFECT_SAVE_CARRIED:
 		return sql_run(store,
@@ -177,6 +164,7 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 			sql_bind(store, SQL_delete_hold, "is", (int64_t)e->hold.kind, e->hold.name),
 			1);
 	case EFFECT_SAVE_CHANGE: return save_change(store, e->change, wall_ms);
+	case EFFECT_PUBLISH: return event_keep(store, &e->message.event, &item->body);
 	case EFFECT_LATE: return audit_late(store, batch, item);
 	default: return OK;
 	}
@@ -185,11 +173,32 @@ static enum err save_item(struct store *store, struct batch *batch, struct batch
 enum err save_rows(struct store *store, struct batch *batch)
 {
 	enum err err = OK;
+	for (size_t i = 0; i < batch->count && !err; i++)
+		err = save_item(store, batch, &batch->items[i]);
+	return err;
+}
+
+static enum err append(struct store *store, const struct effect *e)
+{
+	return e->log.parcel ? parcel_append(store, e->job, e->attempt,
+	                                     e->log.offset - e->log.text_size, &e->log.bytes)
+	                     : log_append(store, e->job, e->attempt, e->log.offset, &e->log.bytes);
+}
+
+/* Nothing will be added to a log: before a row says so, or a record of the journal, it is on disk.
+ */
+static enum err save_files(struct store *store, const struct batch *batch)
+{
+	enum err err = OK;
 	store->log_synced = false;
 	for (size_t i = 0; i < batch->count && !err; i++) {
-		err = save_item(store, batch, &batch->items[i]);
-		if (!err)
-			err = fill_item(store, batch, &batch->items[i]);
+		const struct effect *e = &batch->items[i].effect;
+		if (e->kind == EFFECT_SAVE_LOG)
+			err = append(store, e);
+		else if (e->kind == EFFECT_SAVE_LEASE && e->attempt > 1)
+			err = log_sync(store, e->job, e->attempt - 1);
+		else if (e->kind == EFFECT_SAVE_FINAL && e->attempt > 0 && !PLANTED(log_not_synced))
+			err = log_sync(store, e->job, e->attempt);
 	}
 	return err ? err : log_sync_names(store);
 }
@@ -233,17 +242,22 @@ static enum err catch_up(struct store *store)
 
 static enum err keep(struct store *store, struct batch *batch)
 {
-	bool durable;
+	enum err err;
+	if (!PLANTED(no_transaction) && (err = transaction_open(store)))
+		return err;
+	if ((err = save_files(store, batch)) || (err = fill_batch(store, batch)))
+		return transaction_undo(store, err);
 	if (PLANTED(no_transaction))
 		return save_rows(store, batch);
-	enum err err = transaction_open(store);
-	if (err)
-		return err;
-	if (!(err = save_rows(store, batch)))
-		err = journal_add(store, batch, &durable);
+	if (!entries_have_rows(batch))
+		return OK;
+	bool in_journal = journal_put(store, batch);
+	err = save_rows(store, batch);
+	if (in_journal)
+		err = journal_settle(store, err);
 	if (err)
 		return transaction_undo(store, err);
-	return durable ? OK : transaction_commit(store);
+	return in_journal ? OK : transaction_commit(store);
 }
 
 /* After ERR_FULL nothing of the batch is kept. Any other error: nobody knows what is on disk, and

@@ -175,6 +175,7 @@ static void rest(struct store *store, zsock_t *pipe)
 static void run_store(zsock_t *pipe, void *argument)
 {
 	struct store *store = argument;
+	writer_start(store);
 	zsock_signal(pipe, 0);
 	for (;;) {
 		struct store_task *task = NULL;
@@ -195,6 +196,7 @@ static void run_store(zsock_t *pipe, void *argument)
 		store->broken = true;
 		log_at(LOG_LEVEL_ERROR, "at the end: %s", error_text());
 	}
+	writer_stop(store);
 }
 
 /* czmq would take settings from ZSYS_*, and signals from us. */

@@ -37,7 +37,6 @@ struct store {
 	bool in_checkpoint; /* the database itself is written */
 	struct journal journal;
 	bool in_transaction; /* rows that the journal has, and the database has not synced */
-	bool redoing;        /* rows of the journal, whose files are on disk */
 	bool log_synced;     /* in this batch: the names must be, too */
 	bool log_names_new;  /* since they were synced last */
 
@@ -138,7 +137,7 @@ enum err schema_migrate(struct store *store, int version);
 /* ---- save.c ---- */
 enum err save_batch(struct store *store, struct batch *batch);
 
-/* The rows of a batch, in the open transaction; its items are filled in. */
+/* The rows of a batch that is filled in, and whose files are there, in the open transaction. */
 enum err save_rows(struct store *store, struct batch *batch);
 
 /* One piece of what waits until nothing else is to do. The next can be done after `ret_wait_ms`: 0
@@ -172,15 +171,15 @@ enum err results_settle(struct store *store, size_t most, bool *ret_more);
 enum err results_forget_synced(struct store *store);
 void results_note_forgotten(struct store *store);
 
-/* ---- fill.c: what leaves after a batch is filled in from the same rows ---- */
-enum err fill_item(struct store *store, struct batch *batch, struct batch_item *item);
+/* ---- fill.c: what leaves after a batch is filled in, before its rows are made ---- */
+enum err fill_batch(struct store *store, struct batch *batch);
 
 /* Time, number and names of an event, packed. */
 enum err fill_event(struct store *store, struct batch *batch, struct msg_event *event,
                     struct bytes *ret_body);
 
 /* ---- events.c: what was told, for those who were away ---- */
-/* Keep one that fill_event() made; each time its batch is tried. */
+/* Keep one that fill_event() made. */
 enum err event_keep(struct store *store, const struct msg_event *event, const struct bytes *body);
 enum err event_load_last(struct store *store);
 enum err read_events(struct store *store, struct store_task *task);

@@ -247,6 +247,26 @@ Test(journal, a_record_that_is_not_whole_was_never_promised)
 	expect_jobs("leased", 1);
 }
 
+/* By the thread that writes it, as in a broker. */
+Test(journal, what_cannot_be_rows_is_taken_back)
+{
+	const struct effect ended[] = { LEASE(1), FINAL(1, passed) },
+			    again[] = { FINAL(1, failed) };
+	struct store *store = rows_open();
+	writer_start(store);
+	cr_assert_not_null(store->journal.writer);
+	accept_it(store);
+	save(store, ended, 2);
+	uint64_t sequence = store->journal.sequence;
+	cr_assert_eq(rows_save(store, again, 1), ERR_STORE);
+	cr_expect_eq(store->journal.sequence, sequence, "it was not told");
+	writer_stop(store);
+	die(&store);
+	store = rows_open();
+	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs WHERE outcome = 'passed'"), 1);
+	die(&store);
+}
+
 Test(journal, that_of_another_life_is_not_believed)
 {
 	scoped(text_finish) struct text content = { 0 };

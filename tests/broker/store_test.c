@@ -93,23 +93,91 @@ Test(store, a_job_that_waits_in_vain_is_refused)
 	store_destroy(&store);
 }
 
-Test(store, an_offer_is_filled_in_from_the_rows)
+static const struct effect offered = { .kind = EFFECT_OFFER, .job = 1, .attempt = 1 };
+static const struct effect told = {
+	.kind = EFFECT_PUBLISH,
+	.message = { .type = MESSAGE_event,
+	             .event = { .kind = "leased", .build = 1, .job = 1, .attempt = 1 } },
+};
+
+/* What the offer, and the event after it, at the end of a batch are filled in with. */
+static void expect_filled(const struct batch *batch)
 {
-	struct effect effects[] = { ACCEPT,
-		                    LEASE(1),
-		                    { .kind = EFFECT_OFFER, .job = 1, .attempt = 1 } };
-	struct store *store = rows_open();
+	const struct batch_item *last = &batch->items[batch->count - 1];
+	scoped(message_finish) struct message offer = { 0 }, event = { 0 };
+	cr_assert_eq(message_unpack(last[-1].body.data, last[-1].body.size, &offer), OK);
+	cr_assert_eq(message_unpack(last->body.data, last->body.size, &event), OK);
+	cr_assert_eq(offer.type, MESSAGE_offer);
+	cr_expect_eq(offer.offer.job, 1);
+	cr_expect_eq(offer.offer.attempt, 1);
+	cr_expect_eq(offer.offer.build, 1);
+	cr_expect_str_eq(offer.offer.repository, "r");
+	cr_expect_str_eq(offer.offer.url, "/r");
+	cr_expect_str_eq(offer.offer.ref, "refs/heads/main");
+	cr_expect_str_eq(offer.offer.commit, rows_commit.commit);
+	cr_expect_str_eq(offer.offer.spec->name, "unit");
+	cr_expect_str_eq(offer.offer.spec->steps[0], "make");
+	cr_assert_eq(event.type, MESSAGE_event);
+	cr_expect_str_eq(event.event.repository, "r");
+	cr_expect_str_eq(event.event.ref, "refs/heads/main");
+	cr_expect_str_eq(event.event.commit, rows_commit.commit);
+	cr_expect_str_eq(event.event.name, "unit");
+}
+
+static void save_and_expect_filled(struct store *store, const struct effect *effects, size_t count)
+{
 	scoped(batch_destroy) struct batch *batch = batch_new();
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < count; i++)
 		batch_add(batch, &effects[i]);
 	cr_assert_eq(save_batch(store, batch), OK, "%s", error_text());
-	scoped(message_finish) struct message offer = { 0 };
-	cr_assert_eq(message_unpack(batch->items[4].body.data, batch->items[4].body.size, &offer),
-	             OK);
-	cr_assert_eq(offer.type, MESSAGE_offer);
-	cr_assert_str_eq(offer.offer.url, "/r");
-	cr_assert_str_eq(offer.offer.commit, rows_commit.commit);
-	cr_assert_str_eq(offer.offer.spec->steps[0], "make");
+	expect_filled(batch);
+}
+
+Test(store, an_offer_is_filled_in_from_the_batch_that_begins_its_job)
+{
+	struct effect all[] = { ACCEPT, LEASE(1), offered, told };
+	struct store *store = rows_open();
+	save_and_expect_filled(store, all, 6);
+	store_destroy(&store);
+}
+
+Test(store, an_offer_is_filled_in_from_the_rows)
+{
+	struct effect accepted[] = { ACCEPT }, leased[] = { LEASE(1), offered, told };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, accepted, 3), OK, "%s", error_text());
+	save_and_expect_filled(store, leased, 3);
+	store_destroy(&store);
+}
+
+/* The url is that of the newest update; one is known from before, one comes with its build. */
+Test(store, an_offer_says_where_its_repository_is_now)
+{
+	struct effect first[] = { ACCEPT };
+	struct effect moved = first[0], build = first[1], job = first[2];
+	struct effect offer = { .kind = EFFECT_OFFER, .job = 2, .attempt = 1 };
+	struct rec_commit commit = rows_commit;
+	commit.commit = "2222222222222222222222222222222222222222";
+	moved.ref.url = "/moved";
+	build.accepted.commit = &commit;
+	build.accepted.rerun = true;
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, first, 3), OK, "%s", error_text());
+	for (int with_update = 0; with_update < 2; with_update++) {
+		scoped(batch_destroy) struct batch *batch = batch_new();
+		if (with_update)
+			batch_add(batch, &moved);
+		build.build = job.build = job.job = offer.job = (uint64_t)(2 + with_update);
+		batch_add(batch, &build);
+		batch_add(batch, &job);
+		batch_add(batch, &offer);
+		cr_assert_eq(save_batch(store, batch), OK, "%s", error_text());
+		scoped(message_finish) struct message said = { 0 };
+		const struct bytes *body = &batch->items[batch->count - 1].body;
+		cr_assert_eq(message_unpack(body->data, body->size, &said), OK);
+		cr_expect_str_eq(said.offer.url, with_update ? "/moved" : "/r");
+		cr_expect_eq(said.offer.build, build.build);
+	}
 	store_destroy(&store);
 }
 

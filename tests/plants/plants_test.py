@@ -57,6 +57,7 @@ CATCHERS = {
     "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),
     "rights": Catcher([f"{BUILD}/broker-rights-test-planted"], r"\[FAIL\] rights::"),
     "gate": Catcher([f"{BUILD}/broker-gate-test-planted"], r"\[FAIL\] gate::"),
+    "journal": Catcher([f"{BUILD}/broker-journal-test-planted"], r"\[FAIL\] journal::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "upload": Catcher([f"{BUILD}/worker-upload-test-planted"], r"\[FAIL\] worker_upload::"),
     "watch": Catcher([f"{BUILD}/observer-watch-test-planted"], r"\[FAIL\] watch::"),
