@@ -67,9 +67,11 @@ static void expect_every_row(struct store *store, int version)
 		"FROM (SELECT worker FROM attempts ORDER BY job, attempt)",
 		"SELECT count(*) = 1 FROM refs WHERE mark = (SELECT commit_id FROM builds "
 		"WHERE id = 6)",
-		"SELECT user_version = 11 FROM pragma_user_version",
+		"SELECT user_version = 12 FROM pragma_user_version",
 		"SELECT count(*) = 6 FROM jobs WHERE tests = 0 AND parcel_size = 0",
 		"SELECT count(*) = 0 FROM changes",
+		"SELECT sql NOT LIKE '% IN (%' AND sql LIKE '%state = ''queued'' OR %' FROM "
+		"sqlite_schema WHERE name = 'jobs'",
 	};
 	for (size_t i = 0; i < sizeof truths / sizeof *truths; i++)
 		cr_assert_eq(rows_count(store, truths[i]), 1, "%s", truths[i]);
