@@ -197,7 +197,8 @@ static enum err save_files(struct store *store, const struct batch *batch)
 			err = append(store, e);
 		else if (e->kind == EFFECT_SAVE_LEASE && e->attempt > 1)
 			err = log_sync(store, e->job, e->attempt - 1);
-		else if (e->kind == EFFECT_SAVE_FINAL && e->attempt > 0 && !PLANTED(log_not_synced))
+		else if (e->kind == EFFECT_SAVE_FINAL && e->final.stored_size > 0 &&
+		         !PLANTED(log_not_synced))
 			err = log_sync(store, e->job, e->attempt);
 	}
 	return err ? err : log_sync_names(store);

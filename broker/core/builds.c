@@ -187,6 +187,7 @@ static void save_final(const struct job *job, const struct msg_result *result, s
 	save->final.artifacts = result->artifacts;
 	save->final.parcel_size = result->parcel_size;
 	save->final.artifacts_size = result->artifacts_size;
+	save->final.stored_size = job->course->log_size;
 	save->reason = arena_copy_text(&out->arena, result->reason);
 	publish(out, &(struct msg_event){ .kind = "finished",
 	                                  .build = job->build->id,

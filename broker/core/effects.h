@@ -90,6 +90,7 @@ struct effect {
 			int64_t duration_ms;
 			uint32_t tests, tests_failed, tests_skipped, artifacts;
 			uint64_t parcel_size, artifacts_size;
+			uint64_t stored_size; /* of its log and parcel, in files */
 		} final;
 		struct {
 			const char *worker, *session;
