@@ -156,7 +156,7 @@ enum err schema_open(struct store *store)
 	enum err err;
 	if ((err = check_not_lost(store, created)) || (err = check_header(store)) ||
 	    (err = open_database(store, &version)) || (err = schema_migrate(store, version)) ||
-	    (err = sql_prepare_all(store)) || (err = check_rows(store)))
+	    (err = sql_try_all(store)) || (err = check_rows(store)))
 		return err;
 	/* SQLite passes over an error when it syncs the name of its log. */
 	if ((err = file_sync_folder(store->folder)) || (err = note_created(created)))

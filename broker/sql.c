@@ -1,4 +1,4 @@
-/* Statements of the store: prepared once, bound and run in one line each. */
+/* Statements of the store: prepared when they are needed first, bound and run in one line each. */
 #include "broker/store_sqlite.h"
 
 #include "base/memory.h"
@@ -78,16 +78,26 @@ static void of_spec(sqlite3_context *context, int count, sqlite3_value **values)
 		sqlite3_result_int(context, (int)spec_number(&spec, field));
 }
 
-enum err sql_prepare_all(struct store *store)
+static int prepare(struct store *store, enum statement statement)
+{
+	return sqlite3_prepare_v3(store->db, texts[statement], -1, SQLITE_PREPARE_PERSISTENT,
+	                          &store->statements[statement], NULL);
+}
+
+/* A statement that the tables do not have words for is found now. Kept are those that are used:
+ * most brokers never need half of them, and each takes some KiB. */
+enum err sql_try_all(struct store *store)
 {
 	if (sqlite3_create_function(store->db, "of_spec", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
 	                            NULL, of_spec, NULL, NULL) != SQLITE_OK)
 		return sql_fail(store, "open");
 	store->statements = memory_new(SQL_COUNT, sizeof(sqlite3_stmt *));
-	for (int i = 0; i < SQL_COUNT; i++)
-		if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-		                       &store->statements[i], NULL) != SQLITE_OK)
+	for (enum statement i = 0; i < SQL_COUNT; i++) {
+		if (prepare(store, i) != SQLITE_OK)
 			return sql_fail(store, texts[i]);
+		sqlite3_finalize(store->statements[i]);
+		store->statements[i] = NULL;
+	}
 	return OK;
 }
 
@@ -101,6 +111,8 @@ void sql_finish_all(struct store *store)
 
 sqlite3_stmt *sql_bind(struct store *store, enum statement statement, const char *kinds, ...)
 {
+	if (!store->statements[statement])
+		prepare(store, statement); /* without it, whatever is done with it fails */
 	sqlite3_stmt *bound = store->statements[statement];
 	sqlite3_reset(bound);
 	sqlite3_clear_bindings(bound);

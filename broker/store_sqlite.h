@@ -30,7 +30,7 @@ struct store {
 	char *path; /* of the database */
 	sqlite3 *db;
 	zactor_t *actor;
-	sqlite3_stmt **statements; /* prepared once, by number: see sql.c */
+	sqlite3_stmt **statements; /* by number; NULL until it is needed: see sql.c */
 	bool broken;               /* met an error after which nothing is written */
 	size_t log_pages;          /* of the database's own log */
 	size_t checkpoint_pages;
@@ -84,7 +84,8 @@ enum statement {
 	SQL_COUNT
 };
 
-enum err sql_prepare_all(struct store *store);
+/* Can all of them be prepared? */
+enum err sql_try_all(struct store *store);
 void sql_finish_all(struct store *store);
 
 /* A statement ready to run, with these values bound from 1: "i" int64_t, "s" text (NULL is NULL),
