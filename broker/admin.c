@@ -57,34 +57,11 @@ bool is_too_large(enum record_type type, const void *page, size_t rows, struct t
 
 /* ---- answered at once ---------------------------------------------------------------------- */
 
-static int64_t left_ms(int64_t ms, int64_t passed_ms)
-{
-	return ms > passed_ms ? ms - passed_ms : 0;
-}
-
-struct rec_watched watched_now(const struct server *server, const struct watched_entry *entry)
-{
-	struct rec_watched watched = entry->watched;
-	int64_t passed_ms = server->now_ms - entry->told_ms;
-	watched.retry_ms = left_ms(watched.retry_ms, passed_ms);
-	watched.next_ms = left_ms(watched.next_ms, passed_ms);
-	return watched;
-}
-
-static void fill_watched(struct server *server, struct arena *arena,
-                         struct rec_status_result *status)
-{
-	size_t count = 0;
-	struct rec_watched *rows = arena_new(arena, HASH_COUNT(server->watched) * sizeof *rows);
-	for (struct watched_entry *entry = server->watched; entry; entry = entry->hh.next)
-		rows[count++] = watched_now(server, entry);
-	status->repositories = rows;
-	status->repositories_count = count;
-}
-
 static void answer_status(const struct question *q)
 {
 	struct server *server = q->server;
+	const struct rec_status_params *params = q->params;
+	size_t rows = params->limit ? params->limit : SIZE_MAX;
 	struct rec_status_result status = {
 		.version = FETTLE_VERSION,
 		.now = clock_wall_ms(),
@@ -96,8 +73,8 @@ static void answer_status(const struct question *q)
 	status.min_free = (uint64_t)server->settings->min_free;
 	if (server_disk_free(server, &status.disk_free))
 		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
-	core_status(server->core, server->now_ms, q->arena, &status);
-	fill_watched(server, q->arena, &status);
+	core_status(server->core, server->now_ms, rows, q->arena, &status);
+	fill_watched(q, rows, &status);
 	fill_suspended(q, &status);
 	/* People choose labels and urls, and observers need the answer to go on. */
 	scoped(text_finish) struct text body = { 0 };
@@ -288,7 +265,7 @@ static const struct method {
 	enum store_question question; /* the store answers; or, before a change, */
 	change_function *change;
 } methods[] = {
-	{ "status", RECORD_no_params, .answer = answer_status },
+	{ "status", RECORD_status_params, .answer = answer_status },
 	{ "workers", RECORD_page_params, .answer = answer_workers },
 	{ "marks", RECORD_marks_params, .answer = answer_marks },
 	{ "report", RECORD_report_params, .answer = answer_report },

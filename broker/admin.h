@@ -43,9 +43,6 @@ const char *change_code(enum err err);
 /* Who asks, on one line; memory of the question. */
 const char *change_who(const struct question *q);
 
-/* It as it is now: times that were left have gone on. */
-struct rec_watched watched_now(const struct server *server, const struct watched_entry *entry);
-
 void reply_error(struct server *server, const struct peer *peer, uint64_t id, const char *code,
                  const char *reason);
 void reply_packed(struct server *server, const struct peer *peer, uint64_t id,
@@ -69,6 +66,8 @@ void fill_suspended(const struct question *q, struct rec_status_result *status);
 change_function change_lift;
 
 /* ---- admin_repos.c: the list of repositories ---- */
+/* At most so many rows, those that fail first. */
+void fill_watched(const struct question *q, size_t most, struct rec_status_result *status);
 void answer_repos(const struct question *q);
 change_function change_repo_add, change_repo_remove, change_repo_pause, change_repo_resume,
 	change_poke;

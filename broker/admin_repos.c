@@ -7,6 +7,43 @@
 
 #include <string.h>
 
+static int64_t left_ms(int64_t ms, int64_t passed_ms)
+{
+	return ms > passed_ms ? ms - passed_ms : 0;
+}
+
+/* It as it is now: times that were left have gone on. */
+static struct rec_watched watched_now(const struct server *server,
+                                      const struct watched_entry *entry)
+{
+	struct rec_watched watched = entry->watched;
+	int64_t passed_ms = server->now_ms - entry->told_ms;
+	watched.retry_ms = left_ms(watched.retry_ms, passed_ms);
+	watched.next_ms = left_ms(watched.next_ms, passed_ms);
+	return watched;
+}
+
+static bool is_failing(const struct watched_entry *entry)
+{
+	return strcmp(entry->watched.state, "failing") == 0;
+}
+
+/* Those that fail first: of many the others may not be shown. */
+void fill_watched(const struct question *q, size_t most, struct rec_status_result *status)
+{
+	const struct server *server = q->server;
+	size_t all = HASH_COUNT(server->watched), count = 0;
+	struct rec_watched *rows = arena_new(q->arena, (all < most ? all : most) * sizeof *rows);
+	for (int failing = 1; failing >= 0; failing--)
+		for (struct watched_entry *entry = server->watched; entry && count < most;
+		     entry = entry->hh.next)
+			if (is_failing(entry) == failing)
+				rows[count++] = watched_now(server, entry);
+	status->repositories = rows;
+	status->repositories_count = count;
+	status->repositories_rows = all;
+}
+
 enum err change_repo_add(const struct question *q, struct text *result)
 {
 	uint32_t changed = 0;

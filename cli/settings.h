@@ -72,41 +72,44 @@
 	SETTING(text, policy, 0, NULL, "POLICY", "every: each commit; latest: only the newest.")   \
 	SETTING(list, ref, 0, NULL, "REF,...", "Branches and tags to watch; without it, branches.")
 
-#define SETTINGS_up        SETTINGS_running SETTINGS_json
-#define SETTINGS_status    SETTINGS_place SETTINGS_json SETTINGS_answer
-#define SETTINGS_queue     SETTINGS_status SETTINGS_limit("100") SETTINGS_repository
-#define SETTINGS_workers   SETTINGS_status SETTINGS_limit("0")
-#define SETTINGS_builds    SETTINGS_status SETTINGS_limit("20") SETTINGS_repository
-#define SETTINGS_show      SETTINGS_status
-#define SETTINGS_log       SETTINGS_status SETTINGS_reading
-#define SETTINGS_tests     SETTINGS_status SETTINGS_limit("0") SETTINGS_failed
-#define SETTINGS_artifacts SETTINGS_status SETTINGS_output
+#define SETTINGS_up     SETTINGS_running SETTINGS_json
+#define SETTINGS_asking SETTINGS_place SETTINGS_json SETTINGS_answer
+#define SETTINGS_status                                                                            \
+	SETTINGS_asking SETTING(count, limit, 'n', NULL, "N",                                      \
+	                        "Rows of a table at most. Without it 20, with --json all.")
+#define SETTINGS_queue     SETTINGS_asking SETTINGS_limit("100") SETTINGS_repository
+#define SETTINGS_workers   SETTINGS_asking SETTINGS_limit("0")
+#define SETTINGS_builds    SETTINGS_asking SETTINGS_limit("20") SETTINGS_repository
+#define SETTINGS_show      SETTINGS_asking
+#define SETTINGS_log       SETTINGS_asking SETTINGS_reading
+#define SETTINGS_tests     SETTINGS_asking SETTINGS_limit("0") SETTINGS_failed
+#define SETTINGS_artifacts SETTINGS_asking SETTINGS_output
 #define SETTINGS_wait                                                                              \
 	SETTINGS_place SETTINGS_json SETTING(duration, timeout, 0, NULL, "DURATION",               \
 	                                     "How long to wait for the verdict; 0: for ever.")
-#define SETTINGS_cancel      SETTINGS_status SETTINGS_reason
-#define SETTINGS_watch       SETTINGS_status SETTINGS_events
+#define SETTINGS_cancel      SETTINGS_asking SETTINGS_reason
+#define SETTINGS_watch       SETTINGS_asking SETTINGS_events
 #define SETTINGS_top         SETTINGS_place SETTINGS_screen
 #define SETTINGS_metrics     SETTINGS_place SETTINGS_answer SETTINGS_file
-#define SETTINGS_rerun       SETTINGS_status SETTINGS_red
-#define SETTINGS_doctor      SETTINGS_status
-#define SETTINGS_drain       SETTINGS_status
-#define SETTINGS_pause       SETTINGS_status
-#define SETTINGS_resume      SETTINGS_status
-#define SETTINGS_gc          SETTINGS_status SETTINGS_trying
-#define SETTINGS_backup      SETTINGS_status
-#define SETTINGS_why         SETTINGS_status
+#define SETTINGS_rerun       SETTINGS_asking SETTINGS_red
+#define SETTINGS_doctor      SETTINGS_asking
+#define SETTINGS_drain       SETTINGS_asking
+#define SETTINGS_pause       SETTINGS_asking
+#define SETTINGS_resume      SETTINGS_asking
+#define SETTINGS_gc          SETTINGS_asking SETTINGS_trying
+#define SETTINGS_backup      SETTINGS_asking
+#define SETTINGS_why         SETTINGS_asking
 #define SETTINGS_lint        SETTINGS_json
 #define SETTINGS_completion  SETTINGS_file
 #define SETTINGS_version     SETTINGS_json
-#define SETTINGS_repo_add    SETTINGS_status SETTINGS_watching
-#define SETTINGS_repo_remove SETTINGS_status
-#define SETTINGS_repo_list   SETTINGS_status
-#define SETTINGS_repo_show   SETTINGS_status
-#define SETTINGS_repo_pause  SETTINGS_status
-#define SETTINGS_repo_resume SETTINGS_status
-#define SETTINGS_repo_hook   SETTINGS_status SETTINGS_install
-#define SETTINGS_poke        SETTINGS_status
+#define SETTINGS_repo_add    SETTINGS_asking SETTINGS_watching
+#define SETTINGS_repo_remove SETTINGS_asking
+#define SETTINGS_repo_list   SETTINGS_asking
+#define SETTINGS_repo_show   SETTINGS_asking
+#define SETTINGS_repo_pause  SETTINGS_asking
+#define SETTINGS_repo_resume SETTINGS_asking
+#define SETTINGS_repo_hook   SETTINGS_asking SETTINGS_install
+#define SETTINGS_poke        SETTINGS_asking
 
 #define SETTINGS_keys_new                                                                          \
 	SETTINGS_here SETTING(list, server, 0, NULL, "KEY,...",                                    \
@@ -118,7 +121,7 @@
 #define SETTINGS_keys_list                                                                         \
 	SETTINGS_here SETTINGS_json SETTING(duration, timeout, 0, "1s", "DURATION",                \
 	                                    "How long to wait for the broker's answer.")
-#define SETTINGS_keys_lift SETTINGS_status
+#define SETTINGS_keys_lift SETTINGS_asking
 #define SETTINGS_keys_rotate                                                                       \
 	SETTINGS_here SETTING(flag, finish, 0, NULL, NULL, "Change to the key that was made.")
 #define SETTINGS_keys_accept SETTINGS_here

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+enum { ROWS = 20, ROWS_MAX = 1000 };
+
 static void add_line(struct text *out, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -83,6 +85,16 @@ void status_add_lines(struct text *out, const struct rec_status_result *status)
 	add_suspended(out, status);
 }
 
+static void print_table(struct columns *table, size_t shown, uint64_t all)
+{
+	puts("");
+	columns_print(table, "");
+	columns_finish(table);
+	if (all > shown)
+		printf("and %llu more: fettle status --limit 1000\n",
+		       (unsigned long long)(all - shown));
+}
+
 static void print_depth(const struct rec_status_result *status)
 {
 	static const char *const titles[] = { "REPOSITORY", "LABELS", "PRIORITY",
@@ -98,9 +110,7 @@ static void print_depth(const struct rec_status_result *status)
 		columns_add(&table, TINT_NONE, clock_duration_text(depth->oldest_ms, text));
 		columns_add(&table, TINT_NONE, depth->reason);
 	}
-	puts("");
-	columns_print(&table, "");
-	columns_finish(&table);
+	print_table(&table, status->depth_count, status->depth_rows);
 }
 
 static void print_repositories(const struct rec_status_result *status)
@@ -126,19 +136,24 @@ static void print_repositories(const struct rec_status_result *status)
 		            : watched->error ? watched->error
 		                             : watched->url);
 	}
-	puts("");
-	columns_print(&table, "");
-	columns_finish(&table);
+	print_table(&table, status->repositories_count, status->repositories_rows);
 }
 
 enum err verb_status(struct session *session)
 {
 	struct rec_status_result status;
-	enum err err = session_ask(session, "status", RECORD_no_params, NULL, RECORD_status_result,
-	                           &status);
+	bool json = session->options->json;
+	int64_t limit = session->options->limit;
+	if (limit == 0 && !json)
+		limit = ROWS;
+	const struct rec_status_params params = {
+		.limit = (uint32_t)(limit < ROWS_MAX ? limit : ROWS_MAX)
+	};
+	enum err err = session_ask(session, "status", RECORD_status_params, &params,
+	                           RECORD_status_result, &status);
 	if (err)
 		return err;
-	if (session->options->json) {
+	if (json) {
 		json_print(RECORD_status_result, &status);
 		return OK;
 	}

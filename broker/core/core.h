@@ -128,9 +128,9 @@ struct core_totals {
 };
 struct core_totals core_totals(const struct core *core);
 
-/* Counts, ages and the queue by label set and repository; memory from `arena`. Fields that the
- * core does not know stay as they are. */
-void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
+/* Counts, ages and the queue by label set and repository, of that at most so many rows; memory from
+ * `arena`. Fields that the core does not know stay as they are. */
+void core_status(const struct core *core, int64_t now_ms, size_t rows, struct arena *arena,
                  struct rec_status_result *status);
 
 /* Name of the worker whose session this connection is; NULL: of none. */

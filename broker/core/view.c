@@ -82,44 +82,58 @@ static int longest_first(const void *a, const void *b)
 	return one->jobs[0]->id < two->jobs[0]->id ? -1 : 1;
 }
 
-/* Lanes with jobs; `ret_lanes` may be NULL: how many there are. */
-static size_t list_lanes(const struct core *core, const struct lane **ret_lanes)
+/* The longest lanes with jobs, sorted. */
+struct longest {
+	const struct lane **lanes;
+	size_t count, most;
+};
+
+static void consider(struct longest *longest, const struct lane *lane)
 {
-	size_t count = 0;
-	for (const struct repository *r = core->repositories; r; r = r->hh.next)
-		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next, count++)
-			if (ret_lanes)
-				ret_lanes[count] = lane;
-	return count;
+	const struct lane **lanes = longest->lanes;
+	size_t low = 0, high = longest->count;
+	if (high == longest->most && (high == 0 || longest_first(&lanes[high - 1], &lane) < 0))
+		return;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (longest_first(&lanes[middle], &lane) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	longest->count += longest->count < longest->most;
+	memmove(&lanes[low + 1], &lanes[low],
+	        (longest->count - low - 1) * sizeof(const struct lane *));
+	lanes[low] = lane;
 }
 
-static void fill_depth(const struct core *core, int64_t now_ms, struct arena *arena,
+static void fill_depth(const struct core *core, int64_t now_ms, size_t most, struct arena *arena,
                        struct rec_status_result *status)
 {
-	size_t count = list_lanes(core, NULL);
-	const struct lane **lanes = arena_new(arena, count * sizeof *lanes);
-	list_lanes(core, lanes);
-	if (count)
-		qsort(lanes, count, sizeof *lanes, longest_first);
-	size_t shown = count < PAGE_MAX ? count : PAGE_MAX;
-	struct rec_depth *depth = arena_new(arena, shown * sizeof *depth);
-	for (size_t i = 0; i < count; i++) {
-		int64_t age = now_ms - lanes[i]->jobs[0]->queued_ms;
-		if (age > status->oldest_ms)
-			status->oldest_ms = age;
-		if (i >= shown)
-			continue;
+	struct longest longest = { .most = most };
+	longest.lanes = arena_new(arena, most * sizeof *longest.lanes);
+	for (const struct repository *r = core->repositories; r; r = r->hh.next)
+		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next) {
+			int64_t age = now_ms - lane->jobs[0]->queued_ms;
+			if (age > status->oldest_ms)
+				status->oldest_ms = age;
+			status->depth_rows++;
+			consider(&longest, lane);
+		}
+	struct rec_depth *depth = arena_new(arena, longest.count * sizeof *depth);
+	for (size_t i = 0; i < longest.count; i++) {
+		const struct lane *lane = longest.lanes[i];
 		depth[i] = (struct rec_depth){
-			.labels = lanes[i]->label_set->needed.text,
-			.repository = lanes[i]->key.repository->name,
-			.queued = lanes[i]->count,
-			.oldest_ms = age,
-			.priority = (uint32_t)lanes[i]->key.priority,
+			.labels = lane->label_set->needed.text,
+			.repository = lane->key.repository->name,
+			.queued = lane->count,
+			.oldest_ms = now_ms - lane->jobs[0]->queued_ms,
+			.priority = (uint32_t)lane->key.priority,
 		};
-		depth[i].reason = wait_reason(core, lanes[i], arena, &depth[i].code);
+		depth[i].reason = wait_reason(core, lane, arena, &depth[i].code);
 	}
 	status->depth = depth;
-	status->depth_count = shown;
+	status->depth_count = longest.count;
 }
 
 static uint64_t all_finished(const struct core *core)
@@ -167,7 +181,7 @@ struct core_totals core_totals(const struct core *core)
 	return (struct core_totals){ core->queued, core->leased, all_finished(core) };
 }
 
-void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
+void core_status(const struct core *core, int64_t now_ms, size_t rows, struct arena *arena,
                  struct rec_status_result *status)
 {
 	status->state = core_state(core);
@@ -183,7 +197,7 @@ void core_status(const struct core *core, int64_t now_ms, struct arena *arena,
 		status->busy += worker->lease_count;
 	}
 	fill_paused(core, arena, status);
-	fill_depth(core, now_ms, arena, status);
+	fill_depth(core, now_ms, rows < PAGE_MAX ? rows : PAGE_MAX, arena, status);
 	fill_outcomes(core, arena, status);
 }
 
@@ -358,21 +372,15 @@ static void check_jobs(const struct core *core)
 void core_check(const struct core *core)
 {
 	uint64_t waiting = 0, jobs = core->queued + core->blocked + core->leased;
-	struct arena arena = { 0 };
-	size_t lanes = list_lanes(core, NULL);
-	const struct lane **all = arena_new(&arena, lanes * sizeof *all);
-	list_lanes(core, all);
 	check_jobs(core);
-	for (size_t i = 0; i < lanes; i++)
-		waiting += check_lane(all[i]);
-	arena_finish(&arena);
+	for (const struct repository *r = core->repositories; r; r = r->hh.next)
+		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next) {
+			assert(lane->count && lane->key.repository == r);
+			waiting += check_lane(lane);
+		}
 	assert(waiting == core->queued);
 	for (const struct worker *worker = core->workers; worker; worker = worker->hh.next)
 		check_worker(core, worker);
-	for (const struct repository *r = core->repositories; r; r = r->hh.next)
-		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next, lanes--)
-			assert(lane->count && lane->key.repository == r);
-	assert(lanes == 0);
 	for (const struct label_set *set = core->label_sets; set; set = set->hh.next)
 		for (const struct lane *lane = set->lanes; lane; lane = lane->hh.next)
 			jobs -= lane->references;

@@ -121,6 +121,29 @@ Test(admin, status_is_answered_however_long_the_urls_are)
 	cr_assert_gt(status.repositories_count, 0);
 }
 
+Test(admin, status_shows_the_repositories_that_fail_first)
+{
+	scoped(arena_finish) struct arena arena = { 0 };
+	struct rec_no_params nothing;
+	struct rec_status_result status;
+	const struct rec_watched watched[] = {
+		{ .repository = "one", .url = "/one", .state = "watched" },
+		{ .repository = "two", .url = "/two", .state = "failing", .error = "gone" },
+		{ .repository = "three", .url = "/three", .state = "watched" },
+	};
+	ask("report", RECORD_report_params,
+	    &(struct rec_report_params){
+		    .observer = "o", .repositories = watched, .repositories_count = 3 });
+	read_answer(RECORD_no_params, &arena, &nothing);
+	for (uint32_t limit = 0; limit < 5; limit++) {
+		ask("status", RECORD_status_params, &(struct rec_status_params){ .limit = limit });
+		read_answer(RECORD_status_result, &arena, &status);
+		cr_assert_eq(status.repositories_count, limit == 0 || limit > 3 ? 3 : limit);
+		cr_expect_eq(status.repositories_rows, 3);
+		cr_expect_str_eq(status.repositories[0].repository, "two");
+	}
+}
+
 static void join(int number, const char *const *labels, size_t labels_count)
 {
 	struct effects effects = { 0 };

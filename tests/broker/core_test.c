@@ -280,7 +280,7 @@ Test(core, a_job_waits_for_its_labels_and_says_so)
 	struct rec_status_result status = { 0 };
 	story_commit(&story, "r", 0, 1, "arm64");
 	welcome("a", "w1", 1, "x86");
-	core_status(story.core, story.now_ms, &arena, &status);
+	core_status(story.core, story.now_ms, SIZE_MAX, &arena, &status);
 	cr_assert_eq(status.queued, 1);
 	cr_assert_str_eq(status.depth[0].reason, "waiting: no worker offers arm64");
 	text_clear(&story.lines);
@@ -289,6 +289,28 @@ Test(core, a_job_waits_for_its_labels_and_says_so)
 	story_hello(&story, "c", "w3", 1, "arm64");
 	cr_assert_not_null(strstr(story.lines.data, "worker=w3"));
 	arena_finish(&arena);
+}
+
+Test(core, of_many_lanes_the_longest_are_shown_and_all_are_counted)
+{
+	static const char *const names[] = { "c", "e", "a", "d", "b" };
+	static const int commits[] = { 3, 5, 1, 4, 2 };
+	enum { LANES = 5 };
+	for (int i = 0; i < LANES; i++)
+		for (int j = 0; j < commits[i]; j++)
+			story_commit(&story, names[i], j, j + 1, NULL);
+	for (size_t most = 0; most <= LANES + 1; most++) {
+		struct arena arena = { 0 };
+		struct rec_status_result status = { 0 };
+		core_status(story.core, story.now_ms, most, &arena, &status);
+		cr_expect_eq(status.depth_rows, LANES);
+		cr_assert_eq(status.depth_count, most < LANES ? most : LANES);
+		for (size_t i = 0; i < status.depth_count; i++) {
+			cr_expect_eq(status.depth[i].queued, LANES - i);
+			cr_expect_eq(status.depth[i].repository[0], "edcba"[i]);
+		}
+		arena_finish(&arena);
+	}
 }
 
 Test(core, a_burst_of_one_repository_delays_anothers_first_job_by_one)
@@ -655,7 +677,7 @@ Test(core, latest_skips_what_is_superseded_before_it_ran)
 	welcome("a", "w1", 3, NULL);
 	struct arena arena = { 0 };
 	struct rec_status_result status = { 0 };
-	core_status(story.core, 1000, &arena, &status);
+	core_status(story.core, 1000, SIZE_MAX, &arena, &status);
 	cr_assert_eq(status.leased, 1);
 	cr_assert_eq(status.queued, 0);
 	arena_finish(&arena);

@@ -332,7 +332,7 @@ Test(spec, people_see_for_whom_a_job_waits)
 	core_explain(story.core, &row, &arena);
 	cr_assert_str_eq(row.state, "blocked");
 	cr_assert_str_eq(row.reason, "waits for unit, lint");
-	core_status(story.core, story.now_ms, &arena, &status);
+	core_status(story.core, story.now_ms, SIZE_MAX, &arena, &status);
 	cr_assert_eq(status.blocked, 1);
 	cr_assert_eq(status.queued, 0);
 	cr_assert_eq(status.leased, 2);

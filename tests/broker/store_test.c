@@ -25,7 +25,7 @@ Test(store, what_was_saved_is_there_after_a_restart)
 	scoped(arena_finish) struct arena arena = { 0 };
 	struct rec_status_result status = { 0 };
 	struct rec_marks_result marks;
-	core_status(core, 5000, &arena, &status);
+	core_status(core, 5000, SIZE_MAX, &arena, &status);
 	core_marks(core, &(struct rec_marks_params){ .repository = "r" }, &arena, &marks);
 	cr_assert_eq(status.leased, 1);
 	cr_assert_eq(status.queued, 0);
@@ -53,7 +53,7 @@ static struct rec_status_result load_status(struct store *store)
 	struct rec_status_result status = { 0 };
 	struct arena arena = { 0 };
 	struct core *core = rows_load(store);
-	core_status(core, 5000, &arena, &status);
+	core_status(core, 5000, SIZE_MAX, &arena, &status);
 	arena_finish(&arena);
 	core_destroy(&core);
 	return status;

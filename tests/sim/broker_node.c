@@ -477,7 +477,7 @@ static void receive_request(struct sim *sim, const struct peer *peer,
 	} else if (strcmp(request->method, "status") == 0) {
 		struct rec_status_result status = { .version = "sim", .store = "sim" };
 		look_at_disk(sim);
-		core_status(core, place_now(sim, sim->broker.place), &arena, &status);
+		core_status(core, place_now(sim, sim->broker.place), SIZE_MAX, &arena, &status);
 		reply(sim, peer, request->id, RECORD_status_result, &status, false);
 	} else {
 		reply(sim, peer, request->id, RECORD_no_params, &(struct rec_no_params){ 0 },

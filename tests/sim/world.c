@@ -93,7 +93,7 @@ static void check_core_is_empty(struct sim *sim)
 {
 	struct arena arena = { 0 };
 	struct rec_status_result status = { .version = "sim", .store = "sim" };
-	core_status(sim->broker.core, place_now(sim, sim->broker.place), &arena, &status);
+	core_status(sim->broker.core, place_now(sim, sim->broker.place), SIZE_MAX, &arena, &status);
 	SIM_CHECK(status.queued == 0 && status.leased == 0,
 	          "all is final, but the core has %llu "
 	          "queued and %llu leased",
