@@ -2,18 +2,20 @@
 process, its state in SQLite in its folder.
 
 A line REVISION on its local socket is a change, told as a hook tells it, without a program of
-Buildbot's that has to start. Each build that is recorded as finished is a line REVISION RESULT TIME
+Buildbot's that has to start. Or it polls, every BENCH_POLL seconds; once it knows what is old, there
+is a file "polled" in its folder. Each build that is recorded as finished is a line REVISION RESULT TIME
 to whoever is connected."""
 
 import os
 import time
 
-from buildbot.plugins import schedulers, steps, util, worker
+from buildbot.plugins import changes, schedulers, steps, util, worker
 from buildbot.util.service import BuildbotService
 from twisted.internet import defer, endpoints, protocol, reactor
 from twisted.protocols.basic import LineOnlyReceiver
 
 REPOSITORY = os.environ["BENCH_REPOSITORY"]
+POLL = os.environ.get("BENCH_POLL")
 WORKERS = ["one", "two", "three", "four"]
 
 
@@ -62,6 +64,17 @@ class Desks(BuildbotService):
             desk.sendLine(f"{revision} {build['results']} {now:.6f}".encode())
 
 
+class Poller(changes.GitPoller):
+    """Says when it has looked once."""
+
+    @defer.inlineCallbacks
+    def poll(self):
+        yield super().poll()
+        if self.lastRev:  # it passes over a fetch that failed
+            with open("polled", "w", encoding="utf-8"):
+                pass
+
+
 factory = util.BuildFactory()
 factory.addStep(steps.Git(repourl=REPOSITORY, branch="main", mode="incremental"))
 factory.addStep(steps.ShellCommand(command=["sh", "-c", "true"]))
@@ -74,6 +87,9 @@ BuildmasterConfig = {
     "protocols": {"null": {}},  # in its own process
     "workers": [worker.LocalWorker(name) for name in WORKERS],
     "services": [Desks()],
+    "change_source": [Poller(REPOSITORY, branch="main", pollInterval=float(POLL), pollAtLaunch=True)]
+    if POLL
+    else [],
     "collapseRequests": False,
     "schedulers": [
         schedulers.AnyBranchScheduler(name="all", treeStableTimer=None, builderNames=["test"])
