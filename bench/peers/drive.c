@@ -138,6 +138,8 @@ static int compare(const void *a, const void *b)
 
 static void tell(void)
 {
+	if (drive.started == 0)
+		give_up("no job was handed out");
 	qsort(drive.in_hand_us, drive.started, sizeof *drive.in_hand_us, compare);
 	printf("seconds=%.6f in_hand_p50=%" PRId64 " in_hand_p99=%" PRId64 "\n",
 	       (double)(drive.ended_us - drive.begun_us) / 1e6, drive.in_hand_us[drive.started / 2],

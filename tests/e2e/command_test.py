@@ -21,7 +21,7 @@ allow_failure priority origin attempts""".split()
 WORKER = "name state host version labels slots busy silent_ms drained_by".split()
 STATUS = """version state now uptime_ms store store_size disk_free queued leased oldest_ms accepted
 finished blocked lost_leases refused workers slots busy events outcomes paused_by paused depth
-repositories min_free suspended suspensions""".split()
+repositories min_free suspended suspensions depth_rows repositories_rows""".split()
 WATCHED = "repository url observer state error refs polled_at retry_ms next_ms".split()
 DEPTH = "labels repository queued oldest_ms reason priority code".split()
 
