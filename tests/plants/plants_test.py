@@ -63,6 +63,7 @@ CATCHERS = {
     "watch": Catcher([f"{BUILD}/observer-watch-test-planted"], r"\[FAIL\] watch::"),
     "watchlist": Catcher([f"{BUILD}/broker-watchlist-test-planted"], r"\[FAIL\] watchlist::"),
     "still": Catcher([f"{BUILD}/observer-still-test-planted"], r"\[FAIL\] still::"),
+    "cgroup": Catcher([f"{BUILD}/worker-cgroup-test-planted"], r"\[FAIL\] cgroup::"),
     "harvest": Catcher([f"{BUILD}/worker-harvest-test-planted"], r"\[FAIL\] harvest::"),
     "supervisor": Catcher(
         [f"{BUILD}/worker-supervisor-test-planted"]

@@ -79,3 +79,37 @@ Test(cgroup, the_group_of_one_that_lives_is_not_taken)
 	cr_expect_eq(take(&cgroup), ERR_IN_USE);
 	cr_expect(strstr(error_text(), "is in use"), "%s", error_text());
 }
+
+/* As workers do that start at the same time: whoever has the lock removes the folder and makes it
+ * anew. Exit code 1: it had that of a folder which was not there any more. */
+static void take_turns(void)
+{
+	enum { TURNS = 3000 };
+	struct stat held, there;
+	for (int turn = 0; turn < TURNS;) {
+		int lock = group_lock(slot);
+		if (lock < 0)
+			continue;
+		if (fstat(lock, &held) || stat(slot, &there) || held.st_ino != there.st_ino)
+			_exit(1);
+		if (rmdir(slot) || mkdir(slot, 0755))
+			_exit(2);
+		close(lock);
+		turn++;
+	}
+	_exit(0);
+}
+
+Test(cgroup, who_has_the_lock_has_the_folder_that_is_there)
+{
+	enum { WORKERS = 4 };
+	pid_t pids[WORKERS];
+	int status;
+	for (int i = 0; i < WORKERS; i++)
+		if ((pids[i] = fork()) == 0)
+			take_turns();
+	for (int i = 0; i < WORKERS; i++) {
+		cr_assert_eq(waitpid(pids[i], &status, 0), pids[i]);
+		cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%d", status);
+	}
+}

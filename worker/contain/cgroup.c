@@ -68,8 +68,8 @@ static void clear_dead(const char *base)
 		closedir(folder);
 }
 
-/* The folder is ours when it is locked and still there: a worker that starts at the same time may
- * have taken it for a dead one's. */
+/* The folder is ours when it is locked: a worker that starts at the same time may have taken it for
+ * a dead one's, and removed it. */
 static bool make_worker(struct cgroup_folders *folders, enum cgroup_use use, const char *base,
                         const char *instance)
 {
@@ -79,11 +79,10 @@ static bool make_worker(struct cgroup_folders *folders, enum cgroup_use use, con
 		if (mkdir(path, 0755) != 0 && errno != EEXIST)
 			return false;
 		folders->lock[use] = group_lock(path);
-		if (folders->lock[use] >= 0 && access(path, F_OK) == 0) {
+		if (folders->lock[use] >= 0) {
 			folders->path[use] = steal(&path);
 			return true;
 		}
-		close_fd(&folders->lock[use]);
 		poll(NULL, 0, AGAIN_MS);
 	}
 	return false;

@@ -2,6 +2,7 @@
 #include "worker/contain/group.h"
 
 #include "base/clock.h"
+#include "base/plant.h"
 #include "base/scoped.h"
 #include "base/text.h"
 
@@ -12,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EMPTY_MS = 2000, LOOK_MS = 2, LIST_MAX = 1024 * 1024 };
@@ -99,11 +101,26 @@ bool group_clear(const char *folder)
 	return true;
 }
 
+/* Between opening and locking it somebody may have removed it, and somebody else made it again:
+ * then the lock is of a folder that is nowhere. */
+static bool is_there(int fd, const char *path)
+{
+	struct stat held, there;
+	if (PLANTED(group_anywhere))
+		return true;
+	return fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino &&
+	       held.st_dev == there.st_dev;
+}
+
 int group_lock(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
 		close_fd(&fd);
+	if (fd >= 0 && !is_there(fd, path)) {
+		close_fd(&fd);
+		errno = EWOULDBLOCK;
+	}
 	return fd;
 }
 

@@ -28,7 +28,8 @@ void group_kill(const char *folder);
 /* Kill what is in it and remove it. False when that is not possible within 2 s. */
 bool group_clear(const char *folder);
 
-/* The lock on it, as a descriptor; negative when a living process has it, or it is not there. */
+/* The lock on it, as a descriptor; negative when a living process has it, or it is not there. Who
+ * has it has the folder that is at this path: it is removed by whoever has its lock only. */
 int group_lock(const char *folder);
 
 /* The same, for a folder whose holder may have been killed a moment ago: a process that was is
