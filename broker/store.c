@@ -7,6 +7,7 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -175,6 +176,7 @@ static void rest(struct store *store, zsock_t *pipe)
 static void run_store(zsock_t *pipe, void *argument)
 {
 	struct store *store = argument;
+	pthread_setname_np(pthread_self(), "fettle-store");
 	writer_start(store);
 	zsock_signal(pipe, 0);
 	for (;;) {

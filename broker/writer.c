@@ -26,6 +26,7 @@ static void wait_for(sem_t *turn)
 static void *run(void *context)
 {
 	struct journal_writer *writer = context;
+	pthread_setname_np(pthread_self(), "fettle-journal");
 	for (;;) {
 		wait_for(&writer->begin);
 		if (writer->stopping)

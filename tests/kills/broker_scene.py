@@ -9,11 +9,12 @@ from scene import READY, Failure, Victim, first_of, look_until
 
 JOBS, ERROR_JOB, SKIPPED_JOB = 21, 8, 12  # as player.c makes them
 CHUNK = 65536
+NAMES = {"store": "fettle-store", "journal": "fettle-journal", "io": "ZMQbg/IO/0"}
 
 
 class BrokerScene:
-    """`thread` is who dies: `main` from its first call to its last, `store` and `io` from the
-    moment when the broker is ready."""
+    """`thread` is who dies: `main` from its first call to its last, the others from the moment when
+    the broker is ready."""
 
     role = "broker"
     wakes = False
@@ -113,12 +114,9 @@ def log_of(job, attempt):
 
 
 def thread_of(pid, thread):
-    """The thread's id: ZeroMQ names its own, the store's is the last. None: not there yet."""
-    threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
-    if thread == "store":
-        return threads[-1]
-    for one in threads:
+    """The thread's id, by its name. None: not there yet."""
+    for one in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{one}/comm", encoding="ascii") as file:
-            if file.read().startswith("ZMQbg/IO"):
-                return one
+            if file.read().strip() == NAMES[thread]:
+                return int(one)
     return None

@@ -39,6 +39,7 @@ SCENES = {
     for scene in (
         BrokerScene("main"),
         BrokerScene("store"),
+        BrokerScene("journal"),
         BrokerScene("io"),
         WorkerScene("run", RunPlay),
         WorkerScene("away", AwayPlay),
