@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The part that a settings file may say for every verb that asks a broker. */
 typedef struct options settings_struct;
@@ -96,7 +97,15 @@ static enum err check_words(const struct command *command, const struct text_lis
 	return OK;
 }
 
-/* --broker, else the broker of the `fettle up` whose state folder is named, else its default. */
+/* A store was made there, of a broker that nobody started with `fettle up`. */
+static bool is_brokers_own(const char *folder)
+{
+	scoped(free_text) char *mark = text_format("%s/store-created", folder);
+	return access(mark, F_OK) == 0;
+}
+
+/* --broker, else the broker of the `fettle up` whose state folder is named, or of that folder
+ * itself, else that of the default. */
 static enum err find_broker(const struct options *options, struct addresses *ret_addresses)
 {
 	struct address address;
@@ -106,7 +115,8 @@ static enum err find_broker(const struct options *options, struct addresses *ret
 		options->state ? memory_copy_text(options->state) : settings_state_folder(NULL);
 	if (!state)
 		return ERR_USAGE;
-	scoped(free_text) char *folder = text_format("ipc:%s/broker", state);
+	scoped(free_text) char *folder =
+		text_format(is_brokers_own(state) ? "ipc:%s" : "ipc:%s/broker", state);
 	enum err err = address_parse(folder, &address);
 	if (!err)
 		*ret_addresses = addresses_of(&address);

@@ -6,7 +6,8 @@
 #define SETTINGS_place                                                                             \
 	SETTING(addresses, broker, 'b', NULL, "ADDRESS,...",                                       \
 	        "Broker: HOST[:PORT] or ipc:FOLDER; of several the first that answers.")           \
-	SETTING(text, state, 0, NULL, "DIR", "State folder of the `fettle up` to talk to.")        \
+	SETTING(text, state, 0, NULL, "DIR",                                                       \
+	        "State folder of the broker, or `fettle up`, to ask.")                             \
 	SETTING(text, key, 0, NULL, "FILE", "Key, for a broker that asks for one.")
 
 #define SETTINGS_here                                                                              \

@@ -98,6 +98,13 @@ class Command(Case):
         self.assertEqual(done.returncode, 2)
         self.assert_line(done.stderr, r"fettle\.conf:3: unknown setting 'brocker'.*'broker'")
 
+    def test_a_brokers_own_folder_is_a_state_folder_too(self):
+        self.house.broker()
+        state = ["--state", self.house.broker_folder]
+        self.assertEqual(self.fettle("status", *state).returncode, 0)
+        self.assertEqual(self.fettle("keys", "new", *state).returncode, 0)
+        self.assertTrue(os.path.exists(os.path.join(self.house.broker_folder, "keys/server")))
+
     def test_version(self):
         self.assertRegex(self.fettle("version").stdout, r"^fettle \d+\.\d+\.\d+")
         version = json.loads(self.fettle("version", "--json").stdout)
