@@ -39,12 +39,14 @@ static enum err find_url(struct store *store, struct batch *batch, const struct 
                          const char *repository, const char **ret_url)
 {
 	bool row;
-	for (const struct batch_item *before = item; before-- > batch->items;)
-		if (before->effect.kind == EFFECT_SAVE_REF &&
-		    strcmp(before->effect.ref.repository, repository) == 0) {
-			*ret_url = before->effect.ref.url;
+	for (size_t i = (size_t)(item - batch->items); i-- > 0;) {
+		const struct effect *before = &batch->items[i].effect;
+		if (before->kind == EFFECT_SAVE_REF &&
+		    strcmp(before->ref.repository, repository) == 0) {
+			*ret_url = before->ref.url;
 			return OK;
 		}
+	}
 	sqlite3_stmt *found = sql_bind(store, SQL_offer_url, "s", repository);
 	enum err err = sql_step(store, found, &row);
 	if (err || !row)

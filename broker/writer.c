@@ -36,6 +36,13 @@ static void *run(void *context)
 	}
 }
 
+static void finish(struct journal_writer *writer)
+{
+	sem_destroy(&writer->begin);
+	sem_destroy(&writer->done);
+	free(writer);
+}
+
 void writer_start(struct store *store)
 {
 	struct journal_writer *writer = memory_new(1, sizeof *writer);
@@ -48,7 +55,7 @@ void writer_start(struct store *store)
 		return;
 	}
 	log_at(LOG_LEVEL_WARN, "no thread for the journal: %s", strerror(number));
-	free(writer);
+	finish(writer);
 }
 
 void writer_stop(struct store *store)
@@ -59,9 +66,7 @@ void writer_stop(struct store *store)
 	writer->stopping = true;
 	sem_post(&writer->begin);
 	pthread_join(writer->thread, NULL);
-	sem_destroy(&writer->begin);
-	sem_destroy(&writer->done);
-	free(writer);
+	finish(writer);
 	store->journal.writer = NULL;
 }
 
