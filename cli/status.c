@@ -85,14 +85,14 @@ void status_add_lines(struct text *out, const struct rec_status_result *status)
 	add_suspended(out, status);
 }
 
-static void print_table(struct columns *table, size_t shown, uint64_t all)
+/* `whole`: what prints all that the table is about, also where it is more than an answer holds. */
+static void print_table(struct columns *table, size_t shown, uint64_t all, const char *whole)
 {
 	puts("");
 	columns_print(table, "");
 	columns_finish(table);
 	if (all > shown)
-		printf("and %llu more: fettle status --limit 1000\n",
-		       (unsigned long long)(all - shown));
+		printf("and %llu more: %s\n", (unsigned long long)(all - shown), whole);
 }
 
 static void print_depth(const struct rec_status_result *status)
@@ -110,7 +110,8 @@ static void print_depth(const struct rec_status_result *status)
 		columns_add(&table, TINT_NONE, clock_duration_text(depth->oldest_ms, text));
 		columns_add(&table, TINT_NONE, depth->reason);
 	}
-	print_table(&table, status->depth_count, status->depth_rows);
+	print_table(&table, status->depth_count, status->depth_rows,
+	            "fettle status --limit 1000, or fettle queue --limit 0");
 }
 
 static void print_repositories(const struct rec_status_result *status)
@@ -136,7 +137,8 @@ static void print_repositories(const struct rec_status_result *status)
 		            : watched->error ? watched->error
 		                             : watched->url);
 	}
-	print_table(&table, status->repositories_count, status->repositories_rows);
+	print_table(&table, status->repositories_count, status->repositories_rows,
+	            "fettle repo list");
 }
 
 enum err verb_status(struct session *session)

@@ -105,6 +105,25 @@ class Command(Case):
         self.assertEqual(self.fettle("keys", "new", *state).returncode, 0)
         self.assertTrue(os.path.exists(os.path.join(self.house.broker_folder, "keys/server")))
 
+    def test_status_says_what_it_does_not_show(self):
+        repositories = [Repository(self.house, name) for name in ("one", "two")]
+        for repository in repositories:
+            repository.steps("true")
+        self.house.broker()
+        self.house.observer(*repositories)
+
+        def all_there():
+            status = self.house.json("status")
+            return status["depth_rows"] == status["repositories_rows"] == 2
+
+        wait_until(all_there, "both wait, and are reported")
+        said = self.house.cli("status", "--limit", "1").stdout
+        self.assertIn("\nand 1 more: fettle status --limit 1000, or fettle queue --limit 0\n", said)
+        self.assertIn("\nand 1 more: fettle repo list\n", said)
+        self.assertNotIn(" more", self.house.cli("status").stdout)
+        cut = self.house.json("status", "--limit", "1")
+        self.assertEqual([len(cut["depth"]), len(cut["repositories"])], [1, 1])
+
     def test_version(self):
         self.assertRegex(self.fettle("version").stdout, r"^fettle \d+\.\d+\.\d+")
         version = json.loads(self.fettle("version", "--json").stdout)
