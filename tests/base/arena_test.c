@@ -8,6 +8,8 @@
 #include <stdalign.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static bool is_zero(const char *data, size_t size)
 {
@@ -76,11 +78,27 @@ Test(memory, an_array_grows_and_keeps_its_items)
 	free(items);
 }
 
-Test(memory, impossible_amounts_end_the_process_with_one_line, .exit_code = 5)
+Test(memory, impossible_amounts_end_the_process_with_one_line)
 {
-	char *items = NULL;
-	size_t capacity = 0;
-	memory_reserve((void **)&items, &capacity, SIZE_MAX / 2, 16);
+	char said[256] = "";
+	int ends[2], status;
+	cr_assert_eq(pipe(ends), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		char *items = NULL;
+		size_t capacity = 0;
+		dup2(ends[1], STDERR_FILENO);
+		memory_reserve((void **)&items, &capacity, SIZE_MAX / 2, 16);
+		_exit(0);
+	}
+	close(ends[1]);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 5, "%d", status);
+	ssize_t size = read(ends[0], said, sizeof said - 1);
+	cr_assert_gt(size, 1);
+	cr_expect_eq(strchr(said, '\n'), said + size - 1, "%s", said);
+	cr_expect(strstr(said, "memory"), "%s", said);
+	close(ends[0]);
 }
 
 Test(clock, monotonic_time_does_not_go_back)
