@@ -27,7 +27,7 @@ struct worker *worker_get(struct core *core, const char *name)
 	return worker;
 }
 
-static bool is_here(const struct worker *worker)
+bool worker_is_here(const struct worker *worker)
 {
 	return worker->peer.size > 0;
 }
@@ -46,7 +46,7 @@ static void free_worker(struct core *core, struct worker *worker)
 
 void worker_release(struct core *core, struct worker *worker)
 {
-	if (!is_here(worker) && worker->references == 0 && !worker->drained_by)
+	if (!worker_is_here(worker) && worker->references == 0 && !worker->drained_by)
 		free_worker(core, worker);
 }
 
@@ -55,7 +55,7 @@ void worker_update_idle(struct core *core, struct worker *worker)
 	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
 	uint32_t used = PLANTED(credit_without_leases) ? 0 : worker->lease_count;
 	bool drains = worker->drained_by && !PLANTED(drained_gets_offers);
-	bool idle = is_here(worker) && used < credit && !drains && !worker->is_awaited;
+	bool idle = worker_is_here(worker) && used < credit && !drains && !worker->is_awaited;
 	if (worker->is_idle) /* out, and in at the end: whoever got a job waits its turn again */
 		DL_DELETE2(worker->profile->idle, worker, idle_prev, idle_next);
 	if (idle)
@@ -68,7 +68,7 @@ void worker_update_idle(struct core *core, struct worker *worker)
 void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
                  const struct message *message, struct effects *out)
 {
-	if (!is_here(worker))
+	if (!worker_is_here(worker))
 		return;
 	struct effect *send = effects_add(out, kind);
 	send->peer = worker->peer;
@@ -99,6 +99,8 @@ static void end_leases(struct core *core, struct worker *worker, const char *rea
 static void disconnect(struct core *core, struct worker *worker)
 {
 	HASH_DELETE(hh_peer, core->workers_by_peer, worker);
+	core->slots -= worker->slots;
+	core->busy -= worker->lease_count;
 	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
 	DL_DELETE2(core->sent, worker, sent_prev, sent_next);
 	worker->peer = (struct peer){ 0 };
@@ -142,6 +144,8 @@ static void connect(struct core *core, struct worker *worker, const struct event
 	worker->profile = profile_get(core, hello->labels, hello->labels_count, event->only);
 	worker->profile->workers++;
 	HASH_ADD(hh_peer, core->workers_by_peer, peer, sizeof worker->peer, worker);
+	core->slots += worker->slots;
+	core->busy += worker->lease_count;
 	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
 	DL_APPEND2(core->sent, worker, sent_prev, sent_next);
 }
@@ -256,7 +260,7 @@ static void receive_hello(struct core *core, const struct event *event, struct w
 		return;
 	}
 	HASH_FIND_STR(core->workers, hello->name, worker);
-	if (worker && is_here(worker) && strcmp(worker->instance, hello->instance) != 0) {
+	if (worker && worker_is_here(worker) && strcmp(worker->instance, hello->instance) != 0) {
 		refuse_hello(event, "name_taken", "another worker of this name is connected", out);
 		return;
 	}
@@ -267,8 +271,8 @@ static void receive_hello(struct core *core, const struct event *event, struct w
 	if (at_peer && at_peer != worker)
 		worker_leave(core, at_peer, "its connection took another name", out);
 	worker = worker_get(core, hello->name);
-	bool known = is_here(worker) && strcmp(worker->session, hello->session) == 0;
-	if (is_here(worker))
+	bool known = worker_is_here(worker) && strcmp(worker->session, hello->session) == 0;
+	if (worker_is_here(worker))
 		disconnect(core, worker);
 	connect(core, worker, event);
 	welcome(core, worker, hello, out);
@@ -397,7 +401,7 @@ static void end_grace(struct core *core, struct effects *out)
 	core->grace_end_ms = 0;
 	struct worker *worker, *next;
 	HASH_ITER (hh, core->workers, worker, next) {
-		if (is_here(worker) && !PLANTED(forgetful_grace))
+		if (worker_is_here(worker) && !PLANTED(forgetful_grace))
 			continue;
 		worker->references++;
 		end_leases(core, worker, "the worker did not come back after a restart", out);
@@ -436,7 +440,7 @@ void fleet_finish(struct core *core)
 {
 	struct worker *worker, *next;
 	HASH_ITER (hh, core->workers, worker, next) {
-		if (is_here(worker))
+		if (worker_is_here(worker))
 			disconnect(core, worker);
 		free_worker(core, worker);
 	}

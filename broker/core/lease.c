@@ -37,6 +37,7 @@ static struct lease *lease_new(struct core *core, struct job *job, enum lease_st
 	course_of(job)->lease = lease;
 	DL_APPEND(worker->leases, lease);
 	worker->lease_count++;
+	core->busy += worker_is_here(worker);
 	core->leased++;
 	worker_update_idle(core, worker);
 	return lease;
@@ -60,6 +61,7 @@ void lease_drop(struct core *core, struct lease *lease)
 	lease_confirm(core, lease);
 	DL_DELETE(job->course->holder->leases, lease);
 	job->course->holder->lease_count--;
+	core->busy -= worker_is_here(job->course->holder);
 	core->leased--;
 	course_of(job)->lease = NULL;
 	free(lease->session);

@@ -50,12 +50,13 @@ const char *lane_obstacle(const struct core *core, const struct lane *lane, stru
 		          repository->paused_by);
 		return "paused";
 	}
-	const struct worker *drained = only_drained(core, lane);
+	bool taken = is_taken(core, lane);
+	const struct worker *drained = taken ? only_drained(core, lane) : NULL;
 	if (drained) {
 		text_addf(phrase, "worker %s drains", drained->name);
 		return "drained";
 	}
-	if (is_taken(core, lane))
+	if (taken)
 		return NULL;
 	if (is_offered(core, set)) {
 		text_addf(phrase,

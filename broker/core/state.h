@@ -185,7 +185,8 @@ struct core {
 	bool dispatch_due; /* a job or a slot became free */
 	uint64_t last_build, last_job, turn;
 	uint64_t queued, blocked, leased;
-	uint64_t effort; /* steps that the queue made, ever */
+	uint32_t slots, busy; /* of the workers who are here, and their leases */
+	uint64_t effort;      /* steps that the queue made, ever */
 	uint64_t accepted, lost_leases;
 	uint64_t finished[OUTCOME_COUNT]; /* jobs, by outcome */
 
@@ -350,6 +351,8 @@ void lease_tick(struct core *core, struct effects *out);
 int64_t lease_wakeup_ms(const struct core *core);
 
 /* ---- fleet.c ---- */
+/* Has it a session? */
+bool worker_is_here(const struct worker *worker);
 struct worker *worker_get(struct core *core, const char *name);
 /* Free a worker that is away and that no job remembers. */
 void worker_release(struct core *core, struct worker *worker);

@@ -191,11 +191,9 @@ void core_status(const struct core *core, int64_t now_ms, size_t rows, struct ar
 	status->accepted = core->accepted;
 	status->finished = all_finished(core);
 	status->lost_leases = core->lost_leases;
-	for (const struct worker *worker = core->seen; worker; worker = worker->seen_next) {
-		status->workers++;
-		status->slots += worker->slots;
-		status->busy += worker->lease_count;
-	}
+	status->workers = HASH_CNT(hh_peer, core->workers_by_peer);
+	status->slots = core->slots;
+	status->busy = core->busy;
 	fill_paused(core, arena, status);
 	fill_depth(core, now_ms, rows < PAGE_MAX ? rows : PAGE_MAX, arena, status);
 	fill_outcomes(core, arena, status);
@@ -209,7 +207,7 @@ static int by_worker_name(const void *a, const void *b)
 
 static const char *worker_state(const struct worker *worker)
 {
-	if (worker->peer.size == 0)
+	if (!worker_is_here(worker))
 		return "away";
 	if (worker->drained_by)
 		return worker->lease_count ? "draining" : "drained";
@@ -302,12 +300,23 @@ static void check_worker(const struct core *core, const struct worker *worker)
 		leases++;
 	}
 	assert(leases == worker->lease_count);
-	assert((worker->peer.size > 0) == (worker->profile != NULL));
+	assert(worker_is_here(worker) == (worker->profile != NULL));
 	assert(!worker->is_idle ||
-	       (worker->peer.size > 0 && (!worker->drained_by || PLANTED(drained_gets_offers))));
+	       (worker_is_here(worker) && (!worker->drained_by || PLANTED(drained_gets_offers))));
 	assert(worker->references >= worker->lease_count);
 	/* Without a peer only a restart explains leases, and that has an end. */
-	assert(worker->peer.size > 0 || leases == 0 || core->grace_end_ms > 0);
+	assert(worker_is_here(worker) || leases == 0 || core->grace_end_ms > 0);
+}
+
+static void check_workers(const struct core *core)
+{
+	uint32_t slots = 0, busy = 0;
+	for (const struct worker *worker = core->workers; worker; worker = worker->hh.next) {
+		check_worker(core, worker);
+		slots += worker_is_here(worker) ? worker->slots : 0;
+		busy += worker_is_here(worker) ? worker->lease_count : 0;
+	}
+	assert(slots == core->slots && busy == core->busy);
 }
 
 /* A job that an idle worker could take was given to it. */
@@ -379,8 +388,7 @@ void core_check(const struct core *core)
 			waiting += check_lane(lane);
 		}
 	assert(waiting == core->queued);
-	for (const struct worker *worker = core->workers; worker; worker = worker->hh.next)
-		check_worker(core, worker);
+	check_workers(core);
 	for (const struct label_set *set = core->label_sets; set; set = set->hh.next)
 		for (const struct lane *lane = set->lanes; lane; lane = lane->hh.next)
 			jobs -= lane->references;
