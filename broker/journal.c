@@ -82,6 +82,25 @@ static uint64_t sum_of(const char *record, size_t size)
 	return sum.number;
 }
 
+/* Of the helper. */
+static void write_record(void *context)
+{
+	struct store *store = context;
+	struct journal *journal = &store->journal;
+	enum err err = put(store, journal->record.data, journal->record.size, journal->size);
+	if (!err)
+		err = sync_all(store);
+	journal->err = err;
+	free(journal->error);
+	journal->error = err ? memory_copy_text(error_text()) : NULL;
+}
+
+void journal_init(struct store *store)
+{
+	store->journal.fd = -1;
+	helper_init(&store->journal.writer, write_record, store);
+}
+
 /* ---- records -------------------------------------------------------------------------------- */
 
 static void make_record(struct journal *journal, const struct batch *batch)
@@ -106,22 +125,8 @@ bool journal_put(struct store *store, const struct batch *batch)
 	size_t size = journal->record.size;
 	if (size > JOURNAL_RECORD_MAX || journal->size + size > JOURNAL_SIZE)
 		return false;
-	if (journal->writer)
-		writer_begin(journal->writer);
-	else
-		journal_write(store);
+	helper_begin(&journal->writer);
 	return true;
-}
-
-void journal_write(struct store *store)
-{
-	struct journal *journal = &store->journal;
-	enum err err = put(store, journal->record.data, journal->record.size, journal->size);
-	if (!err)
-		err = sync_all(store);
-	journal->err = err;
-	free(journal->error);
-	journal->error = err ? memory_copy_text(error_text()) : NULL;
 }
 
 /* It has no sum then, and is none. */
@@ -136,8 +141,7 @@ enum err journal_settle(struct store *store, enum err rows)
 {
 	struct journal *journal = &store->journal;
 	scoped(free_text) char *why = rows ? memory_copy_text(error_text()) : NULL;
-	if (journal->writer)
-		writer_wait(journal->writer);
+	helper_wait(&journal->writer);
 	if (!rows && !journal->err) {
 		journal->size += journal->record.size;
 		journal->sequence++;

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "broker/batch.h"
+#include "broker/helper.h"
 
 enum {
 	JOURNAL_SIZE = 1024 * 1024,       /* of the file, all of it written once */
@@ -28,11 +29,13 @@ struct journal {
 	uint64_t size;      /* bytes of the records that the database has not synced */
 	struct text record; /* the one that is made */
 
-	/* Its write and sync: by the thread, where there is one. */
-	struct journal_writer *writer;
+	struct helper writer; /* of a record, and syncs it */
 	enum err err;
 	char *error; /* line that goes with it */
 };
+
+/* Before anything else. */
+void journal_init(struct store *store);
 
 /* Take over what an earlier run left, and put it on the disk once more: a sync that failed then may
  * have left it in the page cache only. journal_redo() makes rows of it. ERR_STORE when the file is
@@ -62,18 +65,6 @@ void journal_forget(struct journal *journal);
 enum err journal_end(struct store *store);
 
 void journal_finish(struct journal *journal);
-
-/* Write the record that was made, and sync it. Of the thread, or in its place. */
-void journal_write(struct store *store);
-
-/* ---- writer.c: a sync is a wait, so that a thread of its own does it ---- */
-/* Without one, on a machine that has none to give, the store's own thread waits. */
-void writer_start(struct store *store);
-void writer_stop(struct store *store);
-
-/* Have journal_write() called; wait until it has returned. */
-void writer_begin(struct journal_writer *writer);
-void writer_wait(struct journal_writer *writer);
 
 /* ---- entries.c: effects as bytes ---- */
 /* Does a batch have rows, and have all of them a place in the journal? */

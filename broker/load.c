@@ -129,11 +129,8 @@ static enum err load_unwritten(struct store *store)
 	bool row;
 	enum err err;
 	sqlite3_stmt *found = sql_bind(store, SQL_load_unwritten, "");
-	while (!(err = sql_step(store, found, &row)) && row) {
-		memory_reserve((void **)&store->unwritten, &store->unwritten_capacity,
-		               store->unwritten_count + 1, sizeof *store->unwritten);
-		store->unwritten[store->unwritten_count++] = sql_number(found, 0);
-	}
+	while (!(err = sql_step(store, found, &row)) && row)
+		results_add(store, sql_number(found, 0));
 	return err;
 }
 

@@ -307,6 +307,16 @@ enum err result_sync(const struct store *store, const struct result *result)
 	return err ? err : sync_path(folder);
 }
 
+enum err result_sync_all(const struct store *store)
+{
+	scoped(free_text) char *folder = text_format("%s/results", store->folder);
+	scoped(close_fd) int fd = open(folder, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return store_fail_file("open", folder);
+	bool synced = PLANTED(results_not_synced) || syncfs(fd) == 0;
+	return synced ? OK : store_fail_file("sync the file system of", folder);
+}
+
 enum err result_sync_names(const struct store *store)
 {
 	scoped(free_text) char *folder = text_format("%s/results", store->folder);

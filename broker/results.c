@@ -1,6 +1,8 @@
-/* Result files that wait until nothing else is to do: written, synced, and their rows removed. */
+/* Result files that wait until nothing else is to do: written, synced, and their rows removed. What
+ * is written and synced is looked up here; a helper does it, so that the store need not wait. */
 #include "broker/store_sqlite.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/plant.h"
 #include "base/scoped.h"
@@ -9,69 +11,239 @@
 
 void results_add(struct store *store, uint64_t job)
 {
-	memory_reserve((void **)&store->unwritten, &store->unwritten_capacity,
-	               store->unwritten_count + 1, sizeof *store->unwritten);
-	store->unwritten[store->unwritten_count++] = job;
+	struct results *results = &store->results;
+	memory_reserve((void **)&results->jobs, &results->capacity, results->count + 1,
+	               sizeof *results->jobs);
+	results->jobs[results->count++] = job;
 }
+
+/* ---- pieces --------------------------------------------------------------------------------- */
 
 /* The plain file of a verdict is written only after the verdict is recorded; the table `unwritten`
  * brings it back when we die in between, or when the power is cut before it is on disk. */
-static enum err with_result(struct store *store, uint64_t job,
-                            enum err (*use)(const struct store *, const struct result *))
+static enum err look_up(struct store *store, uint64_t job, struct result *ret)
 {
 	bool row;
-	scoped(arena_finish) struct arena arena = { 0 };
+	struct arena *arena = &store->results.piece.arena;
 	sqlite3_stmt *found = sql_bind(store, SQL_result_file, "i", (int64_t)job);
 	enum err err = sql_step(store, found, &row);
 	if (err || !row)
 		return err;
-	const char *outcome = sql_text(found, 2, &arena), *reason = sql_text(found, 3, &arena);
+	const char *outcome = sql_text(found, 2, arena), *reason = sql_text(found, 3, arena);
 	scoped(free_text) char *headline =
 		text_format("%s%s%s\n", outcome, reason ? ": " : "", reason ? reason : "");
-	struct result result = { .commit = sql_text(found, 0, &arena),
-		                 .name = sql_text(found, 1, &arena),
-		                 .headline = headline,
-		                 .job = job,
-		                 .attempt = (uint32_t)sql_number(found, 4) };
+	*ret = (struct result){ .commit = sql_text(found, 0, arena),
+		                .name = sql_text(found, 1, arena),
+		                .headline = arena_copy_text(arena, headline),
+		                .job = job,
+		                .attempt = (uint32_t)sql_number(found, 4) };
 	sqlite3_reset(found);
-	return use(store, &result);
+	return OK;
 }
 
-/* On a full disk later again; the verdict itself is safe. */
-static enum err write_result(struct store *store)
+static enum err write_piece(const struct store *store, struct results_piece *piece)
 {
-	enum err err = with_result(store, store->unwritten[store->written], result_write);
-	store->written += !err;
-	return err == ERR_FULL ? OK : err;
+	for (; piece->done < piece->count; piece->done++) {
+		const struct result *file = &piece->files[piece->done];
+		enum err err = file->commit ? result_write(store, file) : OK;
+		if (err)
+			return err;
+	}
+	return OK;
 }
 
-/* Descriptors can be used up: later again. */
-static enum err sync_result(struct store *store)
+static enum err sync_piece(const struct store *store, struct results_piece *piece)
 {
-	enum err err = with_result(store, store->unwritten[store->files_synced], result_sync);
-	store->files_synced += !err;
-	return err == ERR_FULL ? OK : err;
-}
-
-static enum err sync_result_names(struct store *store)
-{
-	enum err err = result_sync_names(store);
+	enum err err = OK;
+	for (size_t i = 0; i < piece->count && piece->count <= store->results.piece_max && !err;
+	     i++)
+		if (piece->files[i].commit)
+			err = result_sync(store, &piece->files[i]);
 	if (!err)
-		store->synced = store->files_synced;
-	return err == ERR_FULL ? OK : err;
+		err = piece->count > store->results.piece_max ? result_sync_all(store)
+		                                              : result_sync_names(store);
+	if (!err)
+		piece->done = piece->count;
+	return err;
 }
 
-static size_t forgettable(const struct store *store)
+/* Of the helper. */
+static void work(void *context)
 {
-	return PLANTED(early_forget_result) ? store->written : store->synced;
+	struct store *store = context;
+	struct results_piece *piece = &store->results.piece;
+	piece->err = piece->writes ? write_piece(store, piece) : sync_piece(store, piece);
+	free(piece->error);
+	piece->error = piece->err ? memory_copy_text(error_text()) : NULL;
+}
+
+static size_t to_write(const struct results *results)
+{
+	return results->count - results->written;
+}
+
+static size_t to_sync(const struct results *results)
+{
+	return results->written - results->synced;
+}
+
+/* Syncs are few calls when they are many. */
+static bool is_for_writing(const struct results *results)
+{
+	return to_write(results) > 0 &&
+	       (to_sync(results) <= results->max / 2 || to_write(results) > results->max);
+}
+
+/* On a full disk, or without descriptors, later again; the verdicts themselves are safe. */
+enum err results_take(struct store *store)
+{
+	struct results *results = &store->results;
+	struct results_piece *piece = &results->piece;
+	if (!helper_is_done(&results->scribe) || piece->count == 0)
+		return OK;
+	if (piece->writes)
+		results->written += piece->done;
+	else
+		results->synced += piece->done;
+	if (results->synced > results->written)
+		results->synced = results->written;
+	if (!piece->writes && results->synced == results->count)
+		log_at(LOG_LEVEL_DEBUG, "result files are on disk");
+	piece->count = 0;
+	results->is_stuck = piece->err == ERR_FULL && results->scribe.is_there;
+	return piece->err && piece->err != ERR_FULL ? fail(piece->err, "%s", piece->error) : OK;
+}
+
+/* Rows of the journal that a full disk took out of the database come back first. */
+static enum err begin(struct store *store)
+{
+	struct results *results = &store->results;
+	struct results_piece *piece = &results->piece;
+	enum err err = store->journal.size > 0 ? transaction_open(store) : OK;
+	if (err)
+		return err == ERR_FULL ? OK : err;
+	piece->writes = is_for_writing(results);
+	size_t first = piece->writes ? results->written : results->synced;
+	size_t count = piece->writes ? to_write(results) : to_sync(results);
+	bool named = count <= results->piece_max || piece->writes;
+	if (piece->writes && count > results->piece_max)
+		count = results->piece_max;
+	arena_reset(&piece->arena);
+	piece->files = arena_new(&piece->arena, (named ? count : 0) * sizeof *piece->files);
+	for (size_t i = 0; i < count && named && !err; i++)
+		err = look_up(store, results->jobs[first + i], &piece->files[i]);
+	if (err || count == 0)
+		return err;
+	piece->count = count;
+	piece->done = 0;
+	helper_begin(&results->scribe);
+	return results_take(store);
+}
+
+void results_init(struct store *store)
+{
+	store->results.max = RESULTS_WAITING_MAX;
+	store->results.piece_max = RESULTS_PIECE_MAX;
+	helper_init(&store->results.scribe, work, store);
+}
+
+enum err results_end(struct store *store)
+{
+	helper_stop(&store->results.scribe);
+	enum err err = results_take(store);
+	store->results.is_stuck = false; /* once more, now */
+	return err;
+}
+
+void results_finish(struct results *results)
+{
+	arena_finish(&results->piece.arena);
+	free(results->piece.error);
+	free(results->jobs);
+}
+
+/* ---- when ----------------------------------------------------------------------------------- */
+
+size_t results_left(const struct store *store)
+{
+	const struct results *results = &store->results;
+	if (results->scribe.is_busy)
+		return 0;
+	return to_write(results) + results->count - results->synced;
+}
+
+bool results_are_many(const struct store *store)
+{
+	const struct results *results = &store->results;
+	return to_write(results) > results->max / 2 || to_sync(results) > results->max / 2;
+}
+
+enum err results_rest(struct store *store)
+{
+	enum err err = results_take(store);
+	if (store->results.is_stuck)
+		store->results.is_stuck = false; /* not at once again */
+	else if (!err && !store->results.scribe.is_busy)
+		err = begin(store);
+	return err;
+}
+
+/* Another piece, and wait for it. */
+static enum err do_piece(struct store *store)
+{
+	store->results.is_stuck = false;
+	enum err err = results_rest(store);
+	helper_wait(&store->results.scribe);
+	return err ? err : results_take(store);
+}
+
+enum err results_catch_up(struct store *store)
+{
+	struct results *results = &store->results;
+	enum err err = results_take(store);
+	if (!err && results_are_many(store) && !results->scribe.is_busy)
+		err = results_rest(store);
+	for (size_t before = SIZE_MAX, left = 0;
+	     !err && left < before &&
+	     (to_write(results) > results->max || to_sync(results) > results->max);) {
+		helper_wait(&results->scribe);
+		before = results_left(store);
+		err = do_piece(store);
+		left = results_left(store);
+	}
+	return err;
+}
+
+enum err results_settle(struct store *store, size_t most, bool *ret_more)
+{
+	struct results *results = &store->results;
+	helper_wait(&results->scribe);
+	enum err err = results_take(store);
+	size_t before = SIZE_MAX, left = results_left(store);
+	for (; !err && most > 0 && left > 0 && left < before; most--) {
+		before = left;
+		err = do_piece(store);
+		left = results_left(store);
+	}
+	*ret_more = left > 0 && left < before;
+	if (!err && !*ret_more && results->synced > 0)
+		err = transaction_open(store);
+	return err || *ret_more ? err : transaction_commit(store);
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+static size_t forgettable(const struct results *results)
+{
+	return PLANTED(early_forget_result) ? results->written : results->synced;
 }
 
 enum err results_forget_synced(struct store *store)
 {
-	for (size_t i = 0; i < forgettable(store); i++) {
+	for (size_t i = 0; i < forgettable(&store->results); i++) {
 		enum err err = sql_run(
 			store,
-			sql_bind(store, SQL_delete_unwritten, "i", (int64_t)store->unwritten[i]),
+			sql_bind(store, SQL_delete_unwritten, "i", (int64_t)store->results.jobs[i]),
 			-1);
 		if (err)
 			return err;
@@ -81,68 +253,11 @@ enum err results_forget_synced(struct store *store)
 
 void results_note_forgotten(struct store *store)
 {
-	size_t gone = forgettable(store), left = store->unwritten_count - gone;
+	struct results *results = &store->results;
+	size_t gone = forgettable(results), left = results->count - gone;
 	if (left)
-		memmove(store->unwritten, store->unwritten + gone, left * sizeof *store->unwritten);
-	store->unwritten_count = left;
-	store->written -= gone;
-	store->files_synced -= gone < store->files_synced ? gone : store->files_synced;
-	store->synced = 0;
-}
-
-size_t results_left(const struct store *store)
-{
-	size_t writes = store->unwritten_count - store->written;
-	size_t syncs = store->unwritten_count - store->files_synced;
-	return writes + syncs + (store->unwritten_count > store->synced);
-}
-
-bool results_are_many(const struct store *store)
-{
-	size_t writes = store->unwritten_count - store->written;
-	size_t syncs = store->written - store->synced;
-	return writes > store->results_max / 2 || syncs > store->results_max / 2;
-}
-
-enum err results_rest(struct store *store)
-{
-	if (store->written < store->unwritten_count)
-		return write_result(store);
-	if (store->files_synced < store->written)
-		return sync_result(store);
-	return sync_result_names(store);
-}
-
-enum err results_catch_up(struct store *store)
-{
-	enum err err = OK;
-	size_t most = store->results_max;
-	for (size_t before = SIZE_MAX;
-	     !err && before != store->written && store->unwritten_count - store->written > most;) {
-		before = store->written;
-		err = write_result(store);
-	}
-	for (size_t before = SIZE_MAX; !err && before != store->files_synced &&
-	                               store->written - store->files_synced > most;) {
-		before = store->files_synced;
-		err = sync_result(store);
-	}
-	if (!err && store->files_synced - store->synced > most)
-		err = sync_result_names(store);
-	return err;
-}
-
-enum err results_settle(struct store *store, size_t most, bool *ret_more)
-{
-	enum err err = OK;
-	size_t before = SIZE_MAX, left = results_left(store);
-	for (; !err && most > 0 && left > 0 && left < before; most--) {
-		before = left;
-		err = results_rest(store);
-		left = results_left(store);
-	}
-	*ret_more = left > 0 && left < before;
-	if (!err && !*ret_more && store->synced > 0)
-		err = transaction_open(store);
-	return err || *ret_more ? err : transaction_commit(store);
+		memmove(results->jobs, results->jobs + gone, left * sizeof *results->jobs);
+	results->count = left;
+	results->written -= gone;
+	results->synced = 0;
 }

@@ -283,12 +283,13 @@ static size_t left_over(const struct store *store)
 enum err save_rest(struct store *store, int *ret_wait_ms)
 {
 	enum err err = OK;
+	bool has_results = results_left(store) > 0;
 	size_t before = left_over(store);
-	if (results_are_many(store)) /* between two batches: a commit each would be too much */
+	if (has_results && results_are_many(store)) /* a commit each would be too much */
 		err = results_rest(store);
 	else if (store->in_transaction)
 		err = transaction_commit_later(store);
-	else if (results_left(store) > 0)
+	else if (has_results)
 		err = results_rest(store);
 	else if (parcel_excess(store) > 0)
 		err = parcel_shorten_oldest(store);
@@ -307,9 +308,9 @@ enum err save_everything(struct store *store)
 	int64_t end_ms = clock_mono_ms() + END_SYNCS_MS;
 	enum err err = OK;
 	while (!err && wait_ms == 0 &&
-	       (store->written < store->unwritten_count || clock_mono_ms() < end_ms))
+	       (store->results.written < store->results.count || clock_mono_ms() < end_ms))
 		err = save_rest(store, &wait_ms);
-	if (!err && store->synced > 0)
+	if (!err && store->results.synced > 0)
 		err = transaction_open(store);
 	if (!err)
 		err = transaction_commit(store);

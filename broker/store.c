@@ -1,6 +1,7 @@
 /* The store's thread and its pipe. */
 #include "broker/store_sqlite.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -93,9 +94,9 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	struct store *store = memory_new(1, sizeof *store);
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
-	store->journal.fd = -1;
+	journal_init(store);
 	store->checkpoint_pages = CHECKPOINT_PAGES;
-	store->results_max = RESULTS_WAITING_MAX;
+	results_init(store);
 	store->parcels_max = UINT64_MAX;
 	store->log_names_new = true;
 	enum err err = open_all(store, boot);
@@ -152,20 +153,25 @@ static int pause_ms(const struct store *store)
 {
 	if (results_are_many(store))
 		return 0;
-	bool writes = store->written < store->unwritten_count;
+	bool writes = store->results.written < store->results.count;
 	return store->in_transaction || writes ? SHORT_PAUSE_MS : PAUSE_MS;
 }
 
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
 static void rest(struct store *store, zsock_t *pipe)
 {
-	zmq_pollitem_t item = { .socket = zsock_resolve(pipe), .events = ZMQ_POLLIN };
-	int wait_ms = pause_ms(store), waited_ms = 0;
-	while (zmq_poll(&item, 1, wait_ms) == 0) {
-		waited_ms += wait_ms;
-		enum err err = save_rest(store, &wait_ms);
-		if (!err && wait_ms == 0 && pause_ms(store) > waited_ms)
-			wait_ms = pause_ms(store) - waited_ms;
+	int bell = store->results.scribe.bell, wait_ms = pause_ms(store);
+	zmq_pollitem_t items[] = { { .socket = zsock_resolve(pipe), .events = ZMQ_POLLIN },
+		                   { .fd = bell, .events = ZMQ_POLLIN } };
+	int64_t begun_ms = clock_mono_ms();
+	for (;;) {
+		int got = zmq_poll(items, bell < 0 ? 1 : 2, wait_ms);
+		if (items[0].revents)
+			return;
+		enum err err = got > 0 ? results_take(store) : save_rest(store, &wait_ms);
+		int64_t left_ms = begun_ms + pause_ms(store) - clock_mono_ms();
+		if (!err && (got > 0 || wait_ms == 0))
+			wait_ms = left_ms > 0 ? (int)left_ms : 0;
 		if (!err)
 			continue;
 		give_back(store, pipe, store_task_new(QUESTION_NONE), err);
@@ -177,7 +183,8 @@ static void run_store(zsock_t *pipe, void *argument)
 {
 	struct store *store = argument;
 	pthread_setname_np(pthread_self(), "fettle-store");
-	writer_start(store);
+	helper_start(&store->journal.writer, "fettle-journal");
+	helper_start(&store->results.scribe, "fettle-results");
 	zsock_signal(pipe, 0);
 	for (;;) {
 		struct store_task *task = NULL;
@@ -194,11 +201,12 @@ static void run_store(zsock_t *pipe, void *argument)
 		memcpy(&task, zframe_data(frame), sizeof task);
 		give_back(store, pipe, task, store->broken ? ERR_STORE : answer(store, task));
 	}
-	if (!store->broken && save_everything(store)) {
+	enum err err = results_end(store);
+	if (!store->broken && (err || save_everything(store))) {
 		store->broken = true;
 		log_at(LOG_LEVEL_ERROR, "at the end: %s", error_text());
 	}
-	writer_stop(store);
+	helper_stop(&store->journal.writer);
 }
 
 /* czmq would take settings from ZSYS_*, and signals from us. */
@@ -261,7 +269,7 @@ void store_destroy(struct store **store)
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
 	journal_finish(&gone->journal);
-	free(gone->unwritten);
+	results_finish(&gone->results);
 	gc_finish(&gone->gc);
 	free(gone->folder);
 	free(gone->path);

@@ -1,6 +1,7 @@
 /* Inside the SQLite store: its connection, and the parts of it that are a file each. */
 #pragma once
 
+#include "broker/helper.h"
 #include "broker/journal.h"
 #include "broker/store.h"
 
@@ -15,7 +16,8 @@ enum {
 	PAUSE_MS = 50,       /* without a task: there is time for the rest */
 	FULL_WAIT_MS = 1000, /* between tries of what waits for space */
 	END_SYNCS_MS = 2000, /* for what else waits at the end; the next start does the rest */
-	RESULTS_WAITING_MAX = 10000, /* to be written, or synced, when nothing else is to do */
+	RESULTS_WAITING_MAX = 20000, /* to be written, or synced, when nothing else is to do */
+	RESULTS_PIECE_MAX = 64,      /* of them written at once, or synced one by one */
 	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
 	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
 	CHANGE_ROWS_MAX = 10000,     /* the oldest go */
@@ -41,12 +43,24 @@ struct store {
 	bool log_names_new;  /* since they were synced last */
 
 	/* Final jobs whose result file is not known to be on disk, oldest first. The first `synced`
-	 * are, and their rows can go; then come those whose own folder and file are, then those
-	 * that are written, and the rest. */
-	uint64_t *unwritten;
-	size_t unwritten_count, unwritten_capacity;
-	size_t written, files_synced, synced;
-	size_t results_max; /* that wait to be written, or to be synced */
+	 * are, and their rows can go; then come those that are written, and the rest. */
+	struct results {
+		uint64_t *jobs;
+		size_t count, capacity;
+		size_t written, synced;
+		size_t max;       /* that wait to be written, or to be synced */
+		size_t piece_max; /* written at once, or synced one by one */
+		struct helper scribe;
+		struct results_piece {
+			bool writes;          /* or syncs: all, when there are no files */
+			struct result *files; /* without a commit: there is none to write */
+			size_t count, done;   /* 0: none was begun */
+			struct arena arena;   /* of the files */
+			enum err err;
+			char *error; /* line that goes with it */
+		} piece;
+		bool is_stuck; /* the last piece had no space */
+	} results;
 
 	/* Artifacts: how many bytes may be kept, and are. */
 	_Atomic uint64_t parcels_max; /* set by the loop */
@@ -152,11 +166,19 @@ enum err save_checkpoint(struct store *store);
 enum err save_everything(struct store *store);
 
 /* ---- results.c: result files that wait to be written, or synced ---- */
+void results_init(struct store *store);
+void results_finish(struct results *results);
 void results_add(struct store *store, uint64_t job);
 
-/* How much there is to do; it shrinks with each piece that succeeds. */
+/* How much there is to begin; it shrinks with each piece that succeeds, and is nothing while the
+ * helper has one. */
 size_t results_left(const struct store *store);
+/* Take what the helper has done, and begin the next piece, if it is idle. */
 enum err results_rest(struct store *store);
+/* Take what the helper has done. A full disk is no error: later again. */
+enum err results_take(struct store *store);
+/* Have no helper any more: who begins a piece does it. */
+enum err results_end(struct store *store);
 
 /* No pause is long enough for so many. */
 bool results_are_many(const struct store *store);
@@ -279,3 +301,5 @@ enum err result_remove(const struct store *store, const char *commit, const char
 /* Its bytes, and its name; result_sync_names() for the names of the folders. */
 enum err result_sync(const struct store *store, const struct result *result);
 enum err result_sync_names(const struct store *store);
+/* All of them, and whatever else the file system has not written. */
+enum err result_sync_all(const struct store *store);

@@ -480,13 +480,95 @@ Test(store, result_files_are_written_and_synced_also_when_there_is_never_a_pause
 	struct effect effects[] = { ACCEPT };
 	struct store *store = rows_open();
 	cr_assert_eq(rows_save(store, effects, 3), OK, "%s", error_text());
-	store->results_max = 40;
+	store->results.max = 40;
 	finish_jobs(store, 2, 100);
-	cr_assert_eq(store->files_synced, 20);
-	cr_assert_eq(store->written, 60);
-	cr_assert_eq(store->unwritten_count, 100);
+	cr_assert_leq(store->results.count - store->results.written, 40);
+	cr_assert_leq(store->results.written - store->results.synced, 40);
+	cr_assert_eq(store->results.count, 100);
 	cr_assert_eq(save_everything(store), OK, "%s", error_text());
 	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 0);
+	store_destroy(&store);
+}
+
+/* More than are synced one by one; the end waits for the piece that is under way. */
+Test(store, result_files_are_written_by_a_thread_of_their_own)
+{
+	struct effect effects[] = { ACCEPT };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 3), OK, "%s", error_text());
+	store->results.max = 100;
+	helper_start(&store->results.scribe, "results");
+	cr_assert(store->results.scribe.is_there);
+	finish_jobs(store, 2, 500);
+	cr_assert_leq(store->results.count - store->results.written, 100);
+	cr_assert_leq(store->results.written - store->results.synced, 100);
+	cr_assert_eq(results_end(store), OK, "%s", error_text());
+	cr_assert_not(store->results.scribe.is_there);
+	cr_assert_eq(save_everything(store), OK, "%s", error_text());
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 0);
+	for (int job = 2; job < 502; job++) {
+		scoped(free_text) char *path = text_format("%s/results/%s/job-%d.txt", rows_folder,
+		                                           rows_commit.commit, job);
+		cr_assert_eq(access(path, R_OK), 0, "%s", path);
+	}
+	store_destroy(&store);
+}
+
+/* No descriptor is left: verdicts are stored all the same, and the files come later. */
+Test(store, result_files_wait_while_none_can_be_opened)
+{
+	struct effect effects[] = { ACCEPT };
+	struct rlimit before, none;
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 3), OK, "%s", error_text());
+	store->results.max = 20;
+	helper_start(&store->results.scribe, "results");
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	finish_jobs(store, 2, 50);
+	cr_assert_eq(results_end(store), OK, "%s", error_text());
+	size_t written = store->results.written;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_assert_eq(written, 0);
+	cr_assert_eq(save_everything(store), OK, "%s", error_text());
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 0);
+	store_destroy(&store);
+}
+
+/* A batch is stored at once: only its end can be seen. */
+Test(store, of_many_updates_of_a_ref_the_newest_is_stored)
+{
+	static const char main_ref[] = "refs/heads/main", topic[] = "refs/heads/topic";
+	static const char *const refs[] = { main_ref, main_ref, topic, main_ref, main_ref };
+	enum { UPDATES = sizeof refs / sizeof *refs };
+	char marks[UPDATES][COMMIT_SIZE + 1];
+	struct rec_commit commits[UPDATES];
+	struct effect effects[2 * UPDATES];
+	for (size_t i = 0; i < UPDATES; i++) {
+		snprintf(marks[i], sizeof marks[i], "%040zx", i + 1);
+		commits[i] = (struct rec_commit){ .commit = marks[i] };
+		effects[2 * i] = (struct effect){ .kind = EFFECT_SAVE_REF,
+			                          .ref = { .repository = "r",
+			                                   .url = i == 4 ? "/new" : "/old",
+			                                   .name = refs[i],
+			                                   .mark = marks[i],
+			                                   .rewound = i == 3 } };
+		effects[2 * i + 1] = (struct effect){
+			.kind = EFFECT_SAVE_BUILD,
+			.build = i + 1,
+			.accepted = { .repository = "r", .ref = refs[i], .commit = &commits[i] }
+		};
+	}
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 2 * UPDATES), OK, "%s", error_text());
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM builds"), UPDATES);
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM repositories WHERE url = '/new'"), 1);
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM refs WHERE NOT rewound AND "
+	                               "((name LIKE '%main' AND mark LIKE '%5') OR "
+	                               "(name LIKE '%topic' AND mark LIKE '%3'))"),
+	             2);
 	store_destroy(&store);
 }
 

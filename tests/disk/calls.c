@@ -186,7 +186,7 @@ int call_ftruncate64(int fd, off_t size)
 
 static int sync_file(int fd, long number)
 {
-	struct change change = { .kind = CHANGE_SYNC };
+	struct change change = { .kind = number == SYS_syncfs ? CHANGE_SYNC_ALL : CHANGE_SYNC };
 	if (!is_ours(fd))
 		return (int)syscall(number, fd);
 	change.node = nodes[fd] - 1;
@@ -290,9 +290,7 @@ int call_link(const char *from, const char *to)
 int call_syncfs(int fd) __asm__("syncfs");
 int call_syncfs(int fd)
 {
-	if (is_ours(fd))
-		refuse("syncfs");
-	return (int)syscall(SYS_syncfs, fd);
+	return sync_file(fd, SYS_syncfs);
 }
 
 ssize_t call_copy_file_range(int from, off_t *from_at, int to, off_t *to_at, size_t size,

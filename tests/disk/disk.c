@@ -315,6 +315,16 @@ static bool is_kept_whole(struct survey *survey)
 	return survey->how == CUT_ALL_KEPT || survey->how == CUT_KILL;
 }
 
+/* The nodes that a change synced end before *ret_end. */
+static size_t first_synced(const struct disk_journal *journal, const struct change *change,
+                           size_t *ret_end)
+{
+	bool all = change->kind == CHANGE_SYNC_ALL;
+	size_t first = all ? 0 : change->node;
+	*ret_end = all ? journal->node_count : first + (change->kind == CHANGE_SYNC);
+	return first;
+}
+
 /* The next sync of a file after a write tells: a good one made it durable, a failed one lost it. */
 static void survey_contents(struct survey *survey)
 {
@@ -322,9 +332,10 @@ static void survey_contents(struct survey *survey)
 	enum { NEVER, GOOD, FAILED } *next = memory_new(journal->node_count, sizeof(*next));
 	for (size_t i = survey->end; i-- > 0;) {
 		const struct change *change = &journal->changes[i];
-		if (change->kind == CHANGE_SYNC)
-			next[change->node] = change->failed ? FAILED : GOOD;
-		else if (is_content(change))
+		size_t end, node = first_synced(journal, change, &end);
+		for (; node < end; node++)
+			next[node] = change->failed ? FAILED : GOOD;
+		if (is_content(change))
 			survey->durable[i] = i < journal->base || next[change->node] == GOOD;
 	}
 	free(next);
@@ -347,8 +358,10 @@ static void survey_names(struct survey *survey)
 	}
 	for (size_t i = journal->base; i < survey->end; i++) {
 		const struct change *change = &journal->changes[i];
-		if (change->kind == CHANGE_SYNC && !change->failed && kept[change->node] < i)
-			kept[change->node] = i;
+		size_t end, node = first_synced(journal, change, &end);
+		for (; node < end && !change->failed; node++)
+			if (kept[node] < i)
+				kept[node] = i;
 	}
 	for (size_t i = survey->end; i-- > 0;) {
 		const struct change *change = &journal->changes[i];
@@ -483,8 +496,8 @@ uint64_t disk_power_cuts(void)
 
 void disk_print(const struct disk_journal *journal, size_t at)
 {
-	static const char *const words[] = { "open",   "create", "mkdir", "rename",
-		                             "remove", "write",  "size",  "sync" };
+	static const char *const words[] = { "open",  "create", "mkdir", "rename",     "remove",
+		                             "write", "size",   "sync",  "sync all of" };
 	const struct change *change = disk_change(journal, at);
 	const char *name = change->name ? change->name : "";
 	for (size_t i = 0; !*name && i < journal->name_count; i++)

@@ -18,6 +18,7 @@ enum change_kind {
 	CHANGE_WRITE,
 	CHANGE_SIZE,
 	CHANGE_SYNC,
+	CHANGE_SYNC_ALL, /* of every file and folder */
 };
 
 /* One call. Files and folders are numbers: 0 is the disk's own folder. */
@@ -71,6 +72,11 @@ enum cut {
 	CUT_TORN_BY_FOLDER, /* the same, and each folder has a moment of its own */
 	CUT_COUNT
 };
+
+static inline bool disk_is_sync(enum change_kind kind)
+{
+	return kind == CHANGE_SYNC || kind == CHANGE_SYNC_ALL;
+}
 
 const char *disk_fault_text(enum disk_fault fault);
 const char *disk_cut_text(enum cut cut);

@@ -147,7 +147,7 @@ static void check_at_rest(const struct record *of)
 	story.fleet = of->story.fleet;
 	story.fleet.resumes = false;
 	check_start(&story, of->story.digest, of->story.digest);
-	STORY_CHECK(story.store->unwritten_count == 0, "result files were left for the next start");
+	STORY_CHECK(story.store->results.count == 0, "result files were left for the next start");
 	story_finish(&story);
 }
 
@@ -202,8 +202,8 @@ void trial_check_silence(const struct disk_journal *journal, size_t failed)
 		enum change_kind kind = change->kind;
 		if (trial_trace)
 			disk_print(journal, i);
-		STORY_CHECK(kind == CHANGE_NOTHING || kind == CHANGE_SYNC ||
-		                    (kind == CHANGE_REMOVE && first->kind == CHANGE_SYNC &&
+		STORY_CHECK(kind == CHANGE_NOTHING || disk_is_sync(kind) ||
+		                    (kind == CHANGE_REMOVE && disk_is_sync(first->kind) &&
 		                     (first->node == change->node || is_part_of_log(change->name))),
 		            "the broker wrote on after an error of the disk (call %zu)", i);
 	}
@@ -228,8 +228,7 @@ static void start_again(const struct trial *trial, struct story *story, bool fai
 	uint64_t before = story->digest, after = before;
 	struct fleet fleet = story->fleet;
 	int64_t now_ms = story->now_ms;
-	bool log_in_doubt =
-		failed && disk_change(&recorded.journal, trial->at)->kind == CHANGE_SYNC;
+	bool log_in_doubt = failed && disk_is_sync(disk_change(&recorded.journal, trial->at)->kind);
 	if (failed)
 		find_milestone(&recorded, trial->at, &before, &after);
 	story_finish(story);
@@ -260,7 +259,7 @@ static void check_passed_over(const struct trial *trial)
 {
 	enum change_kind kind = disk_change(&recorded.journal, trial->at)->kind;
 	STORY_CHECK(trial->fault != FAULT_EIO || !disk_has_failed() || kind == CHANGE_NOTHING ||
-	                    kind == CHANGE_SYNC || kind == CHANGE_REMOVE,
+	                    disk_is_sync(kind) || kind == CHANGE_REMOVE,
 	            "an error of the disk was passed over");
 }
 

@@ -7,9 +7,15 @@ import os
 import strace
 from scene import READY, Failure, Victim, first_of, look_until
 
+ON_DISK, FINAL = "result files are on disk", "save final"
 JOBS, ERROR_JOB, SKIPPED_JOB = 21, 8, 12  # as player.c makes them
 CHUNK = 65536
-NAMES = {"store": "fettle-store", "journal": "fettle-journal", "io": "ZMQbg/IO/0"}
+NAMES = {
+    "store": "fettle-store",
+    "journal": "fettle-journal",
+    "results": "fettle-results",
+    "io": "ZMQbg/IO/0",
+}
 
 
 class BrokerScene:
@@ -55,6 +61,8 @@ class Play(Victim):
             self.start()
             self.scene.tell_player(player)
         self.scene.end_player(player)
+        if self.thread == "results":
+            self.settle()
         if self.lenient and self.thread != "main":
             self.scene.kill(self.process)
             self.start()  # it writes the plain files of verdicts for which there was no room
@@ -74,6 +82,19 @@ class Play(Victim):
             self.start()
         elif tracer and not is_early:
             self.attach(tracer)
+
+    def settle(self):
+        """Until the plain files of all verdicts are on disk: they come when nothing else is to do."""
+
+        def is_settled():
+            said = self.scene.said("broker")
+            return said.rfind(ON_DISK) > said.rfind(FINAL)
+
+        while not is_settled():
+            look_until(lambda: is_settled() or self.process.code is not None, "files are on disk")
+            if self.process.code is not None:
+                self.bury()
+                self.start()
 
     def attach(self, tracer):
         thread = look_until(lambda: thread_of(self.process.pid, self.thread), "its threads run")

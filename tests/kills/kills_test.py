@@ -40,6 +40,7 @@ SCENES = {
         BrokerScene("main"),
         BrokerScene("store"),
         BrokerScene("journal"),
+        BrokerScene("results"),
         BrokerScene("io"),
         WorkerScene("run", RunPlay),
         WorkerScene("away", AwayPlay),
