@@ -15,9 +15,9 @@
 #include "broker/helper.h"
 
 enum {
-	JOURNAL_SIZE = 1024 * 1024,       /* of the file, all of it written once */
-	JOURNAL_RECORD_MAX = 64 * 1024,   /* a longer batch is synced by the database */
-	JOURNAL_COMMIT_SIZE = 256 * 1024, /* with so much in it the database is to commit */
+	JOURNAL_SIZE = 2048 * 1024,        /* of the file, all of it written once */
+	JOURNAL_RECORD_MAX = 64 * 1024,    /* a longer batch is synced by the database */
+	JOURNAL_COMMIT_SIZE = 1024 * 1024, /* with so much in it the database is to commit */
 };
 
 struct store;
