@@ -15,6 +15,7 @@
 static const char first_settings[] = "PRAGMA locking_mode = EXCLUSIVE;"
 				     "PRAGMA trusted_schema = OFF;"
 				     "PRAGMA temp_store = MEMORY;"
+				     "PRAGMA secure_delete = OFF;"
 				     "PRAGMA busy_timeout = 1000;";
 
 /* Before anything is written. EXTRA before WAL: with FULL, or with EXTRA set later, a power cut
@@ -134,6 +135,7 @@ static enum err open_database(struct store *store, int *ret_version)
 {
 	enum err err;
 	/* One thread at a time uses it: the loop's until the store's begins, and after it ended. */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (sqlite3_open_v2(store->path, &store->db,
 	                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 	                    NULL) != SQLITE_OK)
