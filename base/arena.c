@@ -9,7 +9,11 @@
 
 /* Each block is twice as large as the one before. Large ones are beyond malloc's threshold: mapped,
  * and given back to the system; many small ones would leave holes between what stays. */
-enum { ARENA_BLOCK_MIN = 4096, ARENA_BLOCK_MAX = 256 * 1024 };
+enum {
+	ARENA_BLOCK_MIN = 4096,
+	ARENA_BLOCK_MAX = 256 * 1024,
+	ARENA_KEPT_MAX = 64 * 1024, /* by a reset */
+};
 
 struct arena_block {
 	struct arena_block *older;
@@ -55,19 +59,30 @@ char *arena_copy_text(struct arena *arena, const char *text)
 	return text ? arena_copy(arena, text, strlen(text)) : NULL;
 }
 
-void arena_reset(struct arena *arena)
+static void free_blocks(struct arena_block *newest)
 {
-	while (arena->blocks && arena->blocks->older) {
-		struct arena_block *block = arena->blocks;
-		arena->blocks = block->older;
+	while (newest) {
+		struct arena_block *block = newest;
+		newest = block->older;
 		free(block);
 	}
+}
+
+/* The newest block is the largest: what was needed is there the next time. */
+void arena_reset(struct arena *arena)
+{
+	struct arena_block *kept = arena->blocks;
 	arena->used = 0;
+	if (kept && kept->capacity > ARENA_KEPT_MAX) {
+		arena_finish(arena);
+	} else if (kept) {
+		free_blocks(kept->older);
+		kept->older = NULL;
+	}
 }
 
 void arena_finish(struct arena *arena)
 {
-	arena_reset(arena);
-	free(arena->blocks);
+	free_blocks(arena->blocks);
 	*arena = (struct arena){ 0 };
 }
