@@ -15,6 +15,8 @@ void server_log_effect(const struct effect *effect)
 
 void server_log_event(const struct msg_event *event)
 {
+	if (!log_shows(LOG_LEVEL_INFO))
+		return;
 	scoped(text_finish) struct text line = { 0 };
 	if (event->build)
 		text_addf(&line, " build=%llu", (unsigned long long)event->build);
