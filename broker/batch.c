@@ -5,6 +5,10 @@
 #include "base/scoped.h"
 #include "proto/entry.h"
 
+#include <string.h>
+
+enum { REUSED_MAX = 1024 }; /* items */
+
 struct batch *batch_new(void)
 {
 	return memory_new(1, sizeof(struct batch));
@@ -19,6 +23,34 @@ void batch_destroy(struct batch **batch)
 	free((*batch)->builds.items);
 	free((*batch)->jobs.items);
 	free(*batch);
+	*batch = NULL;
+}
+
+struct batch *batch_take(struct batch **spare)
+{
+	struct batch *batch = *spare ? *spare : batch_new();
+	*spare = NULL;
+	return batch;
+}
+
+static void empty(struct batch *batch)
+{
+	arena_reset(&batch->arena);
+	*batch = (struct batch){ .items = batch->items,
+		                 .capacity = batch->capacity,
+		                 .builds = { batch->builds.items, 0, batch->builds.capacity },
+		                 .jobs = { batch->jobs.items, 0, batch->jobs.capacity },
+		                 .arena = batch->arena };
+}
+
+void batch_put_aside(struct batch **batch, struct batch **spare)
+{
+	if (*spare || (*batch)->capacity > REUSED_MAX) {
+		batch_destroy(batch);
+		return;
+	}
+	empty(*batch);
+	*spare = *batch;
 	*batch = NULL;
 }
 
@@ -78,6 +110,23 @@ static void copy_ref(struct arena *arena, struct effect *effect)
 	effect->ref.mark = arena_copy_text(arena, effect->ref.mark);
 }
 
+/* Of many updates of one ref only the newest is stored, at the place of the first: builds need its
+ * row. */
+static bool renew_ref(struct batch *batch, const struct effect *effect)
+{
+	if (effect->kind != EFFECT_SAVE_REF || batch->last_ref == 0)
+		return false;
+	struct effect *before = &batch->items[batch->last_ref - 1].effect;
+	if (strcmp(before->ref.name, effect->ref.name) != 0 ||
+	    strcmp(before->ref.repository, effect->ref.repository) != 0)
+		return false;
+	if (strcmp(before->ref.url, effect->ref.url) != 0)
+		before->ref.url = arena_copy_text(&batch->arena, effect->ref.url);
+	before->ref.mark = arena_copy_text(&batch->arena, effect->ref.mark);
+	before->ref.rewound = effect->ref.rewound;
+	return true;
+}
+
 static void copy_build(struct arena *arena, struct effect *effect)
 {
 	struct rec_commit *commit = arena_new(arena, sizeof *commit);
@@ -133,6 +182,8 @@ static void copy_change(struct arena *arena, struct effect *effect)
 void batch_add(struct batch *batch, const struct effect *effect)
 {
 	struct arena *arena = &batch->arena;
+	if (renew_ref(batch, effect))
+		return;
 	memory_reserve((void **)&batch->items, &batch->capacity, batch->count + 1,
 	               sizeof *batch->items);
 	struct batch_item *item = &batch->items[batch->count++];
@@ -141,7 +192,10 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	batch->saves += effect_is_save(effect->kind);
 	batch->sends += effect->kind == EFFECT_SEND;
 	switch (effect->kind) {
-	case EFFECT_SAVE_REF: copy_ref(arena, &item->effect); break;
+	case EFFECT_SAVE_REF:
+		copy_ref(arena, &item->effect);
+		batch->last_ref = batch->count;
+		break;
 	case EFFECT_SAVE_BUILD:
 		copy_build(arena, &item->effect);
 		note(batch, &batch->builds);

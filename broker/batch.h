@@ -30,6 +30,7 @@ struct batch {
 	size_t count;
 	size_t capacity;
 	size_t saves;    /* items that change the store */
+	size_t last_ref; /* place of the newest EFFECT_SAVE_REF, from 1; 0: there is none */
 	size_t sends;    /* items that need nothing of it */
 	int64_t wall_ms; /* stamped on its rows */
 	struct batch_index builds, jobs;
@@ -37,9 +38,15 @@ struct batch {
 };
 
 struct batch *batch_new(void);
+
+/* One batch is filled while the store has another, and their memory is used in turn: the one that
+ * was put aside, or a new one; and put one aside, empty, unless there is one, or it is large. */
+struct batch *batch_take(struct batch **spare);
+void batch_put_aside(struct batch **batch, struct batch **spare);
 void batch_destroy(struct batch **batch);
 
-/* Copy one effect, neither EFFECT_SEND_NOW nor EFFECT_REFUSED. */
+/* Copy one effect, neither EFFECT_SEND_NOW nor EFFECT_REFUSED. What a ref was before it moved on is
+ * forgotten: all of a batch is stored at once. */
 void batch_add(struct batch *batch, const struct effect *effect);
 
 /* Add an answer on the admin socket that must not leave before what was saved before it. */

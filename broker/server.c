@@ -131,14 +131,14 @@ static void flush(struct server *server)
 		return;
 	if (server->filling->sends == server->filling->count) {
 		release(server, server->filling);
-		batch_destroy(&server->filling);
-		server->filling = batch_new();
+		batch_put_aside(&server->filling, &server->spare);
+		server->filling = batch_take(&server->spare);
 		return;
 	}
 	struct store_task *task = store_task_new(QUESTION_BATCH);
 	task->batch = server->filling;
 	task->batch->wall_ms = clock_wall_ms();
-	server->filling = batch_new();
+	server->filling = batch_take(&server->spare);
 	server->saving = true;
 	store_ask(server->store, &task);
 }
@@ -169,6 +169,7 @@ static enum err batch_done(struct server *server, struct store_task *task)
 	}
 	server->saving = false;
 	release(server, task->batch);
+	batch_put_aside(&task->batch, &server->spare);
 	store_task_destroy(&task);
 	if (was_full) {
 		log_at(LOG_LEVEL_INFO, "disk has space again, going on");
@@ -426,6 +427,7 @@ void server_close(struct server *server)
 	for (enum door door = 0; door < DOOR_COUNT; door++)
 		free_text(&server->doors[door].endpoint);
 	batch_destroy(&server->filling);
+	batch_destroy(&server->spare);
 	store_task_destroy(&server->stuck);
 	store_task_destroy(&server->asked_to_collect);
 	effects_finish(&server->effects);

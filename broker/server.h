@@ -35,6 +35,7 @@ struct server {
 
 	struct effects effects;
 	struct batch *filling;    /* what the next transaction will hold */
+	struct batch *spare;      /* empty; NULL: none */
 	bool saving;              /* a batch is with the store, or stuck */
 	struct store_task *stuck; /* the batch that found the disk full */
 	int64_t retry_ms;         /* when it is tried again */
