@@ -1,19 +1,16 @@
 /* The bound of a broker that syncs its store: bare SQLite, and a row for each job that is written
  * three times, as it is accepted, leased and final. No network, no messages, no other tables.
  *
- *   commits FILE JOBS JOBS_PER_COMMIT [accept]
+ *   commits FILE JOBS JOBS_PER_COMMIT
  *
  * In each transaction so many jobs are accepted and leased, and those of the one before are final.
- * With `accept`: accepted only, each with a build and an event, as a broker has them. Prints the
- * seconds. */
+ * Prints the seconds. */
 #include <sqlite3.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-enum { BODY_SIZE = 200, EVENT_SIZE = 150 };
+enum { BODY_SIZE = 200 };
 
 static sqlite3 *db;
 
@@ -73,48 +70,20 @@ static void write_jobs(sqlite3_int64 jobs, sqlite3_int64 each)
 	sqlite3_finalize(end);
 }
 
-static void accept_jobs(sqlite3_int64 jobs, sqlite3_int64 each)
-{
-	static const char body[BODY_SIZE], event[EVENT_SIZE];
-	sqlite3_stmt *rows[] = {
-		prepare("INSERT INTO builds VALUES(?1, printf('%040d', ?1), 'r', 'main')"),
-		prepare("INSERT INTO jobs VALUES(?1, 'queued', NULL, ?2)"),
-		prepare("INSERT INTO events VALUES(?1, ?2)"),
-	};
-	enum { ROWS = sizeof rows / sizeof *rows };
-	check(sqlite3_bind_blob(rows[1], 2, body, sizeof body, SQLITE_STATIC), SQLITE_OK);
-	check(sqlite3_bind_blob(rows[2], 2, event, sizeof event, SQLITE_STATIC), SQLITE_OK);
-	for (sqlite3_int64 first = 1; first <= jobs; first += each) {
-		run("BEGIN IMMEDIATE");
-		for (sqlite3_int64 job = first; job < first + each && job <= jobs; job++)
-			for (size_t i = 0; i < ROWS; i++)
-				write_row(rows[i], job);
-		run("COMMIT");
-	}
-	for (size_t i = 0; i < ROWS; i++)
-		sqlite3_finalize(rows[i]);
-}
-
 int main(int argc, char **argv)
 {
-	bool accepts = argc == 5 && strcmp(argv[4], "accept") == 0;
-	sqlite3_int64 jobs = argc >= 4 ? strtoll(argv[2], NULL, 10) : 0;
-	sqlite3_int64 each = argc >= 4 ? strtoll(argv[3], NULL, 10) : 0;
-	if (jobs <= 0 || each <= 0 || (argc > 4 && !accepts)) {
-		fprintf(stderr, "usage: commits FILE JOBS JOBS_PER_COMMIT [accept]\n");
+	sqlite3_int64 jobs = argc == 4 ? strtoll(argv[2], NULL, 10) : 0;
+	sqlite3_int64 each = argc == 4 ? strtoll(argv[3], NULL, 10) : 0;
+	if (jobs <= 0 || each <= 0) {
+		fprintf(stderr, "usage: commits FILE JOBS JOBS_PER_COMMIT\n");
 		return 2;
 	}
 	check(sqlite3_open(argv[1], &db), SQLITE_OK);
 	run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = "
 	    "FULL");
-	run("CREATE TABLE jobs(id INTEGER PRIMARY KEY, state TEXT, worker TEXT, body BLOB);"
-	    "CREATE TABLE builds(id INTEGER PRIMARY KEY, commit_id TEXT, r TEXT, ref TEXT);"
-	    "CREATE TABLE events(id INTEGER PRIMARY KEY, body BLOB)");
+	run("CREATE TABLE jobs(id INTEGER PRIMARY KEY, state TEXT, worker TEXT, body BLOB)");
 	double begun = now_s();
-	if (accepts)
-		accept_jobs(jobs, each);
-	else
-		write_jobs(jobs, each);
+	write_jobs(jobs, each);
 	printf("seconds=%.6f\n", now_s() - begun);
 	return sqlite3_close(db) == SQLITE_OK ? 0 : 1;
 }

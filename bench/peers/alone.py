@@ -1,5 +1,6 @@
-"""How fast commits are accepted while no worker is there, beside bare SQLite, which nobody else is
-asked for; and how long a job waits whose worker is no more, here and where others give it back."""
+"""How fast commits are accepted while no worker is there, beside bare SQLite with the same rows,
+which nobody else is asked for; and how long a job waits whose worker is no more, here and where
+others give it back."""
 
 import contextlib
 import os
@@ -9,13 +10,13 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 from common import fettle, figures  # noqa: E402  pylint: disable=wrong-import-position
-from contest import COMMITS  # noqa: E402  pylint: disable=wrong-import-position
 from results import Row, Table  # noqa: E402  pylint: disable=wrong-import-position
 
 HORDE = os.path.join(fettle.BUILD, "tests/fleet/horde")
+ROWS = os.path.join(fettle.BUILD, "bench/rows")
 HANDOVER = os.path.join(fettle.BUILD, "tests/fleet/handover")
 UPDATES = (1, 16, 256)  # commits of each
-MOST_OF_TRANSACTION = 256
+OF_TRANSACTION = 256  # commits, for SQLite alone
 ACCEPT_GOALS = {"sqlite": 0.7}
 HANDOVER_GOALS = {"silent": 4, "goodbye": 0.1}  # seconds
 
@@ -37,10 +38,12 @@ def accept(house, commits, each):
         return commits / figures(list(map(str, words)))["seconds"]
 
 
-def write(house, commits):
-    file = os.path.join(tempfile.mkdtemp(dir=house.folder), "jobs.db")
-    words = [COMMITS, file, commits, MOST_OF_TRANSACTION, "accept"]
-    return commits / figures(list(map(str, words)))["seconds"]
+def write(house):
+    """The rows that the last broker wrote."""
+    folder = tempfile.mkdtemp(dir=house.folder)
+    store = os.path.join(house.broker_folder, "fettle.db")
+    found = figures([ROWS, os.path.join(folder, "rows.db"), store, str(OF_TRANSACTION)])
+    return found["commits"] / found["seconds"]
 
 
 def accepted(house, rounds, commits):
@@ -50,7 +53,7 @@ def accepted(house, rounds, commits):
     for _ in range(rounds):
         for each in UPDATES:
             ours[each].append(accept(house, commits, each))
-        bare.append(write(house, commits))
+        bare.append(write(house))
     for each in UPDATES:
         rows = [Row("fettle", "fettle", ours[each]), Row("sqlite", "SQLite alone", bare)]
         title = f"commits of one job accepted, {each} in an update"

@@ -265,6 +265,23 @@ static void push_some(struct fleet *fleet, const struct fleet_chain *chain, size
 	}
 }
 
+static bool can_push(void *fleet)
+{
+	const struct fleet_member *updates = &((struct fleet *)fleet)->updates;
+	return updates->socket && loop_can_send(updates);
+}
+
+/* Until then: whenever the queue has room. */
+static void push_until(struct fleet *fleet, const struct fleet_chain *chain, size_t *sent,
+                       int64_t until_ms)
+{
+	do
+		push_some(fleet, chain, sent);
+	while (*sent < chain->commits && fleet_wait(fleet, can_push, fleet, until_ms) &&
+	       clock_mono_ms() < until_ms);
+	fleet_wait(fleet, NULL, NULL, until_ms);
+}
+
 enum err fleet_push(struct fleet *fleet, const struct fleet_chain *chain, int64_t until_ms)
 {
 	size_t mark = 0, before = SIZE_MAX, sent = 0;
@@ -291,7 +308,6 @@ enum err fleet_push(struct fleet *fleet, const struct fleet_chain *chain, int64_
 			progress_ms = now_ms;
 			sent = mark;
 		}
-		push_some(fleet, chain, &sent);
-		fleet_wait(fleet, NULL, NULL, now_ms + PUSH_PAUSE_MS);
+		push_until(fleet, chain, &sent, now_ms + PUSH_PAUSE_MS);
 	}
 }
