@@ -106,7 +106,7 @@ class Collecting(fettle.Case):
         app = fettle.Repository(self.house, "app")
         self.house.observer(app, name="observer-app")
         for number in range(4):
-            commit = app.steps("echo working", message=f"number {number}")
+            commit = app.steps("echo working", message=f"app {number}")  # no commit of sample
             self.assertEqual(self.house.verdict(commit), "passed")
 
         def is_done():
