@@ -13,8 +13,6 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { CANCELS_MAX = 64 }; /* in answer to one heartbeat */
-
 struct worker *worker_get(struct core *core, const char *name)
 {
 	struct worker *worker;
@@ -150,9 +148,7 @@ static void connect(struct core *core, struct worker *worker, const struct event
 	DL_APPEND2(core->sent, worker, sent_prev, sent_next);
 }
 
-/* Does this worker hold the newest attempt of a job? Then its lease is confirmed, or taken up
- * again. */
-static struct job *claim(struct core *core, struct worker *worker, uint64_t id, uint32_t attempt,
+struct job *worker_claim(struct core *core, struct worker *worker, uint64_t id, uint32_t attempt,
                          struct effects *out)
 {
 	struct job *job = job_find(core, id);
@@ -199,9 +195,9 @@ static void welcome(struct core *core, struct worker *worker, const struct msg_h
 	size_t kept = 0, dropped = 0;
 	for (size_t i = 0; i < hello->holding_count; i++) {
 		const struct rec_holding *held = &hello->holding[i];
-		struct job *job = PLANTED(holding_ignored)
-		                          ? NULL
-		                          : claim(core, worker, held->job, held->attempt, out);
+		struct job *job = PLANTED(holding_ignored) ? NULL
+		                                           : worker_claim(core, worker, held->job,
+		                                                          held->attempt, out);
 		if (job)
 			keep[kept++] = (struct rec_kept){ .job = job->id,
 				                          .attempt = job->attempt,
@@ -281,61 +277,10 @@ static void receive_hello(struct core *core, const struct event *event, struct w
 		publish(out, &(struct msg_event){ .kind = "joined", .worker = worker->name });
 }
 
-static void set_credit(struct core *core, struct worker *worker, uint32_t slots)
+void worker_set_credit(struct core *core, struct worker *worker, uint32_t slots)
 {
 	worker->ready = slots;
 	worker_update_idle(core, worker);
-}
-
-static void settle_unheard(struct core *core, struct lease *lease, struct effects *out)
-{
-	if (lease->job->course->cancel)
-		lease_end(core, lease, "the worker never took the offer", out);
-	else
-		lease_repeat(core, lease, out);
-}
-
-/* An offer that found no room on its way is lost, and the worker has no way to know: what no
- * heartbeat names for two of them is sent again, until the offer's time is over. What it named
- * before and does not name any more, it will not finish. */
-static void settle_unnamed(struct core *core, struct worker *worker, struct effects *out)
-{
-	int64_t patience_ms = 2 * core->settings.heartbeat_ms;
-	for (struct lease *lease = worker->leases, *next; lease; lease = next) {
-		next = lease->next;
-		if (lease_is_disowned(core, lease))
-			lease_end(core, lease, "the worker stopped naming it", out);
-		else if (lease->state == LEASE_OFFERED &&
-		         lease->offered_ms + patience_ms <= fleet_now(core))
-			settle_unheard(core, lease, out);
-	}
-}
-
-/* A worker names what it holds; what it should not hold is cancelled: some at a time, and none
- * while the disk is full, for the next heartbeat names the rest again. */
-static void receive_heartbeat(struct core *core, struct worker *worker,
-                              const struct msg_heartbeat *heartbeat, struct effects *out)
-{
-	/* Only a change: each update sends the worker to the end of those who wait. */
-	if (worker->ready != heartbeat->slots)
-		set_credit(core, worker, heartbeat->slots);
-	int left = core->store_full ? 0 : CANCELS_MAX;
-	for (size_t i = 0; i < heartbeat->holding_count; i++) {
-		const struct rec_lease *held = &heartbeat->holding[i];
-		struct job *job = claim(core, worker, held->job, held->attempt, out);
-		if (job)
-			lease_tell_cancel(core, job->course->lease, out);
-		if (job || left-- <= 0)
-			continue;
-		struct message cancel = { .type = MESSAGE_cancel,
-			                  .cancel = { .job = held->job,
-			                              .attempt = held->attempt,
-			                              .reason =
-			                                      "this attempt is not the newest" } };
-		worker_send(core, worker, EFFECT_SEND, &cancel, out);
-	}
-	if (!core->store_full)
-		settle_unnamed(core, worker, out);
 }
 
 static void receive_known(struct core *core, const struct event *event, struct worker *worker,
@@ -343,10 +288,10 @@ static void receive_known(struct core *core, const struct event *event, struct w
 {
 	const struct message *message = event->message;
 	switch (message->type) {
-	case MESSAGE_heartbeat: receive_heartbeat(core, worker, &message->heartbeat, out); break;
-	case MESSAGE_ready: set_credit(core, worker, message->ready.slots); break;
+	case MESSAGE_heartbeat: worker_heartbeat(core, worker, &message->heartbeat, out); break;
+	case MESSAGE_ready: worker_set_credit(core, worker, message->ready.slots); break;
 	case MESSAGE_started:
-		claim(core, worker, message->started.job, message->started.attempt, out);
+		worker_claim(core, worker, message->started.job, message->started.attempt, out);
 		break;
 	case MESSAGE_log: lease_log(core, worker, &message->log, out); break;
 	case MESSAGE_result: lease_result(core, worker, &message->result, out); break;
@@ -419,9 +364,8 @@ void fleet_tick(struct core *core, struct effects *out)
 		         clock_duration_text(now - core->seen->seen_ms, silence));
 		worker_leave(core, core->seen, reason, out);
 	}
-	struct message heartbeat = { .type = MESSAGE_heartbeat };
 	while (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms <= now)
-		worker_send(core, core->sent, EFFECT_SEND_NOW, &heartbeat, out);
+		worker_beat(core, core->sent, out);
 	if (core->grace_end_ms && core->grace_end_ms <= now && !core->store_full)
 		end_grace(core, out);
 }

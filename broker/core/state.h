@@ -350,6 +350,13 @@ void lease_renew_offers(struct core *core);
 void lease_tick(struct core *core, struct effects *out);
 int64_t lease_wakeup_ms(const struct core *core);
 
+/* ---- heartbeat.c ---- */
+/* We live. */
+void worker_beat(struct core *core, struct worker *worker, struct effects *out);
+/* It lives, and holds these. */
+void worker_heartbeat(struct core *core, struct worker *worker,
+                      const struct msg_heartbeat *heartbeat, struct effects *out);
+
 /* ---- fleet.c ---- */
 /* Has it a session? */
 bool worker_is_here(const struct worker *worker);
@@ -360,6 +367,11 @@ void worker_release(struct core *core, struct worker *worker);
 void worker_update_idle(struct core *core, struct worker *worker);
 void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
                  const struct message *message, struct effects *out);
+/* Does it hold the newest attempt of a job? Then its lease is confirmed, or taken up again. */
+struct job *worker_claim(struct core *core, struct worker *worker, uint64_t id, uint32_t attempt,
+                         struct effects *out);
+/* It has so many slots for offers. */
+void worker_set_credit(struct core *core, struct worker *worker, uint32_t slots);
 /* What it said has no effect, and it is told so. */
 void worker_refuse(const struct worker *worker, const char *reason, struct effects *out);
 /* Its session is over; every lease of it ends for this reason. */

@@ -106,6 +106,23 @@ Test(core, a_busy_worker_that_beats_keeps_its_job)
 	story_expect(&story, "");
 }
 
+/* Both sides have nothing else to do: they wake up once for two heartbeats. */
+Test(core, a_heartbeat_is_answered_by_ours_when_that_is_due_soon)
+{
+	welcome("a", "w1", 1, NULL);
+	story_wait(&story, 400);
+	story_heartbeat(&story, "a", 0, 0);
+	cr_assert_eq(story.beats, 0, "ours was not due soon");
+	for (size_t i = 1; i <= 10; i++) {
+		story_wait(&story, i == 1 ? 500 : 999);
+		cr_assert_eq(story.beats, i - 1, "nobody woke up for it");
+		story_heartbeat(&story, "a", 0, 0);
+		cr_assert_eq(story.beats, i);
+	}
+	story_wait(&story, 3000);
+	cr_assert_eq(story.beats, 13, "who is not heard is told all the same");
+}
+
 /* Job 1 was lost by w1 and is with w2 now; w1 is back as "c". */
 static void hand_over(void)
 {

@@ -35,8 +35,10 @@ static void collect(struct story *story)
 {
 	for (size_t i = 0; i < story->effects.count; i++) {
 		const struct effect *effect = &story->effects.items[i];
-		if (!is_told(effect))
+		if (!is_told(effect)) {
+			story->beats += effect->kind == EFFECT_SEND_NOW;
 			continue;
+		}
 		effect_print(effect, &story->lines);
 		if (effect->peer.size)
 			text_addf(&story->lines, " to %.*s", effect->peer.size,

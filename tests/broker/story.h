@@ -8,6 +8,7 @@ struct story {
 	struct core *core;
 	struct effects effects;
 	struct text lines;
+	size_t beats; /* heartbeats of ours */
 	int64_t now_ms;
 	const char *only; /* repositories whose jobs may have who speaks from now on; NULL: all */
 	bool unchecked;   /* a story so long that its invariants are not looked at in each step */
