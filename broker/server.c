@@ -383,12 +383,13 @@ static enum err turn(struct server *server)
 		return err;
 	if (PLANTED(timers_first))
 		run_timers(server);
+	/* A few questions first: one need not wait for hundreds of heartbeats. */
+	if (items[ADMIN].revents)
+		drain_admin(server);
 	if (items[WORKERS].revents)
 		drain_workers(server);
 	if (items[UPDATES].revents)
 		drain_updates(server);
-	if (items[ADMIN].revents)
-		drain_admin(server);
 	server_look_at_keys(server, false);
 	server_hear_signals(server);
 	run_timers(server);
