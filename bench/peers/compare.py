@@ -34,7 +34,7 @@ RATE_GOALS = {
 }
 LATENCY_GOALS = {"beanstalkd": 1}
 SPREAD_GOAL = 3  # p99 to p50
-QUICK = {"rounds": 3, "seconds": 1.5, "paced": 100, "idle": 5, "builds": 20}
+QUICK = {"rounds": 3, "seconds": 1.2, "paced": 100, "idle": 5, "builds": 20}
 QUICK |= {"queue": 100000, "accepted": 20000, "growth": "quick", "growths": 1}
 QUICK |= {"verdicts": 0}  # Buildbot takes its time
 FULL = {"rounds": 9, "seconds": 5, "paced": 500, "idle": 30, "builds": 100}
