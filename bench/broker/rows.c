@@ -9,7 +9,6 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 struct table {
@@ -73,12 +72,14 @@ static void read_table(struct table *table)
 		table->rows++;
 	}
 	check(store, sqlite3_finalize(found), SQLITE_OK);
-	char marks[128] = "?";
-	for (size_t i = 1; i < columns && strlen(marks) + 3 < sizeof marks; i++)
-		strcat(marks, ",?");
-	char *format = sqlite3_mprintf("INSERT INTO \"%%w\" VALUES(%s)", marks);
-	table->insert = prepare(db, format, table->name);
-	sqlite3_free(format);
+	sqlite3_str *insert = sqlite3_str_new(db);
+	sqlite3_str_appendf(insert, "INSERT INTO \"%w\" VALUES(?", table->name);
+	for (size_t i = 1; i < columns; i++)
+		sqlite3_str_appendall(insert, ",?");
+	sqlite3_str_appendall(insert, ")");
+	char *sql = sqlite3_str_finish(insert);
+	check(db, sqlite3_prepare_v2(db, sql, -1, &table->insert, NULL), SQLITE_OK);
+	sqlite3_free(sql);
 }
 
 static void write_until(struct table *table, size_t end)
