@@ -4,6 +4,8 @@
 
 #include "broker/core/effects.h"
 
+#include <stdatomic.h>
+
 /* An effect whose pointers lie in the batch's arena. `body` is a packed message: of a send from the
  * start, of an offer, an event or the answer to a late result once the store has filled in what it
  * knows. */
@@ -29,10 +31,12 @@ struct batch {
 	struct batch_item *items;
 	size_t count;
 	size_t capacity;
-	size_t saves;    /* items that change the store */
-	size_t last_ref; /* place of the newest EFFECT_SAVE_REF, from 1; 0: there is none */
-	size_t sends;    /* items that need nothing of it */
-	int64_t wall_ms; /* stamped on its rows */
+	size_t saves;           /* items that change the store */
+	size_t last_ref;        /* place of the newest EFFECT_SAVE_REF, from 1; 0: there is none */
+	size_t sends;           /* items that need nothing of it */
+	int64_t wall_ms;        /* stamped on its rows */
+	atomic_bool is_durable; /* it may be told; its rows may not be there yet */
+	bool is_told;           /* of the loop */
 	struct batch_index builds, jobs;
 	struct arena arena;
 };

@@ -82,23 +82,9 @@ static uint64_t sum_of(const char *record, size_t size)
 	return sum.number;
 }
 
-/* Of the helper. */
-static void write_record(void *context)
-{
-	struct store *store = context;
-	struct journal *journal = &store->journal;
-	enum err err = put(store, journal->record.data, journal->record.size, journal->size);
-	if (!err)
-		err = sync_all(store);
-	journal->err = err;
-	free(journal->error);
-	journal->error = err ? memory_copy_text(error_text()) : NULL;
-}
-
 void journal_init(struct store *store)
 {
 	store->journal.fd = -1;
-	helper_init(&store->journal.writer, write_record, store);
 }
 
 /* ---- records -------------------------------------------------------------------------------- */
@@ -116,42 +102,38 @@ static void make_record(struct journal *journal, const struct batch *batch)
 	memcpy(record->data, &head, sizeof head);
 }
 
-bool journal_put(struct store *store, const struct batch *batch)
+enum err journal_put(struct store *store, struct batch *batch)
 {
 	struct journal *journal = &store->journal;
 	if (journal->fd < 0 || !entries_can_pack(batch))
-		return false;
+		return OK;
 	make_record(journal, batch);
 	size_t size = journal->record.size;
 	if (size > JOURNAL_RECORD_MAX || journal->size + size > JOURNAL_SIZE)
-		return false;
-	helper_begin(&journal->writer);
-	return true;
+		return OK;
+	atomic_store(&batch->is_durable, PLANTED(told_before_sync));
+	enum err err = put(store, journal->record.data, size, journal->size);
+	if (!err)
+		err = sync_all(store);
+	if (err)
+		return err;
+	journal->size += size;
+	journal->sequence++;
+	atomic_store(&batch->is_durable, true);
+	return OK;
 }
 
 /* It has no sum then, and is none. */
-static enum err take_back(struct store *store)
+enum err journal_take_back(struct store *store)
 {
 	static const struct head none;
-	enum err err = put(store, &none, sizeof none, store->journal.size);
-	return err ? err : sync_all(store);
-}
-
-enum err journal_settle(struct store *store, enum err rows)
-{
 	struct journal *journal = &store->journal;
-	scoped(free_text) char *why = rows ? memory_copy_text(error_text()) : NULL;
-	helper_wait(&journal->writer);
-	if (!rows && !journal->err) {
-		journal->size += journal->record.size;
-		journal->sequence++;
+	if (PLANTED(record_stays))
 		return OK;
-	}
-	/* After ERR_FULL the same batch comes again, to the same place. */
-	if (rows != OK && rows != ERR_FULL && !journal->err && !PLANTED(record_stays) &&
-	    take_back(store))
-		return fail(ERR_STORE, "%s", error_text());
-	return rows ? fail(rows, "%s", why) : fail(journal->err, "%s", journal->error);
+	journal->size -= journal->record.size;
+	journal->sequence--;
+	enum err err = put(store, &none, sizeof none, journal->size);
+	return err ? err : sync_all(store);
 }
 
 /* The record at the beginning of `data`; 0 when it is none, else its size. */
@@ -322,5 +304,4 @@ void journal_finish(struct journal *journal)
 {
 	close_fd(&journal->fd);
 	text_finish(&journal->record);
-	free_text(&journal->error);
 }

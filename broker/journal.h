@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "broker/batch.h"
-#include "broker/helper.h"
 
 enum {
 	JOURNAL_SIZE = 2048 * 1024,        /* of the file, all of it written once */
@@ -27,11 +26,7 @@ struct journal {
 	uint64_t epoch;     /* whose records count; random, never 0 with a file */
 	uint64_t sequence;  /* of the newest record */
 	uint64_t size;      /* bytes of the records that the database has not synced */
-	struct text record; /* the one that is made */
-
-	struct helper writer; /* of a record, and syncs it */
-	enum err err;
-	char *error; /* line that goes with it */
+	struct text record; /* the newest */
 };
 
 /* Before anything else. */
@@ -49,14 +44,12 @@ enum err journal_begin(struct store *store);
 /* The rows of the records that the database has not synced, in the open transaction. */
 enum err journal_redo(struct store *store);
 
-/* Begin to make a batch durable that has rows, and is filled in; the caller makes the rows
- * meanwhile. False: they are too many, or of kinds that have no place here, and the database is to
- * commit. */
-bool journal_put(struct store *store, const struct batch *batch);
+/* Make a batch durable that has rows, and is filled in. It is not, without an error, when they are
+ * too many, or of kinds that have no place here: the database is to commit. */
+enum err journal_put(struct store *store, struct batch *batch);
 
-/* Wait until it is. With an error of the rows, or when it fails, it is not, and the error is passed
- * on; rows that can never be are taken back, or the next start would fail with them, too. */
-enum err journal_settle(struct store *store, enum err rows);
+/* The rows of the newest record can never be: without it the next start does not fail with them. */
+enum err journal_take_back(struct store *store);
 
 /* The database has synced all of it. */
 void journal_forget(struct journal *journal);

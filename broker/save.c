@@ -241,24 +241,44 @@ static enum err catch_up(struct store *store)
 	return err;
 }
 
+/* Of a batch that the journal has, and that is told. */
+static enum err make_rows(struct store *store, struct batch *batch)
+{
+	enum err err = save_rows(store, batch);
+	if (!err)
+		return OK;
+	err = transaction_undo(store, err);
+	if (err == ERR_FULL)
+		return store->in_transaction ? OK : err; /* they came with the others */
+	scoped(free_text) char *why = memory_copy_text(error_text());
+	if ((store->refuses_rows || PLANTED(record_never_stays)) && journal_take_back(store))
+		return ERR_STORE;
+	return fail(err, "%s", why);
+}
+
+/* On a full disk the rows of a batch that is durable are made of the journal, when there is space.
+ */
 static enum err keep(struct store *store, struct batch *batch)
 {
 	enum err err;
 	if (!PLANTED(no_transaction) && (err = transaction_open(store)))
 		return err;
+	if (atomic_load(&batch->is_durable))
+		return OK;
 	if ((err = save_files(store, batch)) || (err = fill_batch(store, batch)))
 		return transaction_undo(store, err);
 	if (PLANTED(no_transaction))
 		return save_rows(store, batch);
 	if (!entries_have_rows(batch))
 		return OK;
-	bool in_journal = journal_put(store, batch);
-	err = save_rows(store, batch);
-	if (in_journal)
-		err = journal_settle(store, err);
-	if (err)
+	if ((err = journal_put(store, batch)))
 		return transaction_undo(store, err);
-	return in_journal ? OK : transaction_commit(store);
+	if (!atomic_load(&batch->is_durable)) {
+		err = save_rows(store, batch);
+		return err ? transaction_undo(store, err) : transaction_commit(store);
+	}
+	store_ring(store);
+	return make_rows(store, batch);
 }
 
 /* After ERR_FULL nothing of the batch is kept. Any other error: nobody knows what is on disk, and
@@ -275,7 +295,7 @@ enum err save_batch(struct store *store, struct batch *batch)
 /* How much there is of it: it shrinks with each piece that succeeds. */
 static size_t left_over(const struct store *store)
 {
-	return results_left(store) + store->in_transaction +
+	return results_left(store) + transaction_is_left(store) +
 	       (store->log_pages >= store->checkpoint_pages) + parcel_excess(store) +
 	       store->trash_count;
 }
@@ -287,7 +307,7 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 	size_t before = left_over(store);
 	if (has_results && results_are_many(store)) /* a commit each would be too much */
 		err = results_rest(store);
-	else if (store->in_transaction)
+	else if (transaction_is_left(store))
 		err = transaction_commit_later(store);
 	else if (has_results)
 		err = results_rest(store);

@@ -102,9 +102,13 @@ static enum err release_late(struct server *server, const struct batch_item *ite
 	return wire_send_packed(server->workers, &item->effect.peer, &item->body);
 }
 
-/* Everything the batch saved is durable: now it may be told. */
-static void release(struct server *server, const struct batch *batch)
+/* Everything the batch saved is durable: now it may be told, once. The store may still be at its
+ * rows. */
+static void release(struct server *server, struct batch *batch)
 {
+	if (batch->is_told)
+		return;
+	batch->is_told = true;
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct batch_item *item = &batch->items[i];
 		enum err err = OK;
@@ -139,7 +143,7 @@ static void flush(struct server *server)
 	task->batch = server->filling;
 	task->batch->wall_ms = clock_wall_ms();
 	server->filling = batch_take(&server->spare);
-	server->saving = true;
+	server->saving = task->batch;
 	store_ask(server->store, &task);
 }
 
@@ -167,7 +171,7 @@ static enum err batch_done(struct server *server, struct store_task *task)
 		store_task_destroy(&task);
 		return err;
 	}
-	server->saving = false;
+	server->saving = NULL;
 	release(server, task->batch);
 	batch_put_aside(&task->batch, &server->spare);
 	store_task_destroy(&task);
@@ -176,6 +180,14 @@ static enum err batch_done(struct server *server, struct store_task *task)
 		step(server, &(struct event){ .kind = EVENT_STORE_OK, .now_ms = server->now_ms });
 	}
 	return OK;
+}
+
+/* It rings at each batch, also when the answer came first. */
+static void hear_store(struct server *server)
+{
+	store_hear(server->store);
+	if (server->saving && atomic_load(&server->saving->is_durable))
+		release(server, server->saving);
 }
 
 static void step_update(struct server *server, const struct message *message, const bool *known)
@@ -360,10 +372,12 @@ static long poll_timeout(const struct server *server)
 
 static enum err turn(struct server *server)
 {
-	enum { STORE, WORKERS, ADMIN, SIGNALS, GATE_END, KEYS, UPDATES, ALL };
+	enum { STORE, DURABLE, WORKERS, ADMIN, SIGNALS, GATE_END, KEYS, UPDATES, ALL };
 	int none = server->signals, changes = server->gate ? gate_changes(server->gate) : -1;
+	int bell = store_bell(server->store);
 	zmq_pollitem_t items[ALL] = {
 		[STORE] = { .socket = store_pipe(server->store) },
+		[DURABLE] = { .fd = bell < 0 ? none : bell },
 		[WORKERS] = { .socket = wire_handle(server->workers) },
 		[ADMIN] = { .socket = wire_handle(server->admin) },
 		[SIGNALS] = { .fd = server->signals },
@@ -379,6 +393,8 @@ static enum err turn(struct server *server)
 	if (server->gate && items[GATE_END].revents && !PLANTED(gate_forgotten))
 		return gate_fail();
 	server_note_connections(server);
+	if (items[DURABLE].revents)
+		hear_store(server);
 	if (items[STORE].revents && (err = drain_store(server)))
 		return err;
 	if (PLANTED(timers_first))

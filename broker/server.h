@@ -36,7 +36,7 @@ struct server {
 	struct effects effects;
 	struct batch *filling;    /* what the next transaction will hold */
 	struct batch *spare;      /* empty; NULL: none */
-	bool saving;              /* a batch is with the store, or stuck */
+	struct batch *saving;     /* with the store, or stuck; NULL: none. Only to be read */
 	struct store_task *stuck; /* the batch that found the disk full */
 	int64_t retry_ms;         /* when it is tried again */
 	int64_t disk_look_ms;     /* when the disk is looked at again */

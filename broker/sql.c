@@ -45,7 +45,9 @@ static bool is_full(struct store *store)
 
 enum err sql_fail(struct store *store, const char *what)
 {
-	if ((sqlite3_errcode(store->db) & 0xff) == SQLITE_BUSY)
+	int code = sqlite3_errcode(store->db) & 0xff;
+	store->refuses_rows |= code == SQLITE_CONSTRAINT;
+	if (code == SQLITE_BUSY)
 		return fail(ERR_IN_USE, "store '%s' is used by another process", store->path);
 	enum err err = is_full(store) ? ERR_FULL : ERR_STORE;
 	return fail(err, "store '%s': %s: %s", store->path, what, sqlite3_errmsg(store->db));
@@ -161,10 +163,11 @@ enum err sql_run(struct store *store, sqlite3_stmt *bound, int rows)
 {
 	bool row;
 	enum err err = sql_step(store, bound, &row);
-	if (!err && rows >= 0 && sqlite3_changes(store->db) != rows)
-		return fail(ERR_STORE, "store '%s': %d rows changed, not %d: %s", store->path,
-		            sqlite3_changes(store->db), rows, sqlite3_sql(bound));
-	return err;
+	if (err || rows < 0 || sqlite3_changes(store->db) == rows)
+		return err;
+	store->refuses_rows = true;
+	return fail(ERR_STORE, "store '%s': %d rows changed, not %d: %s", store->path,
+	            sqlite3_changes(store->db), rows, sqlite3_sql(bound));
 }
 
 enum err sql_end(struct store *store, enum err err)

@@ -8,8 +8,10 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 /* For SQLite: the pages that its log has now. */
@@ -94,6 +96,7 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	struct store *store = memory_new(1, sizeof *store);
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
+	store->bell = -1;
 	journal_init(store);
 	store->checkpoint_pages = CHECKPOINT_PAGES;
 	results_init(store);
@@ -117,7 +120,12 @@ void store_limit_artifacts(struct store *store, uint64_t bytes)
 
 static enum err answer(struct store *store, struct store_task *task)
 {
+	enum err err = OK;
 	backup_forget_idle(store);
+	if (task->question != QUESTION_BATCH && transaction_is_left(store))
+		err = transaction_open(store); /* nobody is shown less than was told */
+	if (err)
+		return err;
 	switch (task->question) {
 	case QUESTION_BATCH: return save_batch(store, task->batch);
 	case QUESTION_KNOWN: return read_known(store, task);
@@ -154,7 +162,7 @@ static int pause_ms(const struct store *store)
 	if (results_are_many(store))
 		return 0;
 	bool writes = store->results.written < store->results.count;
-	return store->in_transaction || writes ? SHORT_PAUSE_MS : PAUSE_MS;
+	return transaction_is_left(store) || writes ? SHORT_PAUSE_MS : PAUSE_MS;
 }
 
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
@@ -183,7 +191,6 @@ static void run_store(zsock_t *pipe, void *argument)
 {
 	struct store *store = argument;
 	pthread_setname_np(pthread_self(), "fettle-store");
-	helper_start(&store->journal.writer, "fettle-journal");
 	helper_start(&store->results.scribe, "fettle-results");
 	zsock_signal(pipe, 0);
 	for (;;) {
@@ -206,7 +213,6 @@ static void run_store(zsock_t *pipe, void *argument)
 		store->broken = true;
 		log_at(LOG_LEVEL_ERROR, "at the end: %s", error_text());
 	}
-	helper_stop(&store->journal.writer);
 }
 
 /* czmq would take settings from ZSYS_*, and signals from us. */
@@ -236,12 +242,31 @@ static void keep_czmq_quiet(void)
 void store_start(struct store *store)
 {
 	keep_czmq_quiet();
+	store->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	store->actor = zactor_new(run_store, store);
 }
 
 void *store_pipe(struct store *store)
 {
 	return zsock_resolve(store->actor);
+}
+
+int store_bell(const struct store *store)
+{
+	return store->bell;
+}
+
+void store_ring(const struct store *store)
+{
+	if (store->bell >= 0 && eventfd_write(store->bell, 1) != 0)
+		log_at(LOG_LEVEL_DEBUG, "a bell: %s", strerror(errno));
+}
+
+void store_hear(const struct store *store)
+{
+	eventfd_t rings;
+	if (store->bell >= 0 && eventfd_read(store->bell, &rings) != 0 && errno != EAGAIN)
+		log_at(LOG_LEVEL_DEBUG, "a bell: %s", strerror(errno));
 }
 
 void store_ask(struct store *store, struct store_task **task)
@@ -269,6 +294,7 @@ void store_destroy(struct store **store)
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
 	journal_finish(&gone->journal);
+	close_fd(&gone->bell);
 	results_finish(&gone->results);
 	gc_finish(&gone->gc);
 	free(gone->folder);

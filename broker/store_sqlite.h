@@ -32,8 +32,10 @@ struct store {
 	char *path; /* of the database */
 	sqlite3 *db;
 	zactor_t *actor;
+	int bell; /* readable when a batch became durable; negative: there is none */
 	sqlite3_stmt **statements; /* by number; NULL until it is needed: see sql.c */
 	bool broken;               /* met an error after which nothing is written */
+	bool refuses_rows;         /* that error was no trouble of the disk: a law of the tables */
 	size_t log_pages;          /* of the database's own log */
 	size_t checkpoint_pages;
 	bool in_checkpoint; /* the database itself is written */
@@ -90,6 +92,9 @@ struct store {
 	int audit_rows;       /* how many */
 };
 
+/* ---- store.c ---- */
+void store_ring(const struct store *store);
+
 /* ---- sql.c: statements and errors ---- */
 enum statement {
 #define SQL(name, text) SQL_##name,
@@ -132,6 +137,9 @@ enum err sql_spec(struct store *store, sqlite3_stmt *row, int column, uint64_t j
 /* ---- transaction.c ---- */
 /* Have one open. What the journal has, and the database has not synced, is done again. */
 enum err transaction_open(struct store *store);
+
+/* Is there something that the database has not synced? */
+bool transaction_is_left(const struct store *store);
 
 /* Something in it failed with this: roll it back. After ERR_FULL it is open again, without what the
  * journal does not have. Returns the error. */

@@ -16,6 +16,11 @@ enum err transaction_open(struct store *store)
 	return OK;
 }
 
+bool transaction_is_left(const struct store *store)
+{
+	return store->in_transaction || store->journal.size > 0;
+}
+
 enum err transaction_undo(struct store *store, enum err err)
 {
 	store->in_transaction = false;
@@ -29,9 +34,12 @@ enum err transaction_undo(struct store *store, enum err err)
 enum err transaction_commit(struct store *store)
 {
 	struct journal *journal = &store->journal;
-	if (!store->in_transaction)
+	if (!transaction_is_left(store))
 		return OK;
-	enum err err = results_forget_synced(store);
+	enum err err = transaction_open(store); /* a full disk may have ended it */
+	if (err)
+		return err;
+	err = results_forget_synced(store);
 	if (!err && journal->size > 0)
 		err = sql_run(store,
 		              sql_bind(store, SQL_save_journal, "ii", (int64_t)journal->epoch,

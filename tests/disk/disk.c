@@ -212,6 +212,24 @@ size_t disk_calls(void)
 	return mounted ? mounted->count - mounted->base : 0;
 }
 
+static bool is_named(uint32_t node, const char *name)
+{
+	for (size_t i = 0; i < mounted->name_count; i++)
+		if (mounted->names[i].node == node && strcmp(mounted->names[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+size_t disk_synced(const char *name)
+{
+	for (size_t calls = disk_calls(); calls > 0; calls--) {
+		const struct change *change = disk_change(mounted, calls - 1);
+		if (change->kind == CHANGE_SYNC && is_named(change->node, name))
+			return calls;
+	}
+	return 0;
+}
+
 const struct change *disk_change(const struct disk_journal *journal, size_t at)
 {
 	return &journal->changes[journal->base + at];

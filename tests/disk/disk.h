@@ -92,6 +92,9 @@ void disk_look(bool looking);
 /* Calls on the disk since it was mounted. */
 size_t disk_calls(void);
 
+/* Calls up to the newest sync of a file of this name; 0: there was none. */
+size_t disk_synced(const char *name);
+
 /* The call number `at` fails. */
 void disk_fail(enum disk_fault fault, size_t at);
 bool disk_has_failed(void);

@@ -108,16 +108,26 @@ static void end(struct story *story, struct milestone *milestone)
 		milestone->digest = story->digest = check_digest(story->store);
 }
 
-/* The disk is full: nothing of the batch is kept, and the same batch is tried again. */
+/* Rows go to the disk while they are made, as those of a large transaction do. */
+static enum err save(struct store *store, struct batch *batch)
+{
+	sqlite3_exec(store->db, "PRAGMA cache_size = 12", NULL, NULL, NULL);
+	enum err err = save_batch(store, batch);
+	sqlite3_exec(store->db, "PRAGMA cache_size = 2000", NULL, NULL, NULL);
+	return err;
+}
+
+/* The disk is full: nothing of the batch is kept, unless it is durable, and the same batch is tried
+ * again. Without a transaction there is less than that: not even what the journal has. */
 static enum err try_again(struct story *story, struct batch *batch)
 {
-	STORY_CHECK(check_digest(story->store) == story->digest,
+	STORY_CHECK(!story->store->in_transaction || check_digest(story->store) == story->digest,
 	            "a batch that found the disk full was kept in part");
 	step(story, &(struct event){ .kind = EVENT_STORE_FULL });
-	STORY_CHECK(save_batch(story->store, batch) == ERR_FULL || !disk_has_failed(),
+	STORY_CHECK(save(story->store, batch) == ERR_FULL || !disk_has_failed(),
 	            "the disk is still full, and the batch was saved");
 	disk_heal();
-	return save_batch(story->store, batch);
+	return save(story->store, batch);
 }
 
 static enum err flush(struct story *story)
@@ -128,17 +138,23 @@ static enum err flush(struct story *story)
 	story->filling = batch_new();
 	batch->wall_ms = 1700000000000 + story->now_ms;
 	struct milestone *milestone = begin(story);
-	enum err err = save_batch(story->store, batch);
+	enum err err = save(story->store, batch);
 	bool full = err == ERR_FULL;
+	size_t durable_at = atomic_load(&batch->is_durable) ? disk_synced("fettle.journal") : 0;
 	if (full)
 		err = try_again(story, batch);
-	if (err)
+	if (err && !durable_at)
 		return err;
-	end(story, milestone);
+	if (!err)
+		end(story, milestone);
+	if (durable_at) /* it is told from then on, whatever becomes of its rows */
+		milestone->end = durable_at;
 	if (story->trace)
 		printf("saved, calls %zu to %zu\n", milestone->begin, milestone->end);
 	release(story, batch);
 	ask_marks(story);
+	if (err)
+		return err;
 	if (full)
 		step(story, &(struct event){ .kind = EVENT_STORE_OK });
 	return OK;

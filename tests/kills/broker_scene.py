@@ -12,7 +12,6 @@ JOBS, ERROR_JOB, SKIPPED_JOB = 21, 8, 12  # as player.c makes them
 CHUNK = 65536
 NAMES = {
     "store": "fettle-store",
-    "journal": "fettle-journal",
     "results": "fettle-results",
     "io": "ZMQbg/IO/0",
 }

@@ -39,7 +39,6 @@ SCENES = {
     for scene in (
         BrokerScene("main"),
         BrokerScene("store"),
-        BrokerScene("journal"),
         BrokerScene("results"),
         BrokerScene("io"),
         WorkerScene("run", RunPlay),
