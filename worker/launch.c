@@ -107,7 +107,8 @@ enum err launch_command(struct run *run, const struct run_command *command)
 	enum err err = launch_group(run);
 	if (err)
 		return err;
-	pid_t parent = getpid(), pid = fork();
+	bool held = command->held && run->cell;
+	pid_t parent = getpid(), pid = held ? cell_fork(run->cell) : fork();
 	if (pid < 0)
 		return fail(ERR_SYSTEM, "fork: %s", strerror(errno));
 	if (pid == 0) {
@@ -129,7 +130,7 @@ enum err launch_runner(struct run *run, char *const *env, bool early)
 		return err;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
 		return fail(ERR_SYSTEM, "socketpair: %s", strerror(errno));
-	pid_t parent = getpid(), pid = fork();
+	pid_t parent = getpid(), pid = cell_fork(run->cell);
 	if (pid == 0) {
 		child_begin(parent, 0);
 		child_arrange(run->output[1], sockets[1]);

@@ -161,6 +161,11 @@ static void step_back(int score)
 	setpriority(PRIO_PROCESS, 0, NICE);
 }
 
+pid_t cell_fork(struct cell *cell)
+{
+	return cgroup_fork(&cell->cgroup);
+}
+
 static enum err become(const struct cell *cell, int score, bool early)
 {
 	const char *const kept[] = { cell->folders[1], cell->folders[2],

@@ -37,6 +37,9 @@ void cell_take_checkout(struct cell *cell);
 /* Zero is fine. An error when processes are left in it that cannot be ended. */
 enum err cell_close(struct cell *cell);
 
+/* fork(), for a child that will be held: see cgroup_fork(). */
+pid_t cell_fork(struct cell *cell);
+
 /* In the child of the supervisor that is to run a command of the job: be held. Descriptors 0 to 2
  * are set. Then exec. */
 enum err cell_enter(const struct cell *cell);

@@ -13,9 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/sched.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum { AGAIN_MS = 2 };
 
@@ -237,12 +241,28 @@ bool cgroup_limit_memory(const struct cgroup *cgroup, uint64_t bytes)
 	return limited;
 }
 
+pid_t cgroup_fork(struct cgroup *cgroup)
+{
+	const char *tree = cgroup->path[CGROUP_TREE];
+	scoped(close_fd) int fd = tree ? open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct clone_args into = { .flags = CLONE_INTO_CGROUP,
+		                   .exit_signal = SIGCHLD,
+		                   .cgroup = (unsigned)fd };
+	long pid = fd < 0 ? -1 : syscall(SYS_clone3, &into, sizeof into);
+	cgroup->is_born = pid == 0;
+	return pid < 0 ? fork() : (pid_t)pid; /* Linux before 5.7, or who forbids clone3 */
+}
+
+/* Of the older kind a thread that moves itself waits for nobody, a process does. */
 enum err cgroup_enter(const struct cgroup *cgroup)
 {
-	for (int use = 0; use < CGROUP_USES; use++)
-		if (cgroup->path[use] && !group_put(cgroup->path[use], "cgroup.procs", "0"))
-			return fail(ERR_SYSTEM, "enter group '%s': %s", cgroup->path[use],
-			            strerror(errno));
+	for (enum cgroup_use use = CGROUP_TREE; use < CGROUP_USES; use++) {
+		const char *path = cgroup->path[use];
+		if (!path || (use == CGROUP_TREE && cgroup->is_born))
+			continue;
+		if (!group_put(path, use == CGROUP_TREE ? "cgroup.procs" : "tasks", "0"))
+			return fail(ERR_SYSTEM, "enter group '%s': %s", path, strerror(errno));
+	}
 	return OK;
 }
 

@@ -34,7 +34,8 @@ void cgroup_finish(struct cgroup_folders *folders);
 struct cgroup {
 	char *path[CGROUP_USES];
 	int lock[CGROUP_USES];
-	bool one; /* the tree's group has the limits, too */
+	bool one;     /* the tree's group has the limits, too */
+	bool is_born; /* in a child: it is in the tree since cgroup_fork() */
 };
 
 /* Empty and ours, or an error that says why not. Paths may be NULL. */
@@ -47,7 +48,12 @@ void cgroup_close(struct cgroup *cgroup);
 bool cgroup_limit_processes(const struct cgroup *cgroup, uint64_t processes);
 bool cgroup_limit_memory(const struct cgroup *cgroup, uint64_t bytes);
 
-/* Put the calling process into it. */
+/* fork(), the child in the tree from its first moment where the kernel can do that: to move a
+ * process later waits for all processors, some 4 to 12 ms. For a process of one thread; what a
+ * library wants done at a fork is not. */
+pid_t cgroup_fork(struct cgroup *cgroup);
+
+/* Put the calling process, which has one thread, into it. */
 enum err cgroup_enter(const struct cgroup *cgroup);
 
 /* Send a signal to each process in it; returns how many there are. 0 only counts. */

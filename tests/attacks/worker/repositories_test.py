@@ -159,8 +159,9 @@ class Repositories(arena.Attack):
             self.assertFalse({"pwned", "p"} & set(names), root)
 
     def test_a_commit_that_is_gone_before_its_checkout(self):
-        blocker = self.repository.steps("echo working; sleep 3")
-        self.house.wait_running(blocker, "one")
+        for slot in range(self.slots):
+            blocker = self.repository.steps("echo working; sleep 3", message=str(slot))
+            self.house.wait_running(blocker, "one")
         doomed = self.repository.steps("echo doomed")
         wait_until(lambda: self.job(doomed), "it is accepted")
         self.stop_worker_at_once()
