@@ -70,6 +70,9 @@ void watch_start_round(struct observer_core *core, struct observer_watch *watch)
 	watch->state = WATCH_STATUS;
 	watch->poked = watch->nudged = false;
 	watch->round_ms = core->now_ms;
+	if (watch->paid_ms < core->now_ms)
+		watch->paid_ms = core->now_ms;
+	watch->paid_ms += OBSERVER_TOUCHED_MS;
 	watch->mark_count = watch->pushed_count = 0;
 	watch->pushed = NULL;
 	watch->tries = 0;
@@ -83,12 +86,25 @@ void watch_restart_round(struct observer_core *core, struct observer_watch *watc
 	watch->due_ms = core->now_ms;
 }
 
+static void look_at(struct observer_watch *watch, int64_t due_ms)
+{
+	if (due_ms < watch->due_ms)
+		watch->due_ms = due_ms;
+}
+
 /* As soon as for what is touched all the time. */
 static void look_soon(struct observer_watch *watch)
 {
-	int64_t due_ms = watch->round_ms + OBSERVER_TOUCHED_MS;
-	if (due_ms < watch->due_ms)
-		watch->due_ms = due_ms;
+	look_at(watch, watch->round_ms + OBSERVER_TOUCHED_MS);
+}
+
+/* A few touches one after the other are each seen at once. Looks are paid for with time, some in
+ * advance: the generic cell rate algorithm (ITU-T I.371). */
+static void look_at_touched(struct observer_watch *watch)
+{
+	int64_t least_ms = watch->round_ms + OBSERVER_TOUCHED_MIN_MS;
+	int64_t due_ms = watch->paid_ms - OBSERVER_TOUCHED_AHEAD_MS;
+	look_at(watch, due_ms < least_ms ? least_ms : due_ms);
 }
 
 static void end_round(struct observer_core *core, struct observer_watch *watch)
@@ -135,7 +151,7 @@ void watch_touch(struct observer_watch *watch)
 	if (watch->failures || watch->unmoved)
 		return; /* left alone for a while, whatever happens in it */
 	if (watch->state == WATCH_REST)
-		look_soon(watch);
+		look_at_touched(watch);
 	else
 		watch->poked = may_have_missed(watch);
 }

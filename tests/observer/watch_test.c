@@ -549,16 +549,50 @@ Test(watch, a_touched_repository_is_looked_at_soon)
 	answer_report();
 	text_clear(&trace);
 	touch();
-	pass_time(100 + OBSERVER_TOUCHED_MS - 1);
+	pass_time(100 + OBSERVER_TOUCHED_MIN_MS - 1);
 	expect("");
-	pass_time(100 + OBSERVER_TOUCHED_MS);
-	expect("[200] status?\n");
+	pass_time(100 + OBSERVER_TOUCHED_MIN_MS);
+	expect("[125] status?\n");
 	answer_status("ok");
 	answer_marks(0, C1);
 	touch(); /* the look that is under way may have been too early */
 	text_clear(&trace);
 	polled(0, (struct observer_poll){ .refs = 1 });
-	expect("[200] status?\n");
+	expect("[125] status?\n");
+}
+
+/* How many looks there are in this time, when each is followed by a touch. */
+static int looks_within(int64_t ms)
+{
+	int looks = 0;
+	for (int64_t end_ms = core.now_ms + ms; core.now_ms < end_ms;) {
+		touch();
+		text_clear(&trace);
+		pass_time(core.now_ms + 1);
+		if (!trace.data || !strstr(trace.data, "status?"))
+			continue;
+		looks++;
+		answer_status("ok");
+		answer_marks(0, C1);
+		polled(0, (struct observer_poll){ .refs = 1 });
+		if (core.asked == ASKED_REPORT)
+			answer_report();
+	}
+	return looks;
+}
+
+Test(watch, one_that_is_touched_all_the_time_is_looked_at_ten_times_a_second)
+{
+	reach_poll(C1);
+	answer_report();
+	polled(0, (struct observer_poll){ .refs = 1 });
+	answer_report();
+	int few = OBSERVER_TOUCHED_AHEAD_MS / OBSERVER_TOUCHED_MS;
+	int first = looks_within(few * OBSERVER_TOUCHED_MIN_MS);
+	cr_expect(first >= few - 1 && first <= few, "%d", first);
+	looks_within(1000);
+	int later = looks_within(10000);
+	cr_expect(later >= 99 && later <= 101, "%d", later);
 }
 
 /* Of "one", as many as were counted. */
