@@ -70,14 +70,15 @@ class Measured:
     def round(self, everybody):
         for one in everybody:
             with one.started():
-                for outstanding in OUTSTANDING:
+                for outstanding in OUTSTANDING if one.races else ():
                     self.rate(one, outstanding)
                 if one.paces:
                     self.pace(one)
 
     def tables(self, everybody):
         for outstanding in OUTSTANDING:
-            rows = [Row(one.name, one.label, self.rates[one.name, outstanding]) for one in everybody]
+            racing = [one for one in everybody if one.races]
+            rows = [Row(one.name, one.label, self.rates[one.name, outstanding]) for one in racing]
             goals = RATE_GOALS[outstanding].items()
             yield Table(f"durable jobs, {outstanding} outstanding", "jobs/s", 0, rows, goals)
         for percent, values in (("p50", self.p50), ("p99", self.p99)):

@@ -21,6 +21,7 @@ from common import fettle, figures, wait_until  # noqa: E402  pylint: disable=wr
 WORKERS = 8
 START_SECONDS = 60
 SPRINT = os.path.join(fettle.BUILD, "tests/fleet/sprint")
+HANDS = os.path.join(fettle.BUILD, "bench/peers/hands")
 COMMITS = os.path.join(fettle.BUILD, "bench/commits")
 
 
@@ -41,7 +42,7 @@ class Fettle(Ours):
     """A broker of ours for each measurement, over its local socket."""
 
     name, label = "fettle", "fettle"
-    paces = True
+    races = paces = True
 
     def measure(self, outstanding, jobs, *pace):
         self.house.broker_folder = tempfile.mkdtemp(dir=self.house.folder)
@@ -57,7 +58,7 @@ class Sqlite(Ours):
     """Bare SQLite: the rows of as many jobs in a transaction as can be under way."""
 
     name, label = "sqlite", "SQLite alone"
-    paces = False
+    races, paces = True, False
 
     def measure(self, outstanding, jobs):
         folder = tempfile.mkdtemp(dir=self.house.folder)
@@ -65,11 +66,22 @@ class Sqlite(Ours):
         return figures([COMMITS, os.path.join(folder, "jobs.db"), str(jobs), str(each)])
 
 
+class Hands(Ours):
+    """As many threads as a job passes, and a sync, without anything else."""
+
+    name, label = "hands", "limit: a sync, eight wake-ups"
+    races, paces = False, True
+
+    def measure(self, _outstanding, jobs, *pace):
+        path = os.path.join(tempfile.mkdtemp(dir=self.house.folder), "record")
+        return figures([HANDS, path, str(jobs), *map(str, pace)])
+
+
 class Peer:
     """A server from a Debian package, and our driver for it."""
 
     name = label = program = None
-    paces = True
+    races = paces = True
     stop_signal = signal.SIGTERM
     gives_back = ()  # a job by itself, when its consumer is there no more: closed, silent
 
@@ -244,5 +256,5 @@ class RabbitMQ(Peer):
         return [names, self.house.start(self.name, self.words(), environment)]
 
 
-LIMITS = [Limit, Sqlite]
+LIMITS = [Limit, Sqlite, Hands]
 PEERS = [Beanstalkd, Redis, RabbitMQ, Postgres, Gearmand]

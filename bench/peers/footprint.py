@@ -21,6 +21,8 @@ CPU_GOAL = 0.1  # percent
 JOB_GOAL = 128  # bytes
 QUEUED = 10000  # the least jobs that wait
 FEED = [os.path.join(fettle.BUILD, "tests/fleet/horde"), "feed"]
+WAKES = os.path.join(fettle.BUILD, "bench/peers/wakes")
+YARDSTICK = 5  # wake-ups a second, of a program that does nothing else
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -39,6 +41,17 @@ def cpu_seconds(process):
     with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     return total + sum(map(int, fields[13:15])) / TICKS
+
+
+def wake_ups(process):
+    """Of all threads: how often they had nothing to do, and then had."""
+    total = 0
+    for pid in family(process):
+        with contextlib.suppress(FileNotFoundError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
+                    total += int(dict(line.split(":", 1) for line in file)["voluntary_ctxt_switches"])
+    return total
 
 
 def disk_bytes(folder):
@@ -89,19 +102,20 @@ class Home:
         return (disk_bytes(self.house.broker_folder) - before) / builds
 
 
-def idle(home, rounds, seconds):
-    """For each program: the MiB and the percents of a CPU, round by round."""
-    memory = {name: [] for name in home.programs}
-    percents = {name: [] for name in home.programs}
+def idle(programs, rounds, seconds):
+    """For each program: the MiB, the percents of a CPU, and the wake-ups a second, round by round."""
+    memory, percents, wakes = ({name: [] for name in programs} for _ in range(3))
     for _ in range(rounds):
-        before = {name: cpu_seconds(process) for name, process in home.programs.items()}
+        before = {name: (cpu_seconds(one), wake_ups(one)) for name, one in programs.items()}
         begin = time.monotonic()
         time.sleep(seconds)
-        for name, process in home.programs.items():
-            used = cpu_seconds(process) - before[name]
-            percents[name].append(100 * used / (time.monotonic() - begin))
+        for name, process in programs.items():
+            took = time.monotonic() - begin
+            used, woken = before[name]
+            percents[name].append(100 * (cpu_seconds(process) - used) / took)
+            wakes[name].append((wake_ups(process) - woken) / took)
             memory[name].append(sum(map(resident_kib, family(process))) / 1024)
-    return memory, percents
+    return memory, percents, wakes
 
 
 def settled_kib(process):
@@ -143,13 +157,19 @@ def measure(house, rounds, seconds, builds, most):
     home = Home(house)
     home.start()
     home.build(1)
-    memory, percents = idle(home, rounds, seconds)
+    yardstick = house.start("wakes", [WAKES, str(YARDSTICK)])
+    label = f"limit: {YARDSTICK} wake-ups a second"
+    programs = {**home.programs, label: yardstick}
+    memory, percents, wakes = idle(programs, rounds, seconds)
+    house.stop(yardstick)
     home.stop()
+    del memory[label]
     disk = [home.leaves(builds) / 1024 for _ in range(rounds)]
-    goals = {name: CPU_GOAL for name in percents}
+    goals = {name: CPU_GOAL for name in home.programs}
     return [
         limited("idle: resident memory", "MiB", 2, memory, MEMORY_GOALS),
         limited("idle: CPU", "%", 3, percents, goals),
+        limited("idle: wake-ups", "/s", 1, wakes, {}),
         queued(house, rounds, most),
         limited("on the broker's disk", "KiB", 1, {"a build of one step": disk}, {}),
     ]
