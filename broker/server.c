@@ -89,44 +89,6 @@ static void step(struct server *server, const struct event *event)
 	server_take_effects(server);
 }
 
-/* A result that did not count; operators see it when it is news. */
-static enum err release_late(struct server *server, const struct batch_item *item)
-{
-	if (item->event) {
-		server_log_event(item->event);
-		if (wire_send_packed(server->events, NULL, &item->event_body))
-			log_at(LOG_LEVEL_DEBUG, "%s", error_text());
-	} else if (item->unaudited) {
-		server_note_refusal(server, "workers", "a result that does not count");
-	}
-	return wire_send_packed(server->workers, &item->effect.peer, &item->body);
-}
-
-/* Everything the batch saved is durable: now it may be told, once. The store may still be at its
- * rows. */
-static void release(struct server *server, struct batch *batch)
-{
-	if (batch->is_told)
-		return;
-	batch->is_told = true;
-	for (size_t i = 0; i < batch->count; i++) {
-		const struct batch_item *item = &batch->items[i];
-		enum err err = OK;
-		if (item->effect.kind == EFFECT_PUBLISH) {
-			server_log_event(&item->effect.message.event);
-			if (item->body.size)
-				err = wire_send_packed(server->events, NULL, &item->body);
-		} else if (item->effect.kind == EFFECT_LATE) {
-			err = release_late(server, item);
-		} else if (item->effect.kind == EFFECT_SEND || item->effect.kind == EFFECT_OFFER) {
-			err = wire_send_packed(item->to_admin ? server->admin : server->workers,
-			                       &item->effect.peer, &item->body);
-		}
-		if (err)
-			log_at(LOG_LEVEL_DEBUG, "%s", error_text());
-	}
-}
-
 /* Hand the filled batch to the store, unless it is busy with the one before. Answers that follow
  * nothing unsaved need not go there. */
 static void flush(struct server *server)
@@ -134,7 +96,7 @@ static void flush(struct server *server)
 	if (server->saving || server->filling->count == 0)
 		return;
 	if (server->filling->sends == server->filling->count) {
-		release(server, server->filling);
+		server_release(server, server->filling);
 		batch_put_aside(&server->filling, &server->spare);
 		server->filling = batch_take(&server->spare);
 		return;
@@ -172,7 +134,7 @@ static enum err batch_done(struct server *server, struct store_task *task)
 		return err;
 	}
 	server->saving = NULL;
-	release(server, task->batch);
+	server_release(server, task->batch);
 	batch_put_aside(&task->batch, &server->spare);
 	store_task_destroy(&task);
 	if (was_full) {
@@ -187,7 +149,7 @@ static void hear_store(struct server *server)
 {
 	store_hear(server->store);
 	if (server->saving && atomic_load(&server->saving->is_durable))
-		release(server, server->saving);
+		server_release(server, server->saving);
 }
 
 static void step_update(struct server *server, const struct message *message, const bool *known)

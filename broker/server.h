@@ -89,6 +89,9 @@ int64_t server_keys_ms(const struct server *server);
 void server_log_effect(const struct effect *effect);
 /* The story of a job, for the operator's log. */
 void server_log_event(const struct msg_event *event);
+/* Everything a batch saved is durable: tell it, unless that was done. The store may still be at its
+ * rows. */
+void server_release(struct server *server, struct batch *batch);
 
 /* ---- collect.c ---- */
 /* Have the store collect, if it is time and nothing that was picked is on its way to it. */

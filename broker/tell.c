@@ -1,8 +1,9 @@
-/* What the broker's log says of effects and events. */
+/* What the broker tells: its peers, of a batch that is durable; its log, of effects and events. */
 #include "broker/server.h"
 
 #include "base/log.h"
 #include "base/scoped.h"
+#include "proto/wire.h"
 
 void server_log_effect(const struct effect *effect)
 {
@@ -37,4 +38,40 @@ void server_log_event(const struct msg_event *event)
 	if (event->reason)
 		text_addf(&line, " reason=\"%s\"", event->reason);
 	log_at(LOG_LEVEL_INFO, "%s%s", event->kind, line.data ? line.data : "");
+}
+
+/* A result that did not count; operators see it when it is news. */
+static enum err release_late(struct server *server, const struct batch_item *item)
+{
+	if (item->event) {
+		server_log_event(item->event);
+		if (wire_send_packed(server->events, NULL, &item->event_body))
+			log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+	} else if (item->unaudited) {
+		server_note_refusal(server, "workers", "a result that does not count");
+	}
+	return wire_send_packed(server->workers, &item->effect.peer, &item->body);
+}
+
+void server_release(struct server *server, struct batch *batch)
+{
+	if (batch->is_told)
+		return;
+	batch->is_told = true;
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct batch_item *item = &batch->items[i];
+		enum err err = OK;
+		if (item->effect.kind == EFFECT_PUBLISH) {
+			server_log_event(&item->effect.message.event);
+			if (item->body.size)
+				err = wire_send_packed(server->events, NULL, &item->body);
+		} else if (item->effect.kind == EFFECT_LATE) {
+			err = release_late(server, item);
+		} else if (item->effect.kind == EFFECT_SEND || item->effect.kind == EFFECT_OFFER) {
+			err = wire_send_packed(item->to_admin ? server->admin : server->workers,
+			                       &item->effect.peer, &item->body);
+		}
+		if (err)
+			log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+	}
 }

@@ -92,12 +92,6 @@ static void look_at(struct observer_watch *watch, int64_t due_ms)
 		watch->due_ms = due_ms;
 }
 
-/* As soon as for what is touched all the time. */
-static void look_soon(struct observer_watch *watch)
-{
-	look_at(watch, watch->round_ms + OBSERVER_TOUCHED_MS);
-}
-
 /* A few touches one after the other are each seen at once. Looks are paid for with time, some in
  * advance: the generic cell rate algorithm (ITU-T I.371). */
 static void look_at_touched(struct observer_watch *watch)
@@ -120,7 +114,7 @@ static void end_round(struct observer_core *core, struct observer_watch *watch)
 	if (watch->poked)
 		watch->due_ms = 0; /* before those that are due by their interval */
 	else if (watch->nudged)
-		look_soon(watch);
+		look_at(watch, watch->round_ms + OBSERVER_TOUCHED_MS);
 }
 
 /* ---- what the broker says about it --------------------------------------------------------- */
@@ -136,7 +130,7 @@ static bool may_have_missed(const struct observer_watch *watch)
 static void poke(struct observer_watch *watch)
 {
 	if (watch->hears && watch->state == WATCH_REST)
-		look_soon(watch);
+		look_at(watch, watch->round_ms + OBSERVER_TOUCHED_MS);
 	else if (watch->hears)
 		watch->nudged = may_have_missed(watch);
 	else if (watch->state == WATCH_REST)

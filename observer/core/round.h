@@ -29,7 +29,7 @@ struct observer_watch {
 	int64_t paid_ms;  /* until when its looks are paid for: see look_at_touched() */
 	bool hears;       /* was touched: what happens in it is heard */
 	bool poked;       /* when this round is over, at once another */
-	bool nudged;      /* the same, as soon as for a touch */
+	bool nudged;      /* the same, as soon as for what is touched all the time */
 	bool listed;      /* in the pages of a whole list that come */
 	int64_t due_ms;   /* REST: next round; CONFIRM: next question; POLLING: its deadline */
 	int64_t round_ms; /* start of this round */
