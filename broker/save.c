@@ -244,6 +244,7 @@ static enum err catch_up(struct store *store)
 /* Of a batch that the journal has, and that is told. */
 static enum err make_rows(struct store *store, struct batch *batch)
 {
+	store->refuses_rows = false;
 	enum err err = save_rows(store, batch);
 	if (!err)
 		return OK;
@@ -281,8 +282,8 @@ static enum err keep(struct store *store, struct batch *batch)
 	return make_rows(store, batch);
 }
 
-/* After ERR_FULL nothing of the batch is kept. Any other error: nobody knows what is on disk, and
- * the broker ends; its next start reads what is. */
+/* After ERR_FULL nothing of the batch is kept, unless it is durable. Any other error: nobody knows
+ * what is on disk, and the broker ends; its next start reads what is. */
 enum err save_batch(struct store *store, struct batch *batch)
 {
 	enum err err = keep(store, batch);

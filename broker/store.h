@@ -93,7 +93,8 @@ struct store_task {
 	const struct rec_target *target;  /* of QUESTION_PICK, among the parameters */
 	const struct rec_commit *commits; /* and its answer: as fed, by place of the build */
 
-	/* The answer. ERR_FULL: nothing of the batch was kept, try again later. ERR_NOT_FOUND and
+	/* The answer. ERR_FULL: nothing of the batch was kept, or it is durable and has no rows:
+	 * try again later. ERR_NOT_FOUND and
 	 * ERR_USAGE are answers to people; anything else ends the broker. */
 	enum err err;
 	char *error; /* line that goes with it */

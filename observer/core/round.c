@@ -64,18 +64,23 @@ static int64_t interval_ms(const struct observer_core *core, const struct observ
 	return watch->entry.interval_ms ? watch->entry.interval_ms : core->interval_ms;
 }
 
+/* A look costs time, and some may be owed: the generic cell rate algorithm (ITU-T I.371). */
+static void pay(struct observer_watch *watch, int64_t now_ms)
+{
+	int64_t most_ms = now_ms + OBSERVER_TOUCHED_AHEAD_MS;
+	int64_t from_ms = watch->paid_ms < now_ms ? now_ms : watch->paid_ms;
+	watch->paid_ms = (from_ms < most_ms ? from_ms : most_ms) + OBSERVER_TOUCHED_MS;
+}
+
 void watch_start_round(struct observer_core *core, struct observer_watch *watch)
 {
 	assert(watch->state == WATCH_REST);
 	watch->state = WATCH_STATUS;
 	watch->poked = watch->nudged = false;
 	watch->round_ms = core->now_ms;
-	if (watch->paid_ms < core->now_ms)
-		watch->paid_ms = core->now_ms;
-	watch->paid_ms += OBSERVER_TOUCHED_MS;
-	watch->mark_count = watch->pushed_count = 0;
+	pay(watch, core->now_ms);
+	watch->mark_count = watch->pushed_count = watch->tries = 0;
 	watch->pushed = NULL;
-	watch->tries = 0;
 	free_text(&watch->after);
 	arena_reset(&watch->arena);
 }
@@ -92,13 +97,12 @@ static void look_at(struct observer_watch *watch, int64_t due_ms)
 		watch->due_ms = due_ms;
 }
 
-/* A few touches one after the other are each seen at once. Looks are paid for with time, some in
- * advance: the generic cell rate algorithm (ITU-T I.371). */
+/* A few touches one after the other are each seen at once. */
 static void look_at_touched(struct observer_watch *watch)
 {
+	int64_t paid_ms = watch->paid_ms - OBSERVER_TOUCHED_AHEAD_MS;
 	int64_t least_ms = watch->round_ms + OBSERVER_TOUCHED_MIN_MS;
-	int64_t due_ms = watch->paid_ms - OBSERVER_TOUCHED_AHEAD_MS;
-	look_at(watch, due_ms < least_ms ? least_ms : due_ms);
+	look_at(watch, paid_ms < least_ms ? least_ms : paid_ms);
 }
 
 static void end_round(struct observer_core *core, struct observer_watch *watch)

@@ -26,7 +26,7 @@ struct observer_watch {
 	struct rec_watch_entry entry; /* in `entry_arena` */
 	struct arena entry_arena;
 	enum watch_state state;
-	int64_t paid_ms;  /* until when its looks are paid for: see look_at_touched() */
+	int64_t paid_ms;  /* until when its looks are paid for: see pay() */
 	bool hears;       /* was touched: what happens in it is heard */
 	bool poked;       /* when this round is over, at once another */
 	bool nudged;      /* the same, as soon as for what is touched all the time */

@@ -610,6 +610,25 @@ static void poke(uint64_t pokes)
 	pass_time(core.now_ms);
 }
 
+/* A hook that asks all the time does not make a touch wait for longer. */
+Test(watch, who_was_looked_at_for_other_reasons_is_soon_looked_at_for_a_touch)
+{
+	reach_poll(C1);
+	answer_report();
+	polled(0, (struct observer_poll){ .refs = 1 });
+	answer_report();
+	for (uint64_t i = 1; i < 100; i++) {
+		poke(i);
+		answer_status("ok");
+		answer_marks(0, C1);
+		if (core.asked == ASKED_REPORT)
+			answer_report();
+		polled(0, (struct observer_poll){ .refs = 1 });
+	}
+	touch();
+	cr_expect_leq(wakeup_ms(), core.now_ms + OBSERVER_TOUCHED_MS);
+}
+
 Test(watch, a_poke_of_what_was_heard_is_not_in_the_way_of_its_job)
 {
 	reach_poll(C1);
