@@ -25,7 +25,6 @@ import verdict  # noqa: E402  pylint: disable=wrong-import-position
 from common import fettle, goal, load, run  # noqa: E402  pylint: disable=wrong-import-position
 from results import Row, Table, plot  # noqa: E402  pylint: disable=wrong-import-position
 
-OUTSTANDING = (64, 1)
 PACE = 50
 PILOT_JOBS = 100
 RATE_GOALS = {
@@ -70,14 +69,14 @@ class Measured:
     def round(self, everybody):
         for one in everybody:
             with one.started():
-                for outstanding in OUTSTANDING if one.races else ():
+                for outstanding in one.races:
                     self.rate(one, outstanding)
                 if one.paces:
                     self.pace(one)
 
     def tables(self, everybody):
-        for outstanding in OUTSTANDING:
-            racing = [one for one in everybody if one.races]
+        for outstanding in contest.OUTSTANDING:
+            racing = [one for one in everybody if outstanding in one.races]
             rows = [Row(one.name, one.label, self.rates[one.name, outstanding]) for one in racing]
             goals = RATE_GOALS[outstanding].items()
             yield Table(f"durable jobs, {outstanding} outstanding", "jobs/s", 0, rows, goals)

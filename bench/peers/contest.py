@@ -19,6 +19,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from common import fettle, figures, wait_until  # noqa: E402  pylint: disable=wrong-import-position
 
 WORKERS = 8
+OUTSTANDING = 64, 1
+AT_ONCE = 10**6  # a second: no job waits for its time
 START_SECONDS = 60
 SPRINT = os.path.join(fettle.BUILD, "tests/fleet/sprint")
 HANDS = os.path.join(fettle.BUILD, "bench/peers/hands")
@@ -42,7 +44,7 @@ class Fettle(Ours):
     """A broker of ours for each measurement, over its local socket."""
 
     name, label = "fettle", "fettle"
-    races = paces = True
+    races, paces = OUTSTANDING, True
 
     def measure(self, outstanding, jobs, *pace):
         self.house.broker_folder = tempfile.mkdtemp(dir=self.house.folder)
@@ -58,7 +60,7 @@ class Sqlite(Ours):
     """Bare SQLite: the rows of as many jobs in a transaction as can be under way."""
 
     name, label = "sqlite", "SQLite alone"
-    races, paces = True, False
+    races, paces = OUTSTANDING, False
 
     def measure(self, outstanding, jobs):
         folder = tempfile.mkdtemp(dir=self.house.folder)
@@ -70,18 +72,18 @@ class Hands(Ours):
     """As many threads as a job passes, and a sync, without anything else."""
 
     name, label = "hands", "limit: a sync, eight wake-ups"
-    races, paces = False, True
+    races, paces = (1,), True  # one after the other only
 
-    def measure(self, _outstanding, jobs, *pace):
+    def measure(self, _outstanding, jobs, pace=AT_ONCE):
         path = os.path.join(tempfile.mkdtemp(dir=self.house.folder), "record")
-        return figures([HANDS, path, str(jobs), *map(str, pace)])
+        return figures([HANDS, path, str(jobs), str(pace)])
 
 
 class Peer:
     """A server from a Debian package, and our driver for it."""
 
     name = label = program = None
-    races = paces = True
+    races, paces = OUTSTANDING, True
     stop_signal = signal.SIGTERM
     gives_back = ()  # a job by itself, when its consumer is there no more: closed, silent
 
