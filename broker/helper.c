@@ -1,26 +1,17 @@
 /* A thread for what waits for a disk: see helper.h. */
 #include "broker/helper.h"
 
+#include "base/bell.h"
 #include "base/log.h"
 #include "base/scoped.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 static void wait_for(sem_t *turn)
 {
 	while (sem_wait(turn) != 0)
 		; /* a signal */
-}
-
-static void ring(const struct helper *helper)
-{
-	const uint64_t once = 1;
-	if (helper->bell >= 0 && write(helper->bell, &once, sizeof once) < 0)
-		log_at(LOG_LEVEL_DEBUG, "a bell: %s", strerror(errno));
 }
 
 static void *run(void *context)
@@ -32,7 +23,7 @@ static void *run(void *context)
 			return NULL;
 		helper->work(helper->context);
 		sem_post(&helper->done);
-		ring(helper);
+		bell_ring(helper->bell);
 	}
 }
 
@@ -45,7 +36,7 @@ void helper_start(struct helper *helper, const char *name)
 {
 	sem_init(&helper->begun, 0, 0);
 	sem_init(&helper->done, 0, 0);
-	helper->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	helper->bell = bell_new();
 	int number = helper->bell < 0 ? errno : 0;
 	if (number == 0)
 		number = pthread_create(&helper->thread, NULL, run, helper);
@@ -90,9 +81,7 @@ void helper_wait(struct helper *helper)
 
 bool helper_is_done(struct helper *helper)
 {
-	uint64_t rings; /* before the look: what is done after it rings again */
-	if (helper->bell >= 0 && read(helper->bell, &rings, sizeof rings) < 0 && errno != EAGAIN)
-		log_at(LOG_LEVEL_DEBUG, "a bell: %s", strerror(errno));
+	bell_hear(helper->bell); /* before the look: what is done after it rings again */
 	if (helper->is_busy && helper->is_there && sem_trywait(&helper->done) != 0)
 		return false;
 	helper->is_busy = false;

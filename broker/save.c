@@ -2,6 +2,7 @@
  * waits until nothing else is to do. */
 #include "broker/store_sqlite.h"
 
+#include "base/bell.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/plant.h"
@@ -278,7 +279,7 @@ static enum err keep(struct store *store, struct batch *batch)
 		err = save_rows(store, batch);
 		return err ? transaction_undo(store, err) : transaction_commit(store);
 	}
-	store_ring(store);
+	bell_ring(store->bell);
 	return make_rows(store, batch);
 }
 

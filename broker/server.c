@@ -144,7 +144,7 @@ static enum err batch_done(struct server *server, struct store_task *task)
 	return OK;
 }
 
-/* It rings at each batch, also when the answer came first. */
+/* The batch that the store has is durable. Its answer comes when it has rows. */
 static void hear_store(struct server *server)
 {
 	store_hear(server->store);

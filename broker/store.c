@@ -1,6 +1,7 @@
 /* The store's thread and its pipe. */
 #include "broker/store_sqlite.h"
 
+#include "base/bell.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -8,10 +9,8 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 /* For SQLite: the pages that its log has now. */
@@ -242,7 +241,7 @@ static void keep_czmq_quiet(void)
 void store_start(struct store *store)
 {
 	keep_czmq_quiet();
-	store->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	store->bell = bell_new();
 	store->actor = zactor_new(run_store, store);
 }
 
@@ -256,17 +255,9 @@ int store_bell(const struct store *store)
 	return store->bell;
 }
 
-void store_ring(const struct store *store)
-{
-	if (store->bell >= 0 && eventfd_write(store->bell, 1) != 0)
-		log_at(LOG_LEVEL_DEBUG, "a bell: %s", strerror(errno));
-}
-
 void store_hear(const struct store *store)
 {
-	eventfd_t rings;
-	if (store->bell >= 0 && eventfd_read(store->bell, &rings) != 0 && errno != EAGAIN)
-		log_at(LOG_LEVEL_DEBUG, "a bell: %s", strerror(errno));
+	bell_hear(store->bell);
 }
 
 void store_ask(struct store *store, struct store_task **task)

@@ -92,9 +92,6 @@ struct store {
 	int audit_rows;       /* how many */
 };
 
-/* ---- store.c ---- */
-void store_ring(const struct store *store);
-
 /* ---- sql.c: statements and errors ---- */
 enum statement {
 #define SQL(name, text) SQL_##name,

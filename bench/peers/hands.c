@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,7 +56,7 @@ static void hand_on(void)
 
 static void *work(void *argument)
 {
-	enum hand own = *(const enum hand *)argument;
+	enum hand own = (enum hand)(uintptr_t)argument;
 	for (;;) {
 		await(own);
 		if (own == STORE)
@@ -88,7 +87,6 @@ static int compare(const void *a, const void *b)
 
 static void prepare(const char *path)
 {
-	static const enum hand all[HANDS] = { PEER, PEER_IO, BROKER_IO, LOOP, STORE };
 	static const char zeros[FILE_SIZE];
 	pthread_t thread;
 	check(file = open(path, O_RDWR | O_CREAT, 0600));
@@ -96,8 +94,8 @@ static void prepare(const char *path)
 	check(fsync(file));
 	for (size_t i = 0; i < HANDS; i++)
 		check(bells[i] = eventfd(0, EFD_CLOEXEC));
-	for (size_t i = 1; i < HANDS; i++)
-		if (pthread_create(&thread, NULL, work, (void *)(uintptr_t)&all[i]) != 0)
+	for (uintptr_t i = PEER + 1; i < HANDS; i++)
+		if (pthread_create(&thread, NULL, work, (void *)i) != 0)
 			exit(1);
 }
 

@@ -22,9 +22,9 @@ enum {
 	OBSERVER_AWAY_MAX_MS = 10 * 1000, /* up to this */
 	OBSERVER_FAILING_MIN_MS = 5000,   /* the same for a repository that fails */
 	OBSERVER_FAILING_MAX_MS = 600 * 1000,
-	OBSERVER_TOUCHED_MS = 100, /* between looks at a repository that is touched all the time, */
-	OBSERVER_TOUCHED_MIN_MS = 25,    /* at one that was not, between two, */
-	OBSERVER_TOUCHED_AHEAD_MS = 500, /* until looks are so far ahead of that */
+	OBSERVER_TOUCHED_MS = 100, /* between looks at a repository that is touched all the time; */
+	OBSERVER_TOUCHED_MIN_MS = 25,    /* when it was not, so much between the first few, */
+	OBSERVER_TOUCHED_AHEAD_MS = 500, /* until they are so far ahead of their time */
 	OBSERVER_CONFIRM_MIN_MS = 20,    /* and for marks that should move */
 	OBSERVER_CONFIRM_MAX_MS = 1000,
 	OBSERVER_CONFIRM_TRIES = 6, /* without progress; the next round plans anew */

@@ -1,9 +1,11 @@
 /* The journal: what it brings back, and what it does not believe. */
+#include "base/bell.h"
 #include "base/memory.h"
 #include "tests/broker/rows.h"
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 TestSuite(journal, .init = rows_start, .fini = rows_finish);
 
@@ -213,6 +215,37 @@ Test(journal, what_a_broker_that_was_killed_had_promised_is_there)
 	save(store, ended, 1);
 	die(&store);
 	expect_jobs("final", 1);
+}
+
+/* The loop tells a batch then, and need not wait for the rows. */
+Test(journal, a_bell_rings_for_what_it_has)
+{
+	static const struct effect pause[] = { { .kind = EFFECT_SAVE_HOLD,
+		                                 .hold = { .name = "r", .who = "ada" } } };
+	eventfd_t rings;
+	struct store *store = rows_open();
+	store->bell = bell_new();
+	accept_it(store);
+	cr_assert_eq(eventfd_read(store_bell(store), &rings), 0);
+	cr_expect_eq(rings, 1);
+	save(store, pause, 1);
+	cr_expect_eq(eventfd_read(store_bell(store), &rings), -1, "it is told with its answer");
+	die(&store);
+}
+
+/* As a disk leaves it that was full when the rows were made again. */
+Test(journal, what_the_database_lost_is_made_again_before_it_commits)
+{
+	struct store *store = rows_open();
+	accept_it(store);
+	cr_assert_eq(sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	store->in_transaction = false;
+	cr_assert(transaction_is_left(store));
+	cr_assert_eq(transaction_commit(store), OK, "%s", error_text());
+	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs"), 1);
+	cr_expect_eq(store->journal.size, 0);
+	die(&store);
+	expect_jobs("queued", 1);
 }
 
 Test(journal, a_commit_of_the_database_begins_it_anew)
