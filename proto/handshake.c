@@ -9,7 +9,8 @@
 
 enum {
 	EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-	         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+	         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+	         ZMQ_EVENT_DISCONNECTED,
 	EVENT_SIZE = 6,  /* zmq_socket_monitor(3) */
 	ZAP_LATER = 500, /* as broker/zap.c says it */
 };
@@ -47,9 +48,11 @@ void handshake_finish(struct handshake *watch)
 	*watch = (struct handshake){ 0 };
 }
 
-static enum handshake_state state_of(unsigned event, uint32_t value)
+/* A connection that broke before its handshake was done is told twice: the first says why. */
+static enum handshake_state state_of(enum handshake_state before, unsigned event, uint32_t value)
 {
 	switch (event) {
+	case ZMQ_EVENT_DISCONNECTED: return before == HANDSHAKE_DONE ? HANDSHAKE_BROKEN : before;
 	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: return HANDSHAKE_DONE;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
 		return value == ZAP_LATER ? HANDSHAKE_LATER : HANDSHAKE_REFUSED;
@@ -72,7 +75,8 @@ enum handshake_state handshake_read(struct handshake *watch)
 		zmq_recv(watch->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
 		memcpy(&number, event, sizeof number);
 		memcpy(&value, event + sizeof number, sizeof value);
-		watch->state = state_of(number, value);
+		watch->state = state_of(watch->state, number, value);
+		watch->done += number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
 	}
 	return watch->state;
 }
@@ -81,7 +85,8 @@ bool handshake_is_over(struct handshake *watch)
 {
 	switch (handshake_read(watch)) {
 	case HANDSHAKE_NONE:
-	case HANDSHAKE_DONE: return false;
+	case HANDSHAKE_DONE:
+	case HANDSHAKE_BROKEN: return false;
 	case HANDSHAKE_CUT: return wire_has_other_server();
 	case HANDSHAKE_REFUSED:
 	case HANDSHAKE_LATER:
@@ -94,7 +99,8 @@ const char *handshake_trouble(enum handshake_state state)
 {
 	switch (state) {
 	case HANDSHAKE_NONE:
-	case HANDSHAKE_DONE: return NULL;
+	case HANDSHAKE_DONE:
+	case HANDSHAKE_BROKEN: return NULL;
 	case HANDSHAKE_REFUSED:
 		return "the broker refuses this key, or its role here; `fettle keys list` on its "
 		       "machine shows who is allowed";

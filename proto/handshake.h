@@ -13,6 +13,7 @@ enum handshake_state {
 	HANDSHAKE_LATER,   /* it does, but not so often; final for this socket, too */
 	HANDSHAKE_OTHER,   /* one side has keys, the other does not; final for this socket */
 	HANDSHAKE_CUT,     /* the other side hung up: it may have another key than we think */
+	HANDSHAKE_BROKEN,  /* it was done, and the connection is gone; libzmq makes a new one */
 };
 
 /* Zero watches nothing. */
@@ -20,6 +21,7 @@ struct handshake {
 	void *socket;  /* the one that is watched */
 	void *monitor; /* a raw socket that can be polled; NULL: none */
 	enum handshake_state state;
+	unsigned done; /* so many were */
 };
 
 /* Before it connects. */

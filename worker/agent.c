@@ -39,8 +39,9 @@ struct agent {
 	size_t kept;                /* the one that the next run begins with */
 	struct wire_socket *socket; /* NULL while backing off */
 	struct handshake handshake;
-	bool locked_out; /* by its key, as last told in the log */
-	bool usable;     /* the socket took messages since it was opened */
+	unsigned handshakes; /* of this socket, that the core knows of */
+	bool locked_out;     /* by its key, as last told in the log */
+	bool usable;         /* the socket took messages since it was opened */
 	bool exited;
 	int signals;
 	enum err err;
@@ -87,6 +88,7 @@ static void reconnect(struct agent *agent, size_t place)
 	agent->socket = wire_socket(ZMQ_DEALER);
 	handshake_watch(&agent->handshake, agent->socket);
 	agent->usable = false;
+	agent->handshakes = 1; /* it hears of the first when the socket takes messages */
 	free_text(&agent->shown);
 	agent->shown = address_text(address);
 	enum err err = wire_connect_to(agent->socket, address, DOOR_WORKERS);
@@ -281,11 +283,29 @@ static void tell_manager(struct agent *agent)
 	             worker_attempts_busy(&agent->core.attempts), agent->settings->slots);
 }
 
+/* libzmq makes a new connection for one that broke, and says so nowhere else. */
+static void listen_to_handshakes(struct agent *agent)
+{
+	enum handshake_state before = agent->handshake.state;
+	if (!agent->usable) {
+		if (handshake_is_over(&agent->handshake))
+			feed(agent, (struct worker_event){ .kind = WORKER_LOCKED_OUT });
+		return;
+	}
+	bool is_broken = handshake_read(&agent->handshake) == HANDSHAKE_BROKEN;
+	if (is_broken && before != HANDSHAKE_BROKEN)
+		feed(agent, (struct worker_event){ .kind = WORKER_CUT });
+	if (agent->handshake.done <= agent->handshakes)
+		return;
+	agent->handshakes = agent->handshake.done;
+	feed(agent, (struct worker_event){ .kind = WORKER_CONNECTED });
+}
+
 /* One turn: everything that is there is handled before any deadline is looked at. */
 static void turn(struct agent *agent)
 {
 	scoped(free_items) zmq_pollitem_t *items =
-		memory_new(2 * agent->jobs.count + 2, sizeof *items);
+		memory_new(2 * agent->jobs.count + 3, sizeof *items);
 	size_t count = jobs_poll_items(&agent->jobs, items);
 	items[count++] = (zmq_pollitem_t){ .fd = agent->signals, .events = ZMQ_POLLIN };
 	zmq_pollitem_t *socket = &items[count];
@@ -294,6 +314,9 @@ static void turn(struct agent *agent)
 			.socket = wire_handle(agent->socket),
 			.events = (short)(ZMQ_POLLIN | (agent->usable ? 0 : ZMQ_POLLOUT)),
 		};
+	if (agent->socket && agent->handshake.monitor)
+		items[count++] = (zmq_pollitem_t){ .socket = agent->handshake.monitor,
+			                           .events = ZMQ_POLLIN };
 	int64_t wakeup = worker_wakeup_ms(&agent->core);
 	if (agent->service.next_ms < wakeup)
 		wakeup = agent->service.next_ms;
@@ -304,8 +327,8 @@ static void turn(struct agent *agent)
 		agent->usable = true;
 		feed(agent, (struct worker_event){ .kind = WORKER_CONNECTED });
 	}
-	if (agent->socket && !agent->usable && handshake_is_over(&agent->handshake))
-		feed(agent, (struct worker_event){ .kind = WORKER_LOCKED_OUT });
+	if (agent->socket)
+		listen_to_handshakes(agent);
 	receive(agent);
 	read_signals(agent);
 	listen_to_jobs(agent);

@@ -1,6 +1,7 @@
 /* Workers and their sessions: who is here, who went silent, who may take a job. The Paranoid Pirate
  * pattern (RFC 6 of ZeroMQ), corrected: any frame counts as life and none as readiness; busy
- * workers are heartbeaten like idle ones; a routing id is an address, never a name. */
+ * workers are heartbeaten, and more often than idle ones, for whom nothing waits; a routing id is
+ * an address, never a name. */
 #include "broker/core/state.h"
 
 #include "base/clock.h"
@@ -50,6 +51,7 @@ void worker_release(struct core *core, struct worker *worker)
 
 void worker_update_idle(struct core *core, struct worker *worker)
 {
+	worker_update_pace(core, worker);
 	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
 	uint32_t used = PLANTED(credit_without_leases) ? 0 : worker->lease_count;
 	bool drains = worker->drained_by && !PLANTED(drained_gets_offers);
@@ -72,11 +74,8 @@ void worker_send(struct core *core, struct worker *worker, enum effect_kind kind
 	send->peer = worker->peer;
 	send->message = *message;
 	/* Only what leaves at once tells the worker that we live. */
-	if (kind == EFFECT_SEND_NOW) {
-		worker->sent_ms = fleet_now(core);
-		DL_DELETE2(core->sent, worker, sent_prev, sent_next);
-		DL_APPEND2(core->sent, worker, sent_prev, sent_next);
-	}
+	if (kind == EFFECT_SEND_NOW)
+		worker_told(core, worker);
 }
 
 void worker_refuse(const struct worker *worker, const char *reason, struct effects *out)
@@ -99,8 +98,7 @@ static void disconnect(struct core *core, struct worker *worker)
 	HASH_DELETE(hh_peer, core->workers_by_peer, worker);
 	core->slots -= worker->slots;
 	core->busy -= worker->lease_count;
-	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
-	DL_DELETE2(core->sent, worker, sent_prev, sent_next);
+	worker_unlist(core, worker);
 	worker->peer = (struct peer){ 0 };
 	worker_update_idle(core, worker);
 	worker->profile->workers--;
@@ -138,14 +136,13 @@ static void connect(struct core *core, struct worker *worker, const struct event
 	worker->ready = 0;
 	worker->is_awaited = false;
 	worker->peer = *peer;
-	worker->seen_ms = worker->sent_ms = fleet_now(core);
+	worker->seen_ms = fleet_now(core);
 	worker->profile = profile_get(core, hello->labels, hello->labels_count, event->only);
 	worker->profile->workers++;
 	HASH_ADD(hh_peer, core->workers_by_peer, peer, sizeof worker->peer, worker);
 	core->slots += worker->slots;
 	core->busy += worker->lease_count;
-	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
-	DL_APPEND2(core->sent, worker, sent_prev, sent_next);
+	worker_enlist(core, worker);
 }
 
 struct job *worker_claim(struct core *core, struct worker *worker, uint64_t id, uint32_t attempt,
@@ -209,6 +206,7 @@ static void welcome(struct core *core, struct worker *worker, const struct msg_h
 	struct message message = { .type = MESSAGE_welcome,
 		                   .welcome = { .heartbeat_ms = core->settings.heartbeat_ms,
 		                                .liveness = core->settings.liveness,
+		                                .idle_ms = idle_ms(core),
 		                                .keep = keep,
 		                                .keep_count = kept,
 		                                .drop = drop,
@@ -226,22 +224,13 @@ static void refuse_hello(const struct event *event, const char *code, const char
 		                            .error = { .code = code, .reason = reason } };
 }
 
-static void mark_seen(struct core *core, struct worker *worker)
-{
-	worker->seen_ms = fleet_now(core);
-	if (PLANTED(unsorted_silence))
-		return;
-	DL_DELETE2(core->seen, worker, seen_prev, seen_next);
-	DL_APPEND2(core->seen, worker, seen_prev, seen_next);
-}
-
 /* A welcome waits for the disk. While that is full each hello would add one to what waits, for
  * hours maybe: who is not in yet comes back later, who is in was answered already. */
 static void defer_hello(struct core *core, const struct event *event, struct worker *at_peer,
                         struct effects *out)
 {
 	if (at_peer && strcmp(at_peer->session, event->message->hello.session) == 0)
-		mark_seen(core, at_peer);
+		worker_heard(core, at_peer);
 	else
 		refuse_hello(event, "store_full", "the broker's disk is full", out);
 }
@@ -325,19 +314,9 @@ void fleet_receive(struct core *core, const struct event *event, struct effects 
 		ask->message.type = MESSAGE_who_are_you;
 		return;
 	}
-	mark_seen(core, worker);
+	worker_heard(core, worker);
 	worker_review(core, worker, event->only);
 	receive_known(core, event, worker, out);
-}
-
-/* When the longest silent session ends; INT64_MAX: there is none. Nothing ends while the disk is
- * full: it could not be stored, and who lost its connection meanwhile is not let in again. */
-static int64_t silence_ends_ms(const struct core *core)
-{
-	if (!core->seen || core->store_full || (PLANTED(busy_is_alive) && core->seen->lease_count))
-		return INT64_MAX;
-	int64_t ends_ms = core->seen->seen_ms + silence_ms(core);
-	return ends_ms > core->patience_end_ms ? ends_ms : core->patience_end_ms;
 }
 
 /* Leases of workers that did not come back after our restart. */
@@ -357,24 +336,14 @@ static void end_grace(struct core *core, struct effects *out)
 
 void fleet_tick(struct core *core, struct effects *out)
 {
-	int64_t now = fleet_now(core);
-	while (silence_ends_ms(core) <= now) {
-		char reason[64], silence[CLOCK_TEXT_SIZE];
-		snprintf(reason, sizeof reason, "the worker was silent for %s",
-		         clock_duration_text(now - core->seen->seen_ms, silence));
-		worker_leave(core, core->seen, reason, out);
-	}
-	while (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms <= now)
-		worker_beat(core, core->sent, out);
-	if (core->grace_end_ms && core->grace_end_ms <= now && !core->store_full)
+	heartbeat_tick(core, out);
+	if (core->grace_end_ms && core->grace_end_ms <= fleet_now(core) && !core->store_full)
 		end_grace(core, out);
 }
 
 int64_t fleet_wakeup_ms(const struct core *core)
 {
-	int64_t wakeup = silence_ends_ms(core);
-	if (core->sent && core->sent->sent_ms + core->settings.heartbeat_ms < wakeup)
-		wakeup = core->sent->sent_ms + core->settings.heartbeat_ms;
+	int64_t wakeup = heartbeat_wakeup_ms(core);
 	if (core->grace_end_ms && core->grace_end_ms < wakeup && !core->store_full)
 		wakeup = core->grace_end_ms;
 	return wakeup == INT64_MAX ? wakeup : wakeup + core->lag_ms;
@@ -382,8 +351,8 @@ int64_t fleet_wakeup_ms(const struct core *core)
 
 void fleet_finish(struct core *core)
 {
-	struct worker *worker, *next;
-	HASH_ITER (hh, core->workers, worker, next) {
+	while (core->workers) {
+		struct worker *worker = core->workers;
 		if (worker_is_here(worker))
 			disconnect(core, worker);
 		free_worker(core, worker);

@@ -1,7 +1,72 @@
-/* What a worker's heartbeat says, and ours to it. */
+/* What a worker's heartbeat says, and ours to it; who was silent for too long. */
 #include "broker/core/state.h"
 
+#include "base/clock.h"
+#include "base/plant.h"
+
+#include <stdio.h>
+#include <utlist.h>
+
 enum { CANCELS_MAX = 64 }; /* in answer to one heartbeat */
+
+/* ---- who was heard, and told ---------------------------------------------------------------- */
+
+static enum pace pace_of(const struct worker *worker)
+{
+	return worker->lease_count && !PLANTED(busy_is_idle) ? PACE_BUSY : PACE_IDLE;
+}
+
+const struct worker *worker_next(const struct core *core, const struct worker *worker)
+{
+	if (worker && worker->seen_next)
+		return worker->seen_next;
+	bool begins = !worker && core->seen[PACE_BUSY];
+	if (worker && worker->pace == PACE_IDLE)
+		return NULL;
+	return begins ? core->seen[PACE_BUSY] : core->seen[PACE_IDLE];
+}
+
+void worker_enlist(struct core *core, struct worker *worker)
+{
+	worker->pace = pace_of(worker);
+	worker->quiet_ms = worker->sent_ms = fleet_now(core);
+	DL_APPEND2(core->seen[worker->pace], worker, seen_prev, seen_next);
+	DL_APPEND2(core->sent[worker->pace], worker, sent_prev, sent_next);
+}
+
+void worker_unlist(struct core *core, struct worker *worker)
+{
+	DL_DELETE2(core->seen[worker->pace], worker, seen_prev, seen_next);
+	DL_DELETE2(core->sent[worker->pace], worker, sent_prev, sent_next);
+}
+
+/* Who gets a job while nothing else is held may not have said a word for a while, nor heard one:
+ * from now on both count. */
+void worker_update_pace(struct core *core, struct worker *worker)
+{
+	if (!worker_is_here(worker) || pace_of(worker) == worker->pace)
+		return;
+	worker_unlist(core, worker);
+	worker_enlist(core, worker);
+}
+
+void worker_heard(struct core *core, struct worker *worker)
+{
+	worker->seen_ms = worker->quiet_ms = fleet_now(core);
+	if (PLANTED(unsorted_silence))
+		return;
+	DL_DELETE2(core->seen[worker->pace], worker, seen_prev, seen_next);
+	DL_APPEND2(core->seen[worker->pace], worker, seen_prev, seen_next);
+}
+
+void worker_told(struct core *core, struct worker *worker)
+{
+	worker->sent_ms = fleet_now(core);
+	DL_DELETE2(core->sent[worker->pace], worker, sent_prev, sent_next);
+	DL_APPEND2(core->sent[worker->pace], worker, sent_prev, sent_next);
+}
+
+/* ---- what it names ------------------------------------------------------------------------- */
 
 static void settle_unheard(struct core *core, struct lease *lease, struct effects *out)
 {
@@ -67,4 +132,54 @@ void worker_heartbeat(struct core *core, struct worker *worker,
 	take_named(core, worker, heartbeat, out);
 	if (worker->sent_ms + core->settings.heartbeat_ms / 2 <= fleet_now(core))
 		worker_beat(core, worker, out);
+}
+
+/* ---- silence -------------------------------------------------------------------------------- */
+
+/* When the longest silent session with this pace ends; INT64_MAX: there is none. Nothing ends while
+ * the disk is full: it could not be stored, and who lost its connection meanwhile is not let in
+ * again. */
+static int64_t silence_ends_ms(const struct core *core, enum pace pace)
+{
+	const struct worker *first = core->seen[pace];
+	if (!first || core->store_full || (PLANTED(busy_is_alive) && first->lease_count))
+		return INT64_MAX;
+	int64_t ends_ms = first->quiet_ms + silence_ms(core, pace);
+	return ends_ms > core->patience_end_ms ? ends_ms : core->patience_end_ms;
+}
+
+static int64_t beat_due_ms(const struct core *core, enum pace pace)
+{
+	return core->sent[pace] ? core->sent[pace]->sent_ms + pace_ms(core, pace) : INT64_MAX;
+}
+
+static void end_silent(struct core *core, struct worker *worker, struct effects *out)
+{
+	char reason[64], silence[CLOCK_TEXT_SIZE];
+	snprintf(reason, sizeof reason, "the worker was silent for %s",
+	         clock_duration_text(fleet_now(core) - worker->seen_ms, silence));
+	worker_leave(core, worker, reason, out);
+}
+
+void heartbeat_tick(struct core *core, struct effects *out)
+{
+	int64_t now = fleet_now(core);
+	for (enum pace pace = 0; pace < PACES; pace++) {
+		while (silence_ends_ms(core, pace) <= now)
+			end_silent(core, core->seen[pace], out);
+		while (beat_due_ms(core, pace) <= now)
+			worker_beat(core, core->sent[pace], out);
+	}
+}
+
+int64_t heartbeat_wakeup_ms(const struct core *core)
+{
+	int64_t wakeup = INT64_MAX;
+	for (enum pace pace = 0; pace < PACES; pace++) {
+		if (silence_ends_ms(core, pace) < wakeup)
+			wakeup = silence_ends_ms(core, pace);
+		if (beat_due_ms(core, pace) < wakeup)
+			wakeup = beat_due_ms(core, pace);
+	}
+	return wakeup;
 }

@@ -23,7 +23,7 @@ static bool is_taken(const struct core *core, const struct lane *lane)
 static const struct worker *only_drained(const struct core *core, const struct lane *lane)
 {
 	const struct worker *drained = NULL;
-	for (const struct worker *w = core->seen; w; w = w->seen_next) {
+	for (const struct worker *w = NULL; (w = worker_next(core, w));) {
 		if (!profile_takes(w->profile, lane))
 			continue;
 		if (!w->drained_by)
@@ -65,7 +65,7 @@ const char *lane_obstacle(const struct core *core, const struct lane *lane, stru
 		          repository->name);
 		return "no_right";
 	}
-	if (!core->seen || !*set->needed.text) {
+	if (!worker_next(core, NULL) || !*set->needed.text) {
 		text_add(phrase, "no worker is connected");
 		return "no_worker";
 	}

@@ -85,9 +85,9 @@ struct lane {
 	struct label_set *label_set;
 	struct job **jobs; /* a heap: the oldest is the first */
 	size_t count, capacity;
-	uint32_t references;              /* jobs that wait in it, or were leased from it */
-	uint64_t turn;                    /* in which its repository was served last, as it knew */
-	struct lane *prev, *next;         /* in the rotation of its label set, while it has jobs */
+	uint32_t references;      /* jobs that wait in it, or were leased from it */
+	uint64_t turn;            /* in which its repository was served last, as it knew */
+	struct lane *prev, *next; /* in the rotation of its label set, while it has jobs */
 	struct lane *own_prev, *own_next; /* in its repository, while it has jobs */
 	UT_hash_handle hh;
 };
@@ -147,6 +147,14 @@ struct lease {
 	struct lease *offer_prev, *offer_next; /* in core->offers, while LEASE_OFFERED */
 };
 
+/* How often a worker and we tell each other that we live: as it holds a lease, or none. */
+enum pace { PACE_BUSY, PACE_IDLE, PACES };
+
+enum {
+	IDLE_HEARTBEATS = 10, /* of which one is enough for who holds nothing */
+	IDLE_MAX_MS = 3600000,
+};
+
 struct worker {
 	char *name;
 	struct peer peer; /* of size 0: away */
@@ -163,10 +171,12 @@ struct worker {
 	bool is_idle;        /* in profile->idle */
 	bool is_awaited;     /* its list is another: no offers before it speaks again */
 	struct lease *leases;
-	int64_t seen_ms; /* fleet time of its last frame */
-	int64_t sent_ms; /* fleet time of our last frame to it */
+	enum pace pace;   /* the lists below that it is in, while here */
+	int64_t seen_ms;  /* fleet time of its last frame */
+	int64_t quiet_ms; /* from when on its silence counts */
+	int64_t sent_ms;  /* fleet time of our last frame to it */
 	struct worker *idle_prev, *idle_next;
-	struct worker *seen_prev, *seen_next; /* in core->seen, oldest first */
+	struct worker *seen_prev, *seen_next; /* in core->seen, longest silent first */
 	struct worker *sent_prev, *sent_next; /* in core->sent, oldest first */
 	UT_hash_handle hh;                    /* by name */
 	UT_hash_handle hh_peer;               /* by peer, while here */
@@ -199,7 +209,7 @@ struct core {
 	struct profile *profiles;
 	struct worker *workers;
 	struct worker *workers_by_peer;
-	struct worker *seen, *sent;
+	struct worker *seen[PACES], *sent[PACES];
 	struct lease *offers; /* LEASE_OFFERED, oldest first */
 };
 
@@ -215,17 +225,31 @@ static inline int64_t liveness_ms(const struct core *core)
 	return core->settings.heartbeat_ms * core->settings.liveness;
 }
 
+/* How often who holds nothing is heard: nothing waits for it, and most workers hold nothing most of
+ * the time. An hour is the most that can be said. */
+static inline int64_t idle_ms(const struct core *core)
+{
+	int64_t ms = core->settings.heartbeat_ms * IDLE_HEARTBEATS;
+	return ms < IDLE_MAX_MS ? ms : IDLE_MAX_MS;
+}
+
+static inline int64_t pace_ms(const struct core *core, enum pace pace)
+{
+	return pace == PACE_IDLE ? idle_ms(core) : core->settings.heartbeat_ms;
+}
+
 /* The silence that ends a session. The last heartbeat that may be missed is on its way for a
  * moment: half of one is allowed for it, so that who missed one less loses nothing. */
-static inline int64_t silence_ms(const struct core *core)
+static inline int64_t silence_ms(const struct core *core, enum pace pace)
 {
-	return liveness_ms(core) + (PLANTED(no_half_beat) ? 0 : core->settings.heartbeat_ms / 2);
+	int64_t way_ms = PLANTED(no_half_beat) ? 0 : core->settings.heartbeat_ms / 2;
+	return liveness_ms(core) + way_ms + (pace == PACE_IDLE ? idle_ms(core) : 0);
 }
 
 /* When every worker that lives has come back to us who were away; fleet time. */
 static inline int64_t grace_ends_ms(const struct core *core)
 {
-	return fleet_now(core) + silence_ms(core) + core->settings.restart_grace_ms;
+	return fleet_now(core) + silence_ms(core, PACE_BUSY) + core->settings.restart_grace_ms;
 }
 
 /* ---- labels.c ---- */
@@ -351,11 +375,24 @@ void lease_tick(struct core *core, struct effects *out);
 int64_t lease_wakeup_ms(const struct core *core);
 
 /* ---- heartbeat.c ---- */
+/* The next one who is here, in no order; the first for NULL. */
+const struct worker *worker_next(const struct core *core, const struct worker *worker);
+/* It came, and was heard and told just now; it goes. */
+void worker_enlist(struct core *core, struct worker *worker);
+void worker_unlist(struct core *core, struct worker *worker);
+/* It may have its first lease now, or none any more. */
+void worker_update_pace(struct core *core, struct worker *worker);
+/* A frame of it came; one of ours left. */
+void worker_heard(struct core *core, struct worker *worker);
+void worker_told(struct core *core, struct worker *worker);
 /* We live. */
 void worker_beat(struct core *core, struct worker *worker, struct effects *out);
 /* It lives, and holds these. */
 void worker_heartbeat(struct core *core, struct worker *worker,
                       const struct msg_heartbeat *heartbeat, struct effects *out);
+/* End silent sessions, send heartbeats that are due. */
+void heartbeat_tick(struct core *core, struct effects *out);
+int64_t heartbeat_wakeup_ms(const struct core *core);
 
 /* ---- fleet.c ---- */
 /* Has it a session? */
@@ -363,7 +400,8 @@ bool worker_is_here(const struct worker *worker);
 struct worker *worker_get(struct core *core, const char *name);
 /* Free a worker that is away and that no job remembers. */
 void worker_release(struct core *core, struct worker *worker);
-/* Put it in or out of its profile's idle list, as its slots and leases say. */
+/* Put it in or out of its profile's idle list, and of those with its pace, as its slots and leases
+ * say. */
 void worker_update_idle(struct core *core, struct worker *worker);
 void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
                  const struct message *message, struct effects *out);
@@ -379,7 +417,7 @@ void worker_leave(struct core *core, struct worker *worker, const char *reason,
                   struct effects *out);
 void fleet_shut_out(struct core *core, const struct event *event, struct effects *out);
 void fleet_receive(struct core *core, const struct event *event, struct effects *out);
-/* End silent sessions, send heartbeats that are due. */
+/* Heartbeats, silence, and the end of the grace. */
 void fleet_tick(struct core *core, struct effects *out);
 int64_t fleet_wakeup_ms(const struct core *core);
 void fleet_finish(struct core *core);

@@ -11,9 +11,9 @@
 #include "broker/core/effects.h"
 
 enum {
-	WATCHLIST_MAX = 1000,    /* names */
-	WATCHERS_MAX = 1000,     /* observers known at once */
-	WATCHER_SILENT_MS = 5000 /* another takes over from an observer that is silent longer */
+	WATCHLIST_MAX = 1000,     /* names */
+	WATCHERS_MAX = 1000,      /* observers known at once */
+	WATCHER_SILENT_MS = 15000 /* another takes over from an observer that is silent longer */
 };
 
 struct watchlist;

@@ -57,7 +57,7 @@ struct crowd {
 static struct crowd count_workers(const struct core *core, const struct lane *lane)
 {
 	struct crowd crowd = { 0 };
-	for (const struct worker *w = core->seen; w; w = w->seen_next) {
+	for (const struct worker *w = NULL; (w = worker_next(core, w));) {
 		if (!profile_takes(w->profile, lane))
 			continue;
 		crowd.workers++;

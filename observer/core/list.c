@@ -129,7 +129,10 @@ static void start_pages(struct observer_core *core, const struct rec_watch_resul
 	/* Changes that come between the pages are newer than the first: they are told again. */
 	core->next_version = page->version;
 	/* A broker that was started again may have another store. */
-	core->declare_due |= page->whole && core->version;
+	if (page->whole && core->version) {
+		core->declare_due = true;
+		observer_distrust(core);
+	}
 }
 
 void list_receive(struct observer_core *core, const struct rec_watch_result *page,

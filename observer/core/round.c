@@ -59,26 +59,33 @@ void watch_finish(struct observer_watch *watch)
 	*watch = (struct observer_watch){ 0 };
 }
 
-static int64_t interval_ms(const struct observer_core *core, const struct observer_watch *watch)
+static void begin_poll(struct observer_core *core, struct observer_watch *watch,
+                       struct observer_effects *out)
 {
-	return watch->entry.interval_ms ? watch->entry.interval_ms : core->interval_ms;
+	watch->state = WATCH_POLLING;
+	watch->due_ms = core->now_ms + core->poll_timeout_ms;
+	struct observer_effect *poll = effect_add(out, OBSERVER_POLL);
+	poll->repository = (size_t)(watch - core->watches);
+	poll->marks = watch->marks;
+	poll->mark_count = watch->mark_count;
 }
 
-/* A look costs time, and some may be owed: the generic cell rate algorithm (ITU-T I.371). */
-static void pay(struct observer_watch *watch, int64_t now_ms)
-{
-	int64_t most_ms = now_ms + OBSERVER_TOUCHED_AHEAD_MS;
-	int64_t from_ms = watch->paid_ms < now_ms ? now_ms : watch->paid_ms;
-	watch->paid_ms = (from_ms < most_ms ? from_ms : most_ms) + OBSERVER_TOUCHED_MS;
-}
-
-void watch_start_round(struct observer_core *core, struct observer_watch *watch)
+/* Only our own pushes move its marks while its broker stays: who takes work, and whose marks were
+ * told after the last push, need not be asked again for a while. */
+void watch_start_round(struct observer_core *core, struct observer_watch *watch,
+                       struct observer_effects *out)
 {
 	assert(watch->state == WATCH_REST);
-	watch->state = WATCH_STATUS;
+	bool trusted = core->trusted_until_ms > core->now_ms && !watch->unmoved;
 	watch->poked = watch->nudged = false;
 	watch->round_ms = core->now_ms;
-	pay(watch, core->now_ms);
+	watch_pay(watch, core->now_ms);
+	if (trusted && watch->known_until_ms > core->now_ms) {
+		begin_poll(core, watch, out);
+		return;
+	}
+	watch->state = trusted ? WATCH_MARKS : WATCH_STATUS;
+	watch->known_until_ms = 0;
 	watch->mark_count = watch->pushed_count = watch->tries = 0;
 	watch->pushed = NULL;
 	free_text(&watch->after);
@@ -89,70 +96,10 @@ void watch_restart_round(struct observer_core *core, struct observer_watch *watc
 {
 	watch->state = WATCH_REST;
 	watch->due_ms = core->now_ms;
-}
-
-static void look_at(struct observer_watch *watch, int64_t due_ms)
-{
-	if (due_ms < watch->due_ms)
-		watch->due_ms = due_ms;
-}
-
-/* A few touches one after the other are each seen at once. */
-static void look_at_touched(struct observer_watch *watch)
-{
-	int64_t paid_ms = watch->paid_ms - OBSERVER_TOUCHED_AHEAD_MS;
-	int64_t least_ms = watch->round_ms + OBSERVER_TOUCHED_MIN_MS;
-	look_at(watch, paid_ms < least_ms ? least_ms : paid_ms);
-}
-
-static void end_round(struct observer_core *core, struct observer_watch *watch)
-{
-	watch->state = WATCH_REST;
-	watch->due_ms = watch->next_ms > core->now_ms ? watch->next_ms : core->now_ms;
-	if (watch->unmoved) {
-		size_t doublings = watch->unmoved < 7 ? watch->unmoved : 7;
-		int64_t pause_ms = (int64_t)100 << doublings;
-		if (watch->due_ms < core->now_ms + pause_ms)
-			watch->due_ms = core->now_ms + pause_ms;
-	}
-	if (watch->poked)
-		watch->due_ms = 0; /* before those that are due by their interval */
-	else if (watch->nudged)
-		look_at(watch, watch->round_ms + OBSERVER_TOUCHED_MS);
+	watch->known_until_ms = 0;
 }
 
 /* ---- what the broker says about it --------------------------------------------------------- */
-
-static bool may_have_missed(const struct observer_watch *watch)
-{
-	return watch->state == WATCH_POLLING || watch->state == WATCH_CONFIRM;
-}
-
-/* Look now, or again when the look that is under way is over. The push to what hears was heard
- * before, and its job begins just now: a second look is in its way, and is for what was not heard.
- */
-static void poke(struct observer_watch *watch)
-{
-	if (watch->hears && watch->state == WATCH_REST)
-		look_at(watch, watch->round_ms + OBSERVER_TOUCHED_MS);
-	else if (watch->hears)
-		watch->nudged = may_have_missed(watch);
-	else if (watch->state == WATCH_REST)
-		watch->due_ms = 0;
-	else
-		watch->poked = may_have_missed(watch);
-}
-
-void watch_touch(struct observer_watch *watch)
-{
-	watch->hears = true;
-	if (watch->failures || watch->unmoved)
-		return; /* left alone for a while, whatever happens in it */
-	if (watch->state == WATCH_REST)
-		look_at_touched(watch);
-	else
-		watch->poked = may_have_missed(watch);
-}
 
 /* A look with other settings than these is not worth its end. */
 void watch_change(struct observer_core *core, struct observer_watch *watch,
@@ -174,7 +121,7 @@ void watch_change(struct observer_core *core, struct observer_watch *watch,
 		watch->hears = false;
 	}
 	if (is_poked)
-		poke(watch);
+		watch_poke(watch);
 	core->report_ms = core->now_ms;
 }
 
@@ -197,12 +144,8 @@ void watch_receive_marks(struct observer_core *core, struct observer_watch *watc
 	set_cursor(watch, page->next);
 	if (watch->after)
 		return;
-	watch->state = WATCH_POLLING;
-	watch->due_ms = core->now_ms + core->poll_timeout_ms;
-	struct observer_effect *poll = effect_add(out, OBSERVER_POLL);
-	poll->repository = (size_t)(watch - core->watches);
-	poll->marks = watch->marks;
-	poll->mark_count = watch->mark_count;
+	watch->known_until_ms = core->now_ms + OBSERVER_TRUST_MS;
+	begin_poll(core, watch, out);
 }
 
 /* ---- after the poll ------------------------------------------------------------------------ */
@@ -240,8 +183,8 @@ static int64_t larger(int64_t a, int64_t b)
 static void fail_poll(struct observer_core *core, struct observer_watch *watch, const char *error,
                       struct observer_effects *out)
 {
-	int64_t pause_ms = larger(interval_ms(core, watch), OBSERVER_FAILING_MIN_MS);
-	int64_t most_ms = larger(interval_ms(core, watch), OBSERVER_FAILING_MAX_MS);
+	int64_t pause_ms = larger(watch_interval_ms(core, watch), OBSERVER_FAILING_MIN_MS);
+	int64_t most_ms = larger(watch_interval_ms(core, watch), OBSERVER_FAILING_MAX_MS);
 	for (size_t i = 0; i < watch->failures && pause_ms < most_ms; i++)
 		pause_ms *= 2;
 	if (pause_ms > most_ms)
@@ -323,12 +266,15 @@ static void push_all(struct observer_core *core, struct observer_watch *watch,
                      const struct observer_poll *poll, struct observer_effects *out)
 {
 	size_t most = poll->update_count + poll->gone_count;
-	watch->pushed = arena_new(&watch->arena, (most + 1) * sizeof *watch->pushed);
+	if (most || !watch->pushed)
+		watch->pushed = arena_new(&watch->arena, (most + 1) * sizeof *watch->pushed);
 	for (size_t i = 0; i < poll->update_count; i++)
 		push(watch, &poll->updates[i], out);
 	if (!poll->error)
 		push_deletions(watch, poll, out);
 	qsort(watch->pushed, watch->pushed_count, sizeof *watch->pushed, compare_pushed);
+	if (watch->pushed_count && !PLANTED(marks_stay_known))
+		watch->known_until_ms = 0;
 	watch->state = WATCH_CONFIRM;
 	watch->due_ms = core->now_ms + OBSERVER_CONFIRM_MIN_MS;
 }
@@ -343,7 +289,7 @@ void watch_receive_poll(struct observer_core *core, struct observer_watch *watch
 		watch->failures = 0;
 		watch->next_ms = poll->more && !poll->error
 		                         ? core->now_ms
-		                         : watch->round_ms + interval_ms(core, watch);
+		                         : watch->round_ms + watch_interval_ms(core, watch);
 		set_health(core, watch, poll->error, out);
 		if (!watch->polled_wall_ms || (watch->refs == 0) != (poll->refs == 0))
 			core->report_ms = core->now_ms;
@@ -363,7 +309,7 @@ void watch_receive_poll(struct observer_core *core, struct observer_watch *watch
 		remember_gone(watch, poll);
 	if (!watch->pushed_count) {
 		watch->unmoved = 0;
-		end_round(core, watch);
+		watch_end_round(core, watch);
 	}
 }
 
@@ -375,7 +321,7 @@ void watch_expire_poll(struct observer_core *core, struct observer_watch *watch,
 	effect_add(out, OBSERVER_KILL_POLL)->repository = (size_t)(watch - core->watches);
 	watch->gone_count = 0;
 	fail_poll(core, watch, error, out);
-	end_round(core, watch);
+	watch_end_round(core, watch);
 }
 
 /* ---- after the push ------------------------------------------------------------------------ */
@@ -437,10 +383,10 @@ void watch_confirm(struct observer_core *core, struct observer_watch *watch,
 		watch->unmoved = 0;
 	watch->progress = false;
 	if (is_all_taken(watch)) {
-		end_round(core, watch);
+		watch_end_round(core, watch);
 	} else if (watch->tries >= OBSERVER_CONFIRM_TRIES) {
 		watch->unmoved++;
-		end_round(core, watch);
+		watch_end_round(core, watch);
 	} else {
 		int64_t pause_ms = (int64_t)OBSERVER_CONFIRM_MIN_MS << watch->tries;
 		watch->due_ms =

@@ -26,7 +26,7 @@ struct observer_watch {
 	struct rec_watch_entry entry; /* in `entry_arena` */
 	struct arena entry_arena;
 	enum watch_state state;
-	int64_t paid_ms;  /* until when its looks are paid for: see pay() */
+	int64_t paid_ms;  /* until when its looks are paid for: see watch_pay() */
 	bool hears;       /* was touched: what happens in it is heard */
 	bool poked;       /* when this round is over, at once another */
 	bool nudged;      /* the same, as soon as for what is touched all the time */
@@ -35,9 +35,10 @@ struct observer_watch {
 	int64_t round_ms; /* start of this round */
 	int64_t next_ms;  /* start of the next one, once this is over */
 
-	/* This round's memory. */
+	/* This round's memory; the marks are good for later ones, too. */
 	struct arena arena;
 	struct rec_mark *marks;
+	int64_t known_until_ms; /* until when; 0: not beyond this round */
 	size_t mark_count, mark_capacity;
 	char *after; /* cursor of the next page; NULL at the first */
 	struct pushed *pushed;
@@ -68,10 +69,8 @@ void watch_finish(struct observer_watch *watch);
 void watch_change(struct observer_core *core, struct observer_watch *watch,
                   const struct rec_watch_entry *entry, struct observer_effects *out);
 
-void watch_start_round(struct observer_core *core, struct observer_watch *watch);
-
-/* Something happened in it: look soon, unless it fails or the broker lets its marks stand still. */
-void watch_touch(struct observer_watch *watch);
+void watch_start_round(struct observer_core *core, struct observer_watch *watch,
+                       struct observer_effects *out);
 
 /* A page of marks before the poll; the last one starts it. */
 void watch_receive_marks(struct observer_core *core, struct observer_watch *watch,
@@ -90,3 +89,18 @@ void watch_expire_poll(struct observer_core *core, struct observer_watch *watch,
 
 /* The broker went away in mid-round: the whole round again, when it is back. */
 void watch_restart_round(struct observer_core *core, struct observer_watch *watch);
+
+/* ---- watch.c ---- */
+/* What the broker said of itself, and of marks, may not be so any more: it is asked again. */
+void observer_distrust(struct observer_core *core);
+
+/* ---- due.c ---- */
+int64_t watch_interval_ms(const struct observer_core *core, const struct observer_watch *watch);
+/* A look begins. */
+void watch_pay(struct observer_watch *watch, int64_t now_ms);
+/* It is over: when the next one is due. */
+void watch_end_round(struct observer_core *core, struct observer_watch *watch);
+/* Somebody asks for a look. */
+void watch_poke(struct observer_watch *watch);
+/* Something happened in it: look soon, unless it fails or the broker lets its marks stand still. */
+void watch_touch(struct observer_watch *watch);

@@ -53,6 +53,15 @@ void observer_finish(struct observer_core *core)
 
 /* ---- the broker ---------------------------------------------------------------------------- */
 
+void observer_distrust(struct observer_core *core)
+{
+	if (PLANTED(always_trusted))
+		return;
+	core->trusted_until_ms = 0;
+	for (size_t i = 0; i < core->watch_count; i++)
+		core->watches[i].known_until_ms = 0;
+}
+
 static void back_off(struct observer_core *core)
 {
 	core->backoff_ms = core->backoff_ms ? core->backoff_ms * 2 : OBSERVER_AWAY_MIN_MS;
@@ -83,6 +92,7 @@ static void lose_broker(struct observer_core *core, const char *reason,
                         struct observer_effects *out)
 {
 	core->asked = ASKED_NOTHING;
+	observer_distrust(core);
 	core->place = (core->place + 1) % core->places;
 	effect_add(out, OBSERVER_RESET_CONNECTION)->place = core->place;
 	if (!core->away)
@@ -112,6 +122,7 @@ static void receive_status(struct observer_core *core, const char *state,
 		if (!core->full)
 			effect_say(out, true, "broker takes no new work: %s; waiting", state);
 		core->full = true;
+		observer_distrust(core);
 		back_off(core);
 		return;
 	}
@@ -119,6 +130,7 @@ static void receive_status(struct observer_core *core, const char *state,
 		effect_say(out, false, "broker takes new work again");
 	core->full = false;
 	core->backoff_ms = 0;
+	core->trusted_until_ms = core->now_ms + OBSERVER_TRUST_MS;
 	for (size_t i = 0; i < core->watch_count; i++)
 		if (core->watches[i].state == WATCH_STATUS)
 			core->watches[i].state = WATCH_MARKS;
@@ -315,14 +327,14 @@ static struct observer_watch *first_due(const struct observer_core *core)
 	return first;
 }
 
-static void start_rounds(struct observer_core *core)
+static void start_rounds(struct observer_core *core, struct observer_effects *out)
 {
 	size_t count = rounds_under_way(core);
 	for (; count < OBSERVER_POLLS_MAX; count++) {
 		struct observer_watch *watch = first_due(core);
 		if (!watch || watch->due_ms > core->now_ms)
 			return;
-		watch_start_round(core, watch);
+		watch_start_round(core, watch, out);
 	}
 }
 
@@ -359,7 +371,7 @@ void observer_step(struct observer_core *core, const struct observer_event *even
 		receive_answer(core, event, out);
 	}
 	expire(core, out);
-	start_rounds(core);
+	start_rounds(core, out);
 	ask_next(core, out);
 }
 

@@ -28,8 +28,10 @@ enum {
 	OBSERVER_CONFIRM_MIN_MS = 20,    /* and for marks that should move */
 	OBSERVER_CONFIRM_MAX_MS = 1000,
 	OBSERVER_CONFIRM_TRIES = 6, /* without progress; the next round plans anew */
-	OBSERVER_REPORT_MS = 5000,
-	OBSERVER_WATCH_MS = 1000,   /* between two questions what to watch: a fifth of the silence
+	OBSERVER_TRUST_MS =
+		60 * 1000,          /* what the broker said of itself, and of marks, is so still */
+	OBSERVER_REPORT_MS = 15000, /* of what changes with each look only */
+	OBSERVER_WATCH_MS = 5000,   /* between two questions what to watch: a third of the silence
 	                             * after which another observer takes over */
 	OBSERVER_REFUSED_MS = 5000, /* before what was refused is asked again */
 	OBSERVER_REPOSITORIES_MAX = 1000, /* one report names them all */
@@ -141,17 +143,18 @@ struct observer_core {
 	uint64_t random;
 
 	enum observer_question asked;
-	size_t asked_watch;     /* of ASKED_MARKS */
-	int64_t answer_ends_ms; /* when the question counts as lost */
-	size_t turn;            /* the watch after the one asked for last */
-	int64_t retry_ms;       /* no question before */
-	int64_t backoff_ms;     /* what retry_ms grew by; 0: all is well */
-	size_t places;          /* addresses of the broker */
-	size_t place;           /* the one in use */
-	size_t silent;          /* how many gave no answer since the last one */
-	bool away;              /* said */
-	bool full;              /* said */
-	int64_t report_ms;      /* next report */
+	size_t asked_watch;       /* of ASKED_MARKS */
+	int64_t answer_ends_ms;   /* when the question counts as lost */
+	size_t turn;              /* the watch after the one asked for last */
+	int64_t retry_ms;         /* no question before */
+	int64_t backoff_ms;       /* what retry_ms grew by; 0: all is well */
+	size_t places;            /* addresses of the broker */
+	size_t place;             /* the one in use */
+	size_t silent;            /* how many gave no answer since the last one */
+	bool away;                /* said */
+	bool full;                /* said */
+	int64_t trusted_until_ms; /* it took work, and is not asked before whether it does */
+	int64_t report_ms;        /* next report */
 
 	bool declare_due;
 	int64_t declare_ms;    /* not before */

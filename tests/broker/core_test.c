@@ -41,8 +41,9 @@ Test(core, a_commit_goes_in_and_its_verdict_comes_out)
 	accept(0, 1);
 	story_expect(&story, ACCEPTED("1"));
 	story_hello(&story, "a", "w1", 1, NULL);
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to a\n" OFFERED("1", "1",
-	                                                                                "w1", "a"));
+	story_expect(&story,
+	             "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 to a\n" OFFERED(
+			     "1", "1", "w1", "a"));
 	story_result(&story, "a", 1, 1, OUTCOME_passed);
 	story_expect(&story, "save final job=1 attempt=1 outcome=passed\n"
 	                     "save verdict build=1 outcome=passed\n"
@@ -110,17 +111,70 @@ Test(core, a_busy_worker_that_beats_keeps_its_job)
 Test(core, a_heartbeat_is_answered_by_ours_when_that_is_due_soon)
 {
 	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
 	story_wait(&story, 400);
-	story_heartbeat(&story, "a", 0, 0);
+	story_heartbeat(&story, "a", 1, 1);
 	cr_assert_eq(story.beats, 0, "ours was not due soon");
 	for (size_t i = 1; i <= 10; i++) {
 		story_wait(&story, i == 1 ? 500 : 999);
 		cr_assert_eq(story.beats, i - 1, "nobody woke up for it");
-		story_heartbeat(&story, "a", 0, 0);
+		story_heartbeat(&story, "a", 1, 1);
 		cr_assert_eq(story.beats, i);
 	}
 	story_wait(&story, 3000);
 	cr_assert_eq(story.beats, 13, "who is not heard is told all the same");
+}
+
+static uint32_t workers_here(void)
+{
+	struct rec_status_result status = { 0 };
+	struct arena arena = { 0 };
+	core_status(story.core, story.now_ms, 0, &arena, &status);
+	arena_finish(&arena);
+	return status.workers;
+}
+
+Test(core, who_holds_nothing_is_told_and_heard_less_often)
+{
+	welcome("a", "w1", 1, NULL);
+	text_clear(&story.lines);
+	story_wait(&story, 9999);
+	cr_assert_eq(story.beats, 0);
+	story_heartbeat(&story, "a", 0, 0);
+	cr_assert_eq(story.beats, 1, "ours was due soon");
+	story_wait(&story, 13499);
+	cr_assert_eq(story.beats, 2);
+	cr_assert_eq(workers_here(), 1, "it has half a heartbeat for the way");
+	story_wait(&story, 1);
+	cr_assert_eq(workers_here(), 0);
+}
+
+/* It may be gone for long, and its job waits no longer for it than for any other. */
+Test(core, who_gets_a_job_after_a_long_silence_has_the_time_of_a_busy_one)
+{
+	welcome("a", "w1", 1, NULL);
+	story_wait(&story, 9000);
+	accept(0, 1);
+	text_clear(&story.lines);
+	story.beats = 0;
+	story_wait(&story, 3499);
+	cr_assert_eq(story.beats, 3, "who may hold a job is told each second");
+	story_expect(&story, "");
+	story_wait(&story, 1);
+	story_expect(&story,
+	             "save lease end job=1 attempt=1 reason=the worker was silent for 12.5s\n");
+}
+
+Test(core, who_ended_its_last_job_is_idle_again)
+{
+	welcome("a", "w1", 1, NULL);
+	accept(0, 1);
+	story_heartbeat(&story, "a", 1, 1);
+	story_result(&story, "a", 1, 1, OUTCOME_passed);
+	story.beats = 0;
+	story_wait(&story, 13499);
+	cr_assert_eq(story.beats, 1);
+	cr_assert_eq(workers_here(), 1);
 }
 
 /* Job 1 was lost by w1 and is with w2 now; w1 is back as "c". */
@@ -199,9 +253,9 @@ Test(core, a_late_result_of_the_newest_attempt_counts)
 	story_wait(&story, 3500);
 	text_clear(&story.lines);
 	story_hello_again(&story, "b", true);
-	story_expect(&story,
-	             "save adopted job=1 attempt=1\n"
-	             "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] to b\n");
+	story_expect(&story, "save adopted job=1 attempt=1\n"
+	                     "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 "
+	                     "attempt=1}] to b\n");
 	story_result(&story, "b", 1, 1, OUTCOME_passed);
 	story_expect(&story, "save final job=1 attempt=1 outcome=passed\n"
 	                     "save verdict build=1 outcome=passed\n"
@@ -435,8 +489,10 @@ Test(core, who_lost_its_connection_while_the_disk_was_full_loses_no_job)
 	story_store(&story, EVENT_STORE_OK);
 	story_wait(&story, 8000);
 	story_hello_again(&story, "b", false);
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] "
-	                     "to b\n");
+	story_expect(
+		&story,
+		"send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 attempt=1}] "
+		"to b\n");
 }
 
 static void disk_free(uint64_t bytes)
@@ -582,7 +638,7 @@ Test(core, an_offer_that_was_lost_with_the_broker_costs_no_attempt)
 {
 	restore_leased();
 	story_hello(&story, "a", "w1", 1, NULL);
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to a\n"
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 to a\n"
 	                     "offer job=1 attempt=1 to a\n");
 }
 
@@ -596,7 +652,7 @@ Test(core, a_worker_that_was_started_anew_has_lost_what_it_does_not_name)
 		                            .version = "1",
 		                            .slots = 1 } };
 	story_receive(&story, "a", &hello);
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to a\n"
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 to a\n"
 	                     "save lease end job=1 attempt=1 reason=the worker came back without "
 	                     "it\n");
 }
@@ -623,7 +679,7 @@ Test(core, an_offer_that_was_lost_with_a_connection_costs_no_attempt)
 	accept(0, 1);
 	text_clear(&story.lines);
 	story_hello(&story, "b", "w1", 1, NULL); /* the same run of the agent */
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to b\n"
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 to b\n"
 	                     "offer job=1 attempt=1 to b\n");
 }
 
@@ -646,8 +702,10 @@ Test(core, a_worker_that_returns_after_a_restart_goes_on_where_the_log_ends)
 {
 	restore_leased();
 	story_hello_again(&story, "a", false);
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1 "
-	                     "log_offset=5}] to a\n");
+	story_expect(
+		&story,
+		"send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 attempt=1 "
+		"log_offset=5}] to a\n");
 }
 
 Test(core, the_end_of_the_grace_is_for_those_who_did_not_come_back)

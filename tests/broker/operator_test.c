@@ -175,9 +175,9 @@ Test(operator, a_cancelled_job_is_one_after_a_restart)
 	                                                       .commit = ZERO_COMMIT });
 	core_restore_job(story.core, &job, story.now_ms);
 	story_hello_again(&story, "a", false);
-	story_expect(&story,
-	             "send welcome heartbeat_ms=1000 liveness=3 keep=[{job=1 attempt=1}] to a\n"
-	             "send cancel job=1 attempt=1 reason=" BY_ADA " to a\n");
+	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 "
+	                     "attempt=1}] to a\n"
+	                     "send cancel job=1 attempt=1 reason=" BY_ADA " to a\n");
 	story_wait(&story, 5000);
 	story_expect(&story,
 	             "save lease end job=1 attempt=1 reason=the worker was silent for 3.5s\n"

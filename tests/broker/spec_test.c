@@ -317,7 +317,8 @@ Test(spec, after_a_restart_a_job_still_waits_and_then_runs)
 	core_restore_wait(story.core, 1, 2, "unit");
 	core_check(story.core);
 	story_hello(&story, "a", "w1", 8, NULL);
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 to a\n" LEASED("2"));
+	story_expect(&story,
+	             "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 to a\n" LEASED("2"));
 	story_result(&story, "a", 2, 1, OUTCOME_passed);
 	story_expect(&story, "save final job=2 attempt=1 outcome=passed\n"
 	                     "send result_ok job=2 attempt=1 to a\n" LEASED("1"));

@@ -277,7 +277,7 @@ Test(watchlist, what_settings_name_is_changed_there)
 		"repository 'app' is named in the settings of observer o; remove it there");
 	struct rec_watch_entry app = { .name = "app", .url = "/r" };
 	cr_assert_eq(add_entry(app), ERR_USAGE);
-	for (int i = 0; i < 6; i++, now_ms += 1000)
+	for (int i = 0; i < 16; i++, now_ms += 1000)
 		watch("p");
 	cr_assert_eq(remove_entry("app"), OK, "its observer is gone: %s", error_text());
 }
@@ -330,8 +330,8 @@ Test(watchlist, another_takes_over_from_a_silent_observer_and_gives_back)
 	add_many();
 	ask_for(3, both);
 	int before = watched_by("one");
-	ask_for(3, one);
-	cr_assert_eq(watched_by("one"), before, "three seconds are no silence");
+	ask_for(13, one);
+	cr_assert_eq(watched_by("one"), before, "thirteen seconds are no silence");
 	ask_for(4, one);
 	cr_assert_eq(watched_by("one"), 40);
 	ask_for(2, both);
@@ -381,7 +381,7 @@ Test(watchlist, a_twin_is_refused_until_the_other_is_silent)
 	cr_assert_eq(declare_as("o", OTHER, "app"), ERR_IN_USE);
 	cr_assert_str_eq(error_text(),
 	                 "another observer is called 'o'; start one of them with another --name");
-	ask_for(6, other);
+	ask_for(16, other);
 	cr_assert_eq(declare_as("o", OTHER, "app"), OK, "%s", error_text());
 }
 

@@ -249,9 +249,10 @@ static void drain(struct fleet_worker *worker)
 static void member_ready(struct fleet_member *member)
 {
 	struct fleet_worker *worker = worker_of(member);
-	if (!worker->usable && loop_can_send(member)) {
-		worker->usable = true;
-		step(worker, (struct worker_event){ .kind = WORKER_CONNECTED });
+	if (worker->usable != loop_can_send(member)) { /* there is a connection, or none any more */
+		worker->usable = !worker->usable;
+		step(worker, (struct worker_event){ .kind = worker->usable ? WORKER_CONNECTED
+		                                                           : WORKER_CUT });
 	}
 	drain(worker);
 	settle(worker);

@@ -239,7 +239,51 @@ Test(watch, a_commit_goes_from_poll_to_mark_without_waiting)
 	expect("[120] say fed repository=one ref=refs/heads/main commits=2 tip=" C2 "\n");
 	cr_assert_eq(wakeup_ms(), 5100);
 	pass_time(5100);
-	expect("[5100] status?\n");
+	expect("[5100] marks? one\n");
+	answer_marks(0, C2);
+	polled(0, (struct observer_poll){ .refs = 1 });
+	expect("[5100] poll one with 1 marks\n");
+	pass_time(10100);
+	expect("[10100] poll one with 1 marks\n");
+}
+
+/* What a look needs is known until it is old, or something says that it may be otherwise. */
+Test(watch, a_broker_that_was_trusted_for_long_is_asked_again)
+{
+	reach_poll(C1);
+	answer_report();
+	polled(0, (struct observer_poll){ .refs = 1 });
+	answer_report();
+	int64_t end_ms = core.now_ms + OBSERVER_TRUST_MS;
+	text_clear(&trace);
+	while (!trace.data || !strstr(trace.data, "status?")) {
+		cr_assert_leq(core.now_ms, end_ms + 5000);
+		pass_time(wakeup_ms());
+		if (core.asked == ASKED_REPORT)
+			answer_report();
+		polled(0, (struct observer_poll){ .refs = 1 });
+	}
+	cr_assert_geq(core.now_ms, end_ms);
+}
+
+Test(watch, a_broker_that_was_started_again_is_asked_for_its_marks)
+{
+	reach_poll(C1);
+	answer_report();
+	polled(0, (struct observer_poll){ .refs = 1 });
+	answer_report();
+	text_clear(&trace);
+	watched = (struct rec_watch_result){
+		.version = 7, .whole = true, .entries = sources, .entries_count = 1
+	};
+	step_at(core.now_ms, (struct observer_event){ .kind = OBSERVER_HINT });
+	if (core.asked == ASKED_REPORT)
+		answer_report();
+	text_clear(&trace);
+	pass_time(5100);
+	expect("[5100] status?\n"); /* its store may be an older one */
+	answer_status("ok");
+	expect("[5100] marks? one\n");
 }
 
 Test(watch, marks_come_in_pages)
@@ -471,9 +515,7 @@ Test(watch, a_damaged_ref_does_not_slow_the_others_down)
 	       "[100] report one:failing\n");
 	for (int64_t round_ms = 5100; round_ms < 60000; round_ms += 5000) {
 		pass_time(round_ms);
-		cr_assert_not_null(strstr(trace.data, "status?"), "%s", trace.data);
-		answer_status("ok");
-		answer_marks(0, C1);
+		cr_assert_not_null(strstr(trace.data, "poll one"), "%s", trace.data);
 		if (strstr(trace.data, "report"))
 			answer_report();
 		text_clear(&trace);
@@ -552,13 +594,11 @@ Test(watch, a_touched_repository_is_looked_at_soon)
 	pass_time(100 + OBSERVER_TOUCHED_MIN_MS - 1);
 	expect("");
 	pass_time(100 + OBSERVER_TOUCHED_MIN_MS);
-	expect("[125] status?\n");
-	answer_status("ok");
-	answer_marks(0, C1);
+	expect("[125] poll one with 1 marks\n");
 	touch(); /* the look that is under way may have been too early */
 	text_clear(&trace);
 	polled(0, (struct observer_poll){ .refs = 1 });
-	expect("[125] status?\n");
+	expect("[125] poll one with 1 marks\n");
 }
 
 /* How many looks there are in this time, when each is followed by a touch. */
@@ -569,11 +609,9 @@ static int looks_within(int64_t ms)
 		touch();
 		text_clear(&trace);
 		pass_time(core.now_ms + 1);
-		if (!trace.data || !strstr(trace.data, "status?"))
+		if (!trace.data || !strstr(trace.data, "poll one"))
 			continue;
 		looks++;
-		answer_status("ok");
-		answer_marks(0, C1);
 		polled(0, (struct observer_poll){ .refs = 1 });
 		if (core.asked == ASKED_REPORT)
 			answer_report();
@@ -619,8 +657,6 @@ Test(watch, who_was_looked_at_for_other_reasons_is_soon_looked_at_for_a_touch)
 	answer_report();
 	for (uint64_t i = 1; i < 100; i++) {
 		poke(i);
-		answer_status("ok");
-		answer_marks(0, C1);
 		if (core.asked == ASKED_REPORT)
 			answer_report();
 		polled(0, (struct observer_poll){ .refs = 1 });
@@ -637,25 +673,21 @@ Test(watch, a_poke_of_what_was_heard_is_not_in_the_way_of_its_job)
 	answer_report();
 	text_clear(&trace);
 	poke(1); /* nothing was heard of it yet */
-	cr_assert_not_null(strstr(trace.data, "[100] status?\n"), "%s", trace.data);
-	answer_status("ok");
-	answer_marks(0, C1);
+	cr_assert_not_null(strstr(trace.data, "[100] poll one"), "%s", trace.data);
 	if (core.asked == ASKED_REPORT)
 		answer_report();
 	poke(2); /* after the look began */
 	touch();
 	text_clear(&trace);
 	polled(0, (struct observer_poll){ .refs = 1 });
-	expect("[100] status?\n");
-	answer_status("ok");
-	answer_marks(0, C1);
+	expect("[100] poll one with 1 marks\n");
 	polled(0, (struct observer_poll){ .refs = 1 });
 	text_clear(&trace);
 	poke(3); /* the touch came before */
-	cr_assert_null(strstr(trace.data ? trace.data : "", "status?"), "%s", trace.data);
+	cr_assert_null(strstr(trace.data ? trace.data : "", "poll one"), "%s", trace.data);
 	cr_assert_eq(wakeup_ms(), 100 + OBSERVER_TOUCHED_MS);
 	pass_time(100 + OBSERVER_TOUCHED_MS);
-	cr_assert_not_null(strstr(trace.data, "[200] status?\n"), "%s", trace.data);
+	cr_assert_not_null(strstr(trace.data, "[200] poll one"), "%s", trace.data);
 }
 
 Test(watch, a_failing_repository_is_left_alone_whoever_touches_it)
@@ -706,7 +738,7 @@ Test(watch, a_walk_cut_short_goes_on_at_once)
 	answer_report();
 	polled(0, (struct observer_poll){ .refs = 1, .more = true });
 	answer_report();
-	cr_assert_not_null(strstr(trace.data, "status?\n"));
+	cr_assert_not_null(strstr(trace.data, "poll one"));
 }
 
 Test(watch, an_empty_repository_waits)

@@ -547,6 +547,7 @@ static void start(struct sim *sim, enum place place)
 	operator_restore(sim);
 	disk_restore_ledger(sim, broker->ledger);
 	core_check(broker->core);
+	workers_notice(sim, true);
 }
 
 static void end(struct sim *sim)

@@ -61,6 +61,7 @@ static void end_broker(struct sim *sim, enum fault_kind kind)
 		broker_crash(sim);
 	if (kind == FAULT_POWER_CUT)
 		disk_cut_power(sim);
+	workers_notice(sim, false);
 	restart_later(sim, other_machine(sim));
 }
 
@@ -249,6 +250,7 @@ static void drill_broker_killed(struct sim *sim)
 	if (all_running_jobs(sim) > 0)
 		sometimes(sim, SOMETIMES_drill_broker_killed);
 	broker_crash(sim);
+	workers_notice(sim, false);
 	sim_add(sim, sim_between(sim, 10, 5000), DO_START, other_machine(sim));
 }
 

@@ -52,6 +52,7 @@ enum what {
 	DO_TIME,    /* a core's deadline; after what arrives in the same instant */
 	DO_STORE,   /* the store finished its oldest task */
 	DO_JOB,     /* a running job writes, or ends */
+	DO_WIRE,    /* the connection of `peer` broke (`index` 0), or is there again */
 	DO_POLL,    /* the child that looks at repository `index` answers */
 	DO_TOUCH,   /* somebody touches a repository that an observer watches */
 	DO_MISCHIEF,
@@ -460,6 +461,8 @@ bool worker_kill_supervisor(struct sim *sim, int index);
 /* At once, or when nothing is held, at the latest after a while. */
 void worker_stop(struct sim *sim, int index);
 void worker_drain(struct sim *sim, int index);
+/* The broker ended, or began: some of those who were connected notice. */
+void workers_notice(struct sim *sim, bool begins);
 struct worker_node *worker_at(struct sim *sim, const struct peer *peer);
 /* The attempt runs, or its result is kept. */
 struct sim_process *worker_process(struct worker_node *node, uint64_t job, uint32_t attempt);

@@ -406,6 +406,31 @@ static void receive(struct sim *sim, struct worker_node *node, const struct occu
 	message_finish(&message);
 }
 
+/* Not everybody: where a machine or the way to it is gone, nothing is heard. */
+void workers_notice(struct sim *sim, bool begins)
+{
+	for (int i = 0; i < SIM_WORKERS; i++) {
+		struct worker_node *node = &sim->workers[i];
+		if (!node->up || !node->peer.size || !sim_chance(sim, 60) ||
+		    (begins && !net_is_there(sim, node->address)))
+			continue;
+		struct occurrence *next =
+			sim_add(sim, sim_between(sim, 0, 200), DO_WIRE, place_of(sim, node));
+		next->peer = node->peer;
+		next->index = begins;
+	}
+}
+
+static void feel_wire(struct sim *sim, struct worker_node *node, const struct occurrence *next)
+{
+	if (!node->peer.size || !peer_equal(&node->peer, &next->peer))
+		return; /* that socket is closed */
+	if (node->core.session.state == WORKER_WELCOMED)
+		sometimes(sim, next->index ? SOMETIMES_connected_again : SOMETIMES_cut);
+	step(sim, node,
+	     &(struct worker_event){ .kind = next->index ? WORKER_CONNECTED : WORKER_CUT });
+}
+
 void worker_handle(struct sim *sim, struct occurrence *next)
 {
 	struct worker_node *node = &sim->workers[next->place - PLACE_WORKER];
@@ -419,6 +444,8 @@ void worker_handle(struct sim *sim, struct occurrence *next)
 		return;
 	if (next->what == DO_RECEIVE) {
 		receive(sim, node, next);
+	} else if (next->what == DO_WIRE) {
+		feel_wire(sim, node, next);
 	} else if (place_is_woken(next, &node->timer_ms) &&
 	           worker_wakeup_ms(&node->core) <= place_now(sim, next->place)) {
 		step(sim, node, &(struct worker_event){ .kind = WORKER_TIME_PASSED });

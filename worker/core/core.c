@@ -216,8 +216,7 @@ static void receive(struct worker_core *core, const struct worker_event *event,
 	struct worker_session *session = &core->session;
 	if (session->state != WORKER_GREETING && session->state != WORKER_WELCOMED)
 		return;
-	session->heard_ms = core->now_ms;
-	session->connected = true;
+	worker_session_heard(core);
 	switch (message->type) {
 	case MESSAGE_welcome: receive_welcome(core, &message->welcome, out); break;
 	case MESSAGE_offer: receive_offer(core, &message->offer, out); break;
@@ -238,7 +237,8 @@ static void receive(struct worker_core *core, const struct worker_event *event,
 		if (session->state == WORKER_GREETING)
 			worker_session_refused(core, event->random, out);
 		break;
-	default: break; /* a heartbeat; the rest is not for workers */
+	case MESSAGE_heartbeat: worker_session_answer(core, out); break;
+	default: break; /* not for workers */
 	}
 }
 
@@ -364,6 +364,7 @@ static void go_on(struct worker_core *core, struct worker_effects *out)
 		return;
 	}
 	start_waiting(core, out);
+	worker_session_keep_pace(core);
 	if (session->state == WORKER_WELCOMED)
 		pump(core, out);
 }
@@ -391,12 +392,8 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 	switch (event->kind) {
 	case WORKER_RESTORED: restore(core, event); return;
 	case WORKER_ADOPTED: adopt(core, event, out); return;
-	case WORKER_CONNECTED:
-		core->session.connected = true;
-		core->session.heard_ms = core->now_ms;
-		if (core->session.state == WORKER_GREETING)
-			worker_session_greet(core, out);
-		break;
+	case WORKER_CONNECTED: worker_session_connected(core, out); break;
+	case WORKER_CUT: worker_session_cut(core); break;
 	case WORKER_LOCKED_OUT: worker_session_locked_out(core, event->random, out); break;
 	case WORKER_RECEIVED: receive(core, event, out); break;
 	case WORKER_TIME_PASSED: pass_time(core, event, out); break;
@@ -411,7 +408,7 @@ void worker_step(struct worker_core *core, const struct worker_event *event,
 
 int64_t worker_wakeup_ms(const struct worker_core *core)
 {
-	int64_t wakeup_ms = worker_session_wakeup_ms(&core->session);
+	int64_t wakeup_ms = worker_session_wakeup_ms(core);
 	if (core->leave_ms < wakeup_ms)
 		wakeup_ms = core->leave_ms;
 	for (size_t i = 0; core->session.state == WORKER_WELCOMED && i < core->attempts.count;

@@ -23,8 +23,10 @@ enum worker_event_kind {
 	WORKER_RESTORED, /* job, attempt, size, result: found in the spool; before all others */
 	WORKER_ADOPTED,  /* job, attempt, size: an earlier run of the agent started it, and it still
 	                    runs; before all others, too */
-	WORKER_CONNECTED,   /* the socket takes messages now; optional: makes the hello earlier, and
-	                       is patient with who takes time to answer it */
+	WORKER_CONNECTED, /* the socket takes messages now, maybe once more; optional: makes the
+	                     hello earlier, and is patient with who takes time to answer it */
+	WORKER_CUT,       /* its connection broke, and it makes a new one by itself; optional: makes
+	                     the next place earlier */
 	WORKER_LOCKED_OUT,  /* nothing comes of this socket any more; optional: makes the next try
 	                       earlier */
 	WORKER_RECEIVED,    /* message */

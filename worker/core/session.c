@@ -9,24 +9,40 @@ void worker_session_init(struct worker_session *session)
 	*session = (struct worker_session){
 		.state = WORKER_OFFLINE,
 		.heartbeat_ms = WORKER_HEARTBEAT_MS,
+		.idle_ms = WORKER_HEARTBEAT_MS,
 		.liveness = WORKER_LIVENESS,
 		.backoff_ms = WORKER_BACKOFF_MS,
 		.places = 1,
 	};
 }
 
+/* Who holds nothing, and misses nobody, has little to say. */
+static bool is_quiet(const struct worker_core *core)
+{
+	return core->attempts.count == 0 && !core->session.missed;
+}
+
+static int64_t pace_ms(const struct worker_core *core)
+{
+	return is_quiet(core) || PLANTED(busy_like_idle) ? core->session.idle_ms
+	                                                 : core->session.heartbeat_ms;
+}
+
 /* Where thousands come at once, as after a restart of the broker, each that gives up and begins
  * anew is one more handshake for all of them: a connection has time. But an address where nobody is
  * costs a heartbeat while there are others, and more only in later rounds. */
-static int64_t silence_ends_ms(const struct worker_session *session)
+static int64_t silence_ends_ms(const struct worker_core *core)
 {
+	const struct worker_session *session = &core->session;
 	size_t round = session->tries / session->places;
 	size_t beats = (size_t)session->liveness * WORKER_PATIENCE;
 	if (session->connected)
 		beats = session->liveness;
 	else if (session->places > 1 && round + 1 < beats)
 		beats = round + 1;
-	return session->heard_ms + session->heartbeat_ms * (int64_t)beats;
+	int64_t idle_ms =
+		session->state == WORKER_WELCOMED && is_quiet(core) ? session->idle_ms : 0;
+	return session->heard_ms + session->heartbeat_ms * (int64_t)beats + idle_ms;
 }
 
 void worker_session_greet(struct worker_core *core, struct worker_effects *out)
@@ -114,6 +130,7 @@ void worker_session_welcome(struct worker_core *core, const struct msg_welcome *
 {
 	struct worker_session *session = &core->session;
 	session->heartbeat_ms = welcome->heartbeat_ms;
+	session->idle_ms = welcome->idle_ms ? welcome->idle_ms : welcome->heartbeat_ms;
 	session->liveness = welcome->liveness;
 	session->backoff_ms = WORKER_BACKOFF_MS;
 	session->tries = 0;
@@ -139,7 +156,48 @@ static void beat(struct worker_core *core, struct worker_effects *out)
 		worker_effects_send(out, MESSAGE_heartbeat)->heartbeat = (struct msg_heartbeat){
 			.holding = holding, .holding_count = count, .slots = credit(core)
 		};
-	core->session.next_ms = core->now_ms + core->session.heartbeat_ms;
+	core->session.beat_ms = core->now_ms;
+	core->session.next_ms = core->now_ms + pace_ms(core);
+}
+
+void worker_session_heard(struct worker_core *core)
+{
+	core->session.heard_ms = core->now_ms;
+	core->session.connected = true;
+	core->session.missed = false;
+}
+
+void worker_session_connected(struct worker_core *core, struct worker_effects *out)
+{
+	core->session.heard_ms = core->now_ms;
+	core->session.connected = true;
+	if (core->session.state == WORKER_GREETING || core->session.state == WORKER_WELCOMED)
+		worker_session_greet(core, out);
+}
+
+void worker_session_cut(struct worker_core *core)
+{
+	if (core->session.state != WORKER_WELCOMED || PLANTED(cut_unnoticed))
+		return;
+	core->session.missed = true;
+	core->session.heard_ms = core->now_ms;
+	worker_session_keep_pace(core);
+}
+
+void worker_session_answer(struct worker_core *core, struct worker_effects *out)
+{
+	struct worker_session *session = &core->session;
+	if (session->state == WORKER_WELCOMED && !PLANTED(broker_unanswered) &&
+	    session->beat_ms + session->heartbeat_ms / 2 <= core->now_ms)
+		beat(core, out);
+}
+
+void worker_session_keep_pace(struct worker_core *core)
+{
+	struct worker_session *session = &core->session;
+	int64_t latest_ms = core->now_ms + pace_ms(core);
+	if (session->state == WORKER_WELCOMED && session->next_ms > latest_ms)
+		session->next_ms = latest_ms;
 }
 
 void worker_session_tick(struct worker_core *core, uint64_t random, struct worker_effects *out)
@@ -152,12 +210,12 @@ void worker_session_tick(struct worker_core *core, uint64_t random, struct worke
 			return;
 		worker_effects_add(out, WORKER_RECONNECT)->place = session->place;
 		session->heard_ms = core->now_ms;
-		session->connected = false;
+		session->connected = session->missed = false;
 		worker_session_greet(core, out);
 		return;
 	case WORKER_GREETING:
 	case WORKER_WELCOMED:
-		if (core->now_ms >= silence_ends_ms(session))
+		if (core->now_ms >= silence_ends_ms(core))
 			leave_place(core, random, out);
 		else if (due && session->state == WORKER_GREETING)
 			worker_session_greet(core, out);
@@ -174,9 +232,10 @@ void worker_session_tick(struct worker_core *core, uint64_t random, struct worke
 	}
 }
 
-int64_t worker_session_wakeup_ms(const struct worker_session *session)
+int64_t worker_session_wakeup_ms(const struct worker_core *core)
 {
-	int64_t silence_ms = silence_ends_ms(session);
+	const struct worker_session *session = &core->session;
+	int64_t silence_ms = silence_ends_ms(core);
 	switch (session->state) {
 	case WORKER_OFFLINE:
 	case WORKER_LEAVING: return session->next_ms;

@@ -32,13 +32,16 @@ enum worker_session_state {
 struct worker_session {
 	enum worker_session_state state;
 	int64_t heartbeat_ms;
+	int64_t idle_ms; /* the same while nothing is held */
 	uint32_t liveness;
 	int64_t backoff_ms; /* upper end of the next draw */
 	size_t places;      /* addresses of the broker */
 	size_t place;       /* that of the socket, or of the next one */
 	size_t tries;       /* that ended since the last welcome */
 	bool connected;     /* somebody is at the other end */
+	bool missed;        /* the connection broke, and nothing was heard since */
 	int64_t heard_ms;   /* last frame of the broker, its handshake, or the socket's opening */
+	int64_t beat_ms;    /* our last heartbeat */
 	int64_t next_ms;    /* when this state has something to do: connect, greet, beat, exit */
 };
 
@@ -67,5 +70,21 @@ void worker_session_locked_out(struct worker_core *core, uint64_t random,
 void worker_session_welcome(struct worker_core *core, const struct msg_welcome *welcome,
                             struct worker_effects *out);
 
+/* A frame of the broker came. */
+void worker_session_heard(struct worker_core *core);
+
+/* The connection is there, maybe once more, which the broker takes for somebody new. */
+void worker_session_connected(struct worker_core *core, struct worker_effects *out);
+
+/* It broke: the broker may be gone, or is back soon. */
+void worker_session_cut(struct worker_core *core);
+
+/* The broker's heartbeat. It comes more often than ours where the broker thinks that we hold
+ * something, and then it needs to know. */
+void worker_session_answer(struct worker_core *core, struct worker_effects *out);
+
+/* What is held may be more than before. */
+void worker_session_keep_pace(struct worker_core *core);
+
 /* When the session needs the next step; INT64_MAX for never. */
-int64_t worker_session_wakeup_ms(const struct worker_session *session);
+int64_t worker_session_wakeup_ms(const struct worker_core *core);

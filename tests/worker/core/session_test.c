@@ -1,4 +1,5 @@
-/* Stories of a worker whose broker has several addresses. */
+/* Stories of a worker's session: several addresses of its broker, and how often it says that it
+ * lives. */
 #include "tests/worker/core/story.h"
 
 #include <criterion/criterion.h>
@@ -129,5 +130,88 @@ Test(worker_session, a_refusal_is_an_answer_and_the_broker_is_asked_again_where_
 	              (struct message){ .type = MESSAGE_error, .error = { .code = "store_full" } });
 	story_wake(&story);
 	story_expect(&story, "disconnect\nreconnect\nsend hello\n");
+	story_end(&story);
+}
+
+/* ---- its pace ------------------------------------------------------------------------------- */
+
+/* Welcomed, and idle from now on. */
+static void begin_idle(struct story *story)
+{
+	story_begin(story, 1);
+	story_wake(story);
+	story_receive(story, (struct message){ .type = MESSAGE_welcome,
+	                                       .welcome = { .heartbeat_ms = 1000,
+	                                                    .liveness = 3,
+	                                                    .idle_ms = 10000 } });
+	story_wake(story);
+	text_clear(&story->seen);
+	story->beats = 0;
+}
+
+static void heartbeat(struct story *story)
+{
+	story_receive(story, (struct message){ .type = MESSAGE_heartbeat });
+}
+
+Test(worker_session, who_holds_nothing_beats_less_often)
+{
+	struct story story;
+	begin_idle(&story);
+	story_wait_until(&story, story.now_ms + 30000, true);
+	cr_expect_eq(story.beats, 3);
+	story_offer(&story, 7, 1);
+	story.beats = 0;
+	story_wait_until(&story, story.now_ms + 5000, true);
+	cr_expect_eq(story.beats, 5, "who holds a job, each second");
+	story_end(&story);
+}
+
+Test(worker_session, who_holds_nothing_waits_longer_for_its_broker)
+{
+	struct story story;
+	begin_idle(&story);
+	story_wait_until(&story, story.now_ms + 12999, false);
+	story_expect(&story, "");
+	story_wait_until(&story, story.now_ms + 1, false);
+	story_expect(&story, "disconnect\n");
+	story_end(&story);
+}
+
+/* A broker that sends more than we do thinks that we hold something. */
+Test(worker_session, a_broker_that_beats_faster_is_answered)
+{
+	struct story story;
+	begin_idle(&story);
+	for (size_t i = 1; i <= 5; i++) {
+		story_wait_until(&story, story.now_ms + 1000, false);
+		heartbeat(&story);
+		heartbeat(&story);
+		cr_expect_eq(story.beats, i);
+	}
+	story_end(&story);
+}
+
+Test(worker_session, who_lost_its_connection_waits_no_longer_than_a_busy_one)
+{
+	struct story story;
+	begin_idle(&story);
+	story_wait_until(&story, story.now_ms + 9000, false);
+	story_cut(&story);
+	story_wait_until(&story, story.now_ms + 2999, false);
+	story_expect(&story, "");
+	story_wait_until(&story, story.now_ms + 1, false);
+	story_expect(&story, "disconnect\n");
+	story_end(&story);
+}
+
+/* For the broker it is somebody new. */
+Test(worker_session, who_is_connected_again_says_hello_at_once)
+{
+	struct story story;
+	begin_idle(&story);
+	story_cut(&story);
+	story_connected(&story);
+	story_expect(&story, "send hello\n");
 	story_end(&story);
 }

@@ -23,8 +23,10 @@ static void note(struct story *story, const struct worker_effect *effect)
 		[WORKER_START_JOB] = "start",     [WORKER_KILL_JOB] = "kill",
 		[WORKER_FORGET_JOB] = "forget",   [WORKER_EXIT] = "exit",
 	};
-	if (effect->kind == WORKER_SEND && effect->message.type == MESSAGE_heartbeat)
+	if (effect->kind == WORKER_SEND && effect->message.type == MESSAGE_heartbeat) {
+		story->beats++;
 		return;
+	}
 	if (effect->kind == WORKER_SEND && effect->message.type == MESSAGE_hello) {
 		note_hello(story, &effect->message.hello);
 		return;
@@ -221,4 +223,9 @@ void story_locked_out(struct story *story)
 void story_connected(struct story *story)
 {
 	step(story, (struct worker_event){ .kind = WORKER_CONNECTED });
+}
+
+void story_cut(struct story *story)
+{
+	step(story, (struct worker_event){ .kind = WORKER_CUT });
 }

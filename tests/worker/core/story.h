@@ -6,7 +6,8 @@
 struct story {
 	struct worker_core core;
 	struct worker_effects effects;
-	struct text seen; /* effects since the last comparison */
+	struct text seen; /* effects since the last comparison, */
+	size_t beats;     /* and its heartbeats, which are in no line */
 	int64_t now_ms;
 	uint64_t random; /* what the next events draw */
 };
@@ -16,6 +17,7 @@ void story_begin(struct story *story, uint32_t slots);
 /* The broker has so many addresses; before anything else. */
 void story_set_places(struct story *story, size_t places);
 void story_connected(struct story *story);
+void story_cut(struct story *story);
 void story_locked_out(struct story *story);
 void story_end(struct story *story);
 
