@@ -11,6 +11,10 @@ static void put(struct lane *lane, size_t at, struct job *job)
 {
 	lane->jobs[at] = job;
 	job->place = (uint32_t)at + 1;
+	if (at > 0)
+		return;
+	lane->first_id = job->id;
+	lane->first_ms = job->queued_ms;
 }
 
 static void rise(struct core *core, struct lane *lane, size_t at)

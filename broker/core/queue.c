@@ -152,8 +152,7 @@ static bool goes_before(const struct lane *lane, const struct lane *other)
 	uint64_t other_served = other->key.repository->served;
 	if (lane->key.priority != other->key.priority)
 		return lane->key.priority > other->key.priority;
-	return served != other_served ? served < other_served
-	                              : lane->jobs[0]->id < other->jobs[0]->id;
+	return served != other_served ? served < other_served : lane->first_id < other->first_id;
 }
 
 static struct repository *find_repository(const struct core *core, const char *name)

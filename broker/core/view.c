@@ -79,7 +79,7 @@ static int longest_first(const void *a, const void *b)
 			  *two = *(const struct lane *const *)b;
 	if (one->count != two->count)
 		return one->count < two->count ? 1 : -1;
-	return one->jobs[0]->id < two->jobs[0]->id ? -1 : 1;
+	return one->first_id < two->first_id ? -1 : 1;
 }
 
 /* The longest lanes with jobs, sorted. */
@@ -114,7 +114,7 @@ static void fill_depth(const struct core *core, int64_t now_ms, size_t most, str
 	longest.lanes = arena_new(arena, most * sizeof *longest.lanes);
 	for (const struct repository *r = core->repositories; r; r = r->hh.next)
 		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next) {
-			int64_t age = now_ms - lane->jobs[0]->queued_ms;
+			int64_t age = now_ms - lane->first_ms;
 			if (age > status->oldest_ms)
 				status->oldest_ms = age;
 			status->depth_rows++;
@@ -127,7 +127,7 @@ static void fill_depth(const struct core *core, int64_t now_ms, size_t most, str
 			.labels = lane->label_set->needed.text,
 			.repository = lane->key.repository->name,
 			.queued = lane->count,
-			.oldest_ms = now_ms - lane->jobs[0]->queued_ms,
+			.oldest_ms = now_ms - lane->first_ms,
 			.priority = (uint32_t)lane->key.priority,
 		};
 		depth[i].reason = wait_reason(core, lane, arena, &depth[i].code);
@@ -337,6 +337,7 @@ static uint64_t check_lane(const struct lane *lane)
 	bool is_paused = lane->key.repository->paused_by;
 	const struct lane *after = is_paused ? NULL : lane->next;
 	assert(lane->count > 0);
+	assert(lane->first_id == lane->jobs[0]->id && lane->first_ms == lane->jobs[0]->queued_ms);
 	assert(is_paused || lane->turn <= lane->key.repository->served);
 	assert(!after || lane->turn <= after->turn);
 	for (size_t i = 0; i < lane->count; i++) {

@@ -103,8 +103,8 @@ static void look_at(const struct core *core, const struct lane *own, uint64_t pr
 		if (lane->key.priority != priority || !competes(core, lane, own))
 			continue;
 		turn->count += lane->count;
-		if (lane->jobs[0]->id < turn->first)
-			turn->first = lane->jobs[0]->id;
+		if (lane->first_id < turn->first)
+			turn->first = lane->first_id;
 	}
 }
 
