@@ -81,6 +81,8 @@ static bool takes_away(struct gate *gate, const struct allowed *before, const st
 				text_list_add(&gate->rewritten, key->name);
 			continue;
 		}
+		if (key->role == ROLE_worker)
+			text_list_add(&gate->rewritten, key->name);
 		suspension_forget(gate->suspensions, key->key);
 		less = true;
 	}
@@ -264,7 +266,7 @@ static enum err try_door(struct gate *gate, struct wire_socket *socket, enum doo
 		return err;
 	return fail(ERR_SYSTEM,
 	            "a key that nobody allowed was %s at the door `%s`: nothing listens then",
-	            state == HANDSHAKE_DONE ? "let in" : "not refused", door_text(door));
+	            handshake_was_done(state) ? "let in" : "not refused", door_text(door));
 }
 
 enum err gate_rekey(const struct gate *gate, struct wire_socket *socket)

@@ -52,7 +52,7 @@ bool gate_look(struct gate *gate, bool force);
 bool gate_look_at_own_key(struct gate *gate);
 enum err gate_rekey(const struct gate *gate, struct wire_socket *socket);
 
-/* Workers with a key that names other repositories since the last gate_look(). */
+/* Workers with a key that is gone, or names other repositories, since the last gate_look(). */
 const struct text_list *gate_rewritten(const struct gate *gate);
 
 /* The key's entry as the table is now; NULL: it is not allowed. Valid until the next gate_look().

@@ -91,10 +91,10 @@ bool trial_go_on(struct trial *trial, struct zap *zap, const char *server, int64
 	if (state == HANDSHAKE_NONE && !late)
 		return false;
 	end(trial);
-	if (state == HANDSHAKE_DONE)
+	if (handshake_was_done(state))
 		log_at(LOG_LEVEL_ERROR, "a key that nobody allowed was let in at %s", endpoint);
 	else if (state != HANDSHAKE_REFUSED)
 		log_at(LOG_LEVEL_WARN, "a key that nobody allowed was not refused in time at %s",
 		       endpoint);
-	return state == HANDSHAKE_DONE;
+	return handshake_was_done(state);
 }

@@ -75,8 +75,10 @@ enum handshake_state handshake_read(struct handshake *watch)
 		zmq_recv(watch->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
 		memcpy(&number, event, sizeof number);
 		memcpy(&value, event + sizeof number, sizeof value);
-		watch->state = state_of(watch->state, number, value);
+		enum handshake_state before = watch->state;
+		watch->state = state_of(before, number, value);
 		watch->done += number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+		watch->broken += watch->state != before && watch->state == HANDSHAKE_BROKEN;
 	}
 	return watch->state;
 }
@@ -125,5 +127,5 @@ void handshake_tell(struct handshake *watch, const char *broker, bool *told)
 		wire_try_other_server();
 	if (trouble && !*told)
 		log_at(LOG_LEVEL_ERROR, "broker=%s: %s; trying again", broker, trouble);
-	*told = trouble || (*told && state != HANDSHAKE_DONE);
+	*told = trouble || (*told && !handshake_was_done(state));
 }

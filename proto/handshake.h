@@ -16,12 +16,18 @@ enum handshake_state {
 	HANDSHAKE_BROKEN,  /* it was done, and the connection is gone; libzmq makes a new one */
 };
 
+/* Was it done with this connection, which may be gone by now? */
+static inline bool handshake_was_done(enum handshake_state state)
+{
+	return state == HANDSHAKE_DONE || state == HANDSHAKE_BROKEN;
+}
+
 /* Zero watches nothing. */
 struct handshake {
 	void *socket;  /* the one that is watched */
 	void *monitor; /* a raw socket that can be polled; NULL: none */
 	enum handshake_state state;
-	unsigned done; /* so many were */
+	unsigned done, broken; /* so many were */
 };
 
 /* Before it connects. */

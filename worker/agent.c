@@ -39,9 +39,9 @@ struct agent {
 	size_t kept;                /* the one that the next run begins with */
 	struct wire_socket *socket; /* NULL while backing off */
 	struct handshake handshake;
-	unsigned handshakes; /* of this socket, that the core knows of */
-	bool locked_out;     /* by its key, as last told in the log */
-	bool usable;         /* the socket took messages since it was opened */
+	unsigned handshakes, cuts; /* of this socket, that the core knows of */
+	bool locked_out;           /* by its key, as last told in the log */
+	bool usable;               /* the socket took messages since it was opened */
 	bool exited;
 	int signals;
 	enum err err;
@@ -89,6 +89,7 @@ static void reconnect(struct agent *agent, size_t place)
 	handshake_watch(&agent->handshake, agent->socket);
 	agent->usable = false;
 	agent->handshakes = 1; /* it hears of the first when the socket takes messages */
+	agent->cuts = 0;
 	free_text(&agent->shown);
 	agent->shown = address_text(address);
 	enum err err = wire_connect_to(agent->socket, address, DOOR_WORKERS);
@@ -286,19 +287,20 @@ static void tell_manager(struct agent *agent)
 /* libzmq makes a new connection for one that broke, and says so nowhere else. */
 static void listen_to_handshakes(struct agent *agent)
 {
-	enum handshake_state before = agent->handshake.state;
 	if (!agent->usable) {
 		if (handshake_is_over(&agent->handshake))
 			feed(agent, (struct worker_event){ .kind = WORKER_LOCKED_OUT });
 		return;
 	}
-	bool is_broken = handshake_read(&agent->handshake) == HANDSHAKE_BROKEN;
-	if (is_broken && before != HANDSHAKE_BROKEN)
+	handshake_read(&agent->handshake);
+	if (agent->handshake.broken > agent->cuts) {
+		agent->cuts = agent->handshake.broken;
 		feed(agent, (struct worker_event){ .kind = WORKER_CUT });
-	if (agent->handshake.done <= agent->handshakes)
-		return;
-	agent->handshakes = agent->handshake.done;
-	feed(agent, (struct worker_event){ .kind = WORKER_CONNECTED });
+	}
+	if (agent->handshake.done > agent->handshakes) {
+		agent->handshakes = agent->handshake.done;
+		feed(agent, (struct worker_event){ .kind = WORKER_CONNECTED });
+	}
 }
 
 /* One turn: everything that is there is handled before any deadline is looked at. */

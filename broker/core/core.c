@@ -103,7 +103,7 @@ void core_step(struct core *core, const struct event *event, struct effects *out
 	switch (event->kind) {
 	case EVENT_RECEIVED: fleet_receive(core, event, out); break;
 	case EVENT_SHUT_OUT: fleet_shut_out(core, event, out); break;
-	case EVENT_LIST: worker_await(core, event->worker); break;
+	case EVENT_LIST: worker_await(core, event->worker, out); break;
 	case EVENT_UPDATE: update_receive(core, event, out); break;
 	case EVENT_TIME_PASSED:
 		fleet_tick(core, out);

@@ -38,7 +38,7 @@ struct core_settings {
 enum event_kind {
 	EVENT_RECEIVED,    /* a message from a worker */
 	EVENT_SHUT_OUT,    /* this peer is not allowed any more, or for now */
-	EVENT_LIST,        /* the key of this worker names other repositories than before */
+	EVENT_LIST,        /* the key of this worker is gone, or names other repositories */
 	EVENT_UPDATE,      /* an update from an observer */
 	EVENT_TIME_PASSED, /* core_wakeup_ms() has come */
 	EVENT_STORE_FULL,  /* the disk has no space: refuse new work */

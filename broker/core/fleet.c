@@ -136,7 +136,6 @@ static void connect(struct core *core, struct worker *worker, const struct event
 	worker->ready = 0;
 	worker->is_awaited = false;
 	worker->peer = *peer;
-	worker->seen_ms = fleet_now(core);
 	worker->profile = profile_get(core, hello->labels, hello->labels_count, event->only);
 	worker->profile->workers++;
 	HASH_ADD(hh_peer, core->workers_by_peer, peer, sizeof worker->peer, worker);

@@ -13,7 +13,8 @@ enum { CANCELS_MAX = 64 }; /* in answer to one heartbeat */
 
 static enum pace pace_of(const struct worker *worker)
 {
-	return worker->lease_count && !PLANTED(busy_is_idle) ? PACE_BUSY : PACE_IDLE;
+	bool is_asked = worker->lease_count || worker->is_awaited;
+	return is_asked && !PLANTED(busy_is_idle) ? PACE_BUSY : PACE_IDLE;
 }
 
 const struct worker *worker_next(const struct core *core, const struct worker *worker)
@@ -26,12 +27,31 @@ const struct worker *worker_next(const struct core *core, const struct worker *w
 	return begins ? core->seen[PACE_BUSY] : core->seen[PACE_IDLE];
 }
 
-void worker_enlist(struct core *core, struct worker *worker)
+/* Behind those who are silent for longer; most of the time it was heard last. */
+static void insert_seen(struct core *core, struct worker *worker)
+{
+	struct worker **list = &core->seen[worker->pace];
+	struct worker *before = *list ? (*list)->seen_prev : NULL;
+	while (before && before->quiet_ms > worker->quiet_ms)
+		before = before == *list ? NULL : before->seen_prev;
+	if (before)
+		DL_APPEND_ELEM2(*list, before, worker, seen_prev, seen_next);
+	else
+		DL_PREPEND2(*list, worker, seen_prev, seen_next);
+}
+
+static void enlist(struct core *core, struct worker *worker)
 {
 	worker->pace = pace_of(worker);
-	worker->quiet_ms = worker->sent_ms = fleet_now(core);
-	DL_APPEND2(core->seen[worker->pace], worker, seen_prev, seen_next);
+	worker->sent_ms = fleet_now(core);
+	insert_seen(core, worker);
 	DL_APPEND2(core->sent[worker->pace], worker, sent_prev, sent_next);
+}
+
+void worker_enlist(struct core *core, struct worker *worker)
+{
+	worker->seen_ms = worker->quiet_ms = fleet_now(core);
+	enlist(core, worker);
 }
 
 void worker_unlist(struct core *core, struct worker *worker)
@@ -40,14 +60,16 @@ void worker_unlist(struct core *core, struct worker *worker)
 	DL_DELETE2(core->sent[worker->pace], worker, sent_prev, sent_next);
 }
 
-/* Who gets a job while nothing else is held may not have said a word for a while, nor heard one:
- * from now on both count. */
+/* Who gets a job while nothing else is held may not have said a word for a while: its silence
+ * counts from now on, once. */
 void worker_update_pace(struct core *core, struct worker *worker)
 {
 	if (!worker_is_here(worker) || pace_of(worker) == worker->pace)
 		return;
 	worker_unlist(core, worker);
-	worker_enlist(core, worker);
+	if (worker->pace == PACE_IDLE && worker->quiet_ms == worker->seen_ms)
+		worker->quiet_ms = fleet_now(core);
+	enlist(core, worker);
 }
 
 void worker_heard(struct core *core, struct worker *worker)
@@ -119,9 +141,9 @@ static void take_named(struct core *core, struct worker *worker,
 		settle_unnamed(core, worker, out);
 }
 
-void worker_beat(struct core *core, struct worker *worker, struct effects *out)
+void worker_beat(struct core *core, struct worker *worker, bool ask, struct effects *out)
 {
-	const struct message heartbeat = { .type = MESSAGE_heartbeat };
+	const struct message heartbeat = { .type = MESSAGE_heartbeat, .heartbeat.ask = ask };
 	worker_send(core, worker, EFFECT_SEND_NOW, &heartbeat, out);
 }
 
@@ -131,7 +153,7 @@ void worker_heartbeat(struct core *core, struct worker *worker,
 {
 	take_named(core, worker, heartbeat, out);
 	if (worker->sent_ms + core->settings.heartbeat_ms / 2 <= fleet_now(core))
-		worker_beat(core, worker, out);
+		worker_beat(core, worker, false, out);
 }
 
 /* ---- silence -------------------------------------------------------------------------------- */
@@ -168,7 +190,7 @@ void heartbeat_tick(struct core *core, struct effects *out)
 		while (silence_ends_ms(core, pace) <= now)
 			end_silent(core, core->seen[pace], out);
 		while (beat_due_ms(core, pace) <= now)
-			worker_beat(core, core->sent[pace], out);
+			worker_beat(core, core->sent[pace], pace == PACE_BUSY, out);
 	}
 }
 

@@ -178,7 +178,7 @@ void profile_release(struct core *core, struct profile *profile)
 		free_profile(core, profile);
 }
 
-void worker_await(struct core *core, const char *name)
+void worker_await(struct core *core, const char *name, struct effects *out)
 {
 	struct worker *worker;
 	HASH_FIND_STR(core->workers, name, worker);
@@ -186,6 +186,7 @@ void worker_await(struct core *core, const char *name)
 		return;
 	worker->is_awaited = true;
 	worker_update_idle(core, worker);
+	worker_beat(core, worker, true, out);
 }
 
 void worker_review(struct core *core, struct worker *worker, const char *only)

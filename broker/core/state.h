@@ -152,7 +152,8 @@ struct lease {
 	struct lease *offer_prev, *offer_next; /* in core->offers, while LEASE_OFFERED */
 };
 
-/* How often a worker and we tell each other that we live: as it holds a lease, or none. */
+/* How often a worker and we tell each other that we live: as it holds a lease, or is to speak
+ * before it gets one; or neither. */
 enum pace { PACE_BUSY, PACE_IDLE, PACES };
 
 enum {
@@ -268,8 +269,9 @@ struct label_set *label_set_next(struct core *core, const struct profile *profil
 struct profile *profile_get(struct core *core, const char *const *labels, size_t count,
                             const char *only);
 void profile_release(struct core *core, struct profile *profile);
-/* The list of its key is another: it gets no offers until it speaks, and that list is known. */
-void worker_await(struct core *core, const char *name);
+/* Its key is gone, or names other repositories: it gets no offers until it speaks, and what its key
+ * is for is known. It is asked to. */
+void worker_await(struct core *core, const char *name, struct effects *out);
 /* The repositories whose jobs it may have are these from now on. What it has, it finishes. */
 void worker_review(struct core *core, struct worker *worker, const char *only);
 bool profile_offers(const struct profile *profile, const struct label_set *label_set);
@@ -390,8 +392,8 @@ void worker_update_pace(struct core *core, struct worker *worker);
 /* A frame of it came; one of ours left. */
 void worker_heard(struct core *core, struct worker *worker);
 void worker_told(struct core *core, struct worker *worker);
-/* We live. */
-void worker_beat(struct core *core, struct worker *worker, struct effects *out);
+/* We live; and do you, and hold what? */
+void worker_beat(struct core *core, struct worker *worker, bool ask, struct effects *out);
 /* It lives, and holds these. */
 void worker_heartbeat(struct core *core, struct worker *worker,
                       const struct msg_heartbeat *heartbeat, struct effects *out);

@@ -302,7 +302,7 @@ static void check_worker(const struct core *core, const struct worker *worker)
 	assert(leases == worker->lease_count);
 	assert(worker_is_here(worker) == (worker->profile != NULL));
 	assert(!worker_is_here(worker) || PLANTED(busy_is_idle) ||
-	       (worker->pace == PACE_BUSY) == (leases > 0));
+	       (worker->pace == PACE_BUSY) == (leases > 0 || worker->is_awaited));
 	assert(!worker->is_idle ||
 	       (worker_is_here(worker) && (!worker->drained_by || PLANTED(drained_gets_offers))));
 	assert(worker->references >= worker->lease_count);

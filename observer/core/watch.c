@@ -58,8 +58,12 @@ void observer_distrust(struct observer_core *core)
 	if (PLANTED(always_trusted))
 		return;
 	core->trusted_until_ms = 0;
-	for (size_t i = 0; i < core->watch_count; i++)
-		core->watches[i].known_until_ms = 0;
+	for (size_t i = 0; i < core->watch_count; i++) {
+		struct observer_watch *watch = &core->watches[i];
+		watch->known_until_ms = 0;
+		if (watch->state == WATCH_MARKS) /* it may have a page of the old ones */
+			watch_restart_round(core, watch);
+	}
 }
 
 static void back_off(struct observer_core *core)

@@ -165,6 +165,21 @@ Test(core, who_gets_a_job_after_a_long_silence_has_the_time_of_a_busy_one)
 	             "save lease end job=1 attempt=1 reason=the worker was silent for 12.5s\n");
 }
 
+/* Or a dead one would be offered one job after the other. */
+Test(core, the_silence_of_who_loses_a_job_is_not_forgiven_with_the_next)
+{
+	struct core_settings settings = { .heartbeat_ms = 3000, .liveness = 3, .queue_max = 10 };
+	core_destroy(&story.core);
+	story.core = core_new(&settings);
+	welcome("a", "w1", 1, NULL);
+	story_wait(&story, 20000);
+	accept(0, 1);
+	story_wait(&story, 10499); /* the offer was taken back after 10 s, and made again */
+	cr_assert_eq(workers_here(), 1);
+	story_wait(&story, 1);
+	cr_assert_eq(workers_here(), 0);
+}
+
 Test(core, who_ended_its_last_job_is_idle_again)
 {
 	welcome("a", "w1", 1, NULL);

@@ -139,7 +139,9 @@ Test(rights, until_it_speaks_nobody_knows_what_a_new_list_is)
 Test(rights, the_same_list_again_changes_nothing)
 {
 	enter("a", "w1", "app", NULL);
+	size_t beats = story.beats;
 	story_list(&story, "w1");
+	cr_expect_eq(story.beats, beats + 1, "it is asked to speak");
 	commit("app", 0, NULL);
 	beat("a", "app");
 	expect_offered("1", "a");

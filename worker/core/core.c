@@ -237,7 +237,10 @@ static void receive(struct worker_core *core, const struct worker_event *event,
 		if (session->state == WORKER_GREETING)
 			worker_session_refused(core, event->random, out);
 		break;
-	case MESSAGE_heartbeat: worker_session_answer(core, out); break;
+	case MESSAGE_heartbeat:
+		if (message->heartbeat.ask)
+			worker_session_answer(core, out);
+		break;
 	default: break; /* not for workers */
 	}
 }

@@ -169,9 +169,15 @@ void worker_session_heard(struct worker_core *core)
 
 void worker_session_connected(struct worker_core *core, struct worker_effects *out)
 {
-	core->session.heard_ms = core->now_ms;
-	core->session.connected = true;
-	if (core->session.state == WORKER_GREETING || core->session.state == WORKER_WELCOMED)
+	struct worker_session *session = &core->session;
+	if (session->state == WORKER_WELCOMED) {
+		beat(core, out); /* whoever does not know us asks who we are */
+		return;
+	}
+	if (!session->connected) /* once: or who ends again and again would keep us here */
+		session->heard_ms = core->now_ms;
+	session->connected = true;
+	if (session->state == WORKER_GREETING)
 		worker_session_greet(core, out);
 }
 
@@ -179,8 +185,9 @@ void worker_session_cut(struct worker_core *core)
 {
 	if (core->session.state != WORKER_WELCOMED || PLANTED(cut_unnoticed))
 		return;
+	if (!core->session.missed)
+		core->session.heard_ms = core->now_ms;
 	core->session.missed = true;
-	core->session.heard_ms = core->now_ms;
 	worker_session_keep_pace(core);
 }
 

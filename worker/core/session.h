@@ -73,14 +73,13 @@ void worker_session_welcome(struct worker_core *core, const struct msg_welcome *
 /* A frame of the broker came. */
 void worker_session_heard(struct worker_core *core);
 
-/* The connection is there, maybe once more, which the broker takes for somebody new. */
+/* The connection is there, maybe once more, with a broker that may be a new one. */
 void worker_session_connected(struct worker_core *core, struct worker_effects *out);
 
 /* It broke: the broker may be gone, or is back soon. */
 void worker_session_cut(struct worker_core *core);
 
-/* The broker's heartbeat. It comes more often than ours where the broker thinks that we hold
- * something, and then it needs to know. */
+/* The broker asks what we hold: it thinks that we do, and we may not know. */
 void worker_session_answer(struct worker_core *core, struct worker_effects *out);
 
 /* What is held may be more than before. */

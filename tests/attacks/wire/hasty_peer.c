@@ -29,7 +29,7 @@ static struct wire_socket *connect_to(const char *endpoint, struct handshake *wa
 
 static void shake(const char *endpoint, int count)
 {
-	int fared[HANDSHAKE_CUT + 1] = { 0 };
+	int fared[HANDSHAKE_BROKEN + 1] = { 0 };
 	for (int i = 0; i < count; i++) {
 		struct handshake watch;
 		struct wire_socket *socket = connect_to(endpoint, &watch);

@@ -149,9 +149,9 @@ static void begin_idle(struct story *story)
 	story->beats = 0;
 }
 
-static void heartbeat(struct story *story)
+static void heartbeat(struct story *story, bool ask)
 {
-	story_receive(story, (struct message){ .type = MESSAGE_heartbeat });
+	story_receive(story, (struct message){ .type = MESSAGE_heartbeat, .heartbeat.ask = ask });
 }
 
 Test(worker_session, who_holds_nothing_beats_less_often)
@@ -178,15 +178,17 @@ Test(worker_session, who_holds_nothing_waits_longer_for_its_broker)
 	story_end(&story);
 }
 
-/* A broker that sends more than we do thinks that we hold something. */
-Test(worker_session, a_broker_that_beats_faster_is_answered)
+/* It thinks that we hold something. */
+Test(worker_session, a_broker_that_asks_is_answered)
 {
 	struct story story;
 	begin_idle(&story);
 	for (size_t i = 1; i <= 5; i++) {
 		story_wait_until(&story, story.now_ms + 1000, false);
-		heartbeat(&story);
-		heartbeat(&story);
+		heartbeat(&story, false); /* or two would answer each other for ever */
+		cr_expect_eq(story.beats, i - 1);
+		heartbeat(&story, true);
+		heartbeat(&story, true);
 		cr_expect_eq(story.beats, i);
 	}
 	story_end(&story);
@@ -205,13 +207,29 @@ Test(worker_session, who_lost_its_connection_waits_no_longer_than_a_busy_one)
 	story_end(&story);
 }
 
-/* For the broker it is somebody new. */
-Test(worker_session, who_is_connected_again_says_hello_at_once)
+Test(worker_session, who_is_connected_again_says_so_at_once)
 {
 	struct story story;
 	begin_idle(&story);
 	story_cut(&story);
 	story_connected(&story);
+	cr_expect_eq(story.beats, 1);
+	story_receive(&story, (struct message){ .type = MESSAGE_who_are_you });
 	story_expect(&story, "send hello\n");
+	story_end(&story);
+}
+
+/* A broker that is started again and again, and never comes so far as to answer. */
+Test(worker_session, who_is_connected_and_cut_all_the_time_goes_elsewhere)
+{
+	struct story story;
+	begin_idle(&story);
+	int64_t end_ms = story.now_ms + 3000;
+	while (story.core.session.state == WORKER_WELCOMED) {
+		cr_assert_lt(story.now_ms, end_ms);
+		story_cut(&story);
+		story_connected(&story);
+		story_wait_until(&story, story.now_ms + 500, false);
+	}
 	story_end(&story);
 }
