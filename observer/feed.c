@@ -183,10 +183,13 @@ static void finish_poll(struct feed *feed, size_t index)
 		answer.poll.error = error;
 	else
 		poll_finish(&poll->child, &answer);
-	if (answer.still.near)
-		touch_listen(feed->touch, index, observer_entry(&feed->core, index)->url);
+	const char *url = observer_entry(&feed->core, index)->url;
+	bool joined = answer.still.near && touch_listen(feed->touch, index, url);
 	step(feed, (struct observer_event){
 			   .kind = OBSERVER_POLLED, .repository = index, .poll = &answer.poll });
+	if (joined) /* after that look, and before we listened */
+		step(feed,
+		     (struct observer_event){ .kind = OBSERVER_TOUCHED, .repository = index });
 	answer.poll.error = error ? NULL : answer.poll.error;
 	poll_answer_finish(&answer);
 }

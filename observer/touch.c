@@ -69,7 +69,7 @@ int touch_descriptor(const struct touch *touch)
 
 struct listening {
 	struct touch *touch;
-	size_t number, count;
+	size_t number, count, joined; /* folders, and those that were not listened to before */
 };
 
 static void listen_to(void *context, int fd)
@@ -88,26 +88,31 @@ static void listen_to(void *context, int fd)
 		folder = memory_new(1, sizeof *folder);
 		folder->watch = watch;
 		HASH_ADD_INT(listening->touch->folders, watch, folder);
+		listening->joined++;
 	}
 	folder->number = listening->number;
 	folder->is_git = listening->count == 1;
 }
 
-void touch_listen(struct touch *touch, size_t number, const char *path)
+bool touch_listen(struct touch *touch, size_t number, const char *path)
 {
 	struct folder *folder, *next;
 	struct listening listening = { .touch = touch, .number = number };
+	bool listened = false;
 	if (!touch)
-		return;
+		return false;
 	HASH_ITER (hh, touch->folders, folder, next)
-		if (folder->number == number)
+		if (folder->number == number) {
 			folder->number = SIZE_MAX;
+			listened = true;
+		}
 	still_look(path, clock_wall_ms(), listen_to, &listening);
 	HASH_ITER (hh, touch->folders, folder, next)
 		if (folder->number == SIZE_MAX) {
 			inotify_rm_watch(touch->fd, folder->watch);
 			drop(touch, folder);
 		}
+	return listened && listening.joined > 0;
 }
 
 /* ---- hearing -------------------------------------------------------------------------------- */

@@ -15,8 +15,9 @@ void touch_destroy(struct touch **touch);
 int touch_descriptor(const struct touch *touch);
 
 /* Listen to the repository at this path, under this number, in place of what was listened to under
- * it. Only for what is near (still.h): it is opened here. */
-void touch_listen(struct touch *touch, size_t number, const char *path);
+ * it. Only for what is near (still.h): it is opened here. True when a folder joins others: what
+ * came into it before this was not heard. */
+bool touch_listen(struct touch *touch, size_t number, const char *path);
 
 /* The number of a repository in which refs were touched; false when there is no more. One comes as
  * often as something happens in it. */

@@ -17,7 +17,7 @@ static void start(void)
 	git_commits("repo", 2);
 	touch = touch_new();
 	cr_assert_not_null(touch);
-	touch_listen(touch, 7, git_path("repo"));
+	cr_assert_not(touch_listen(touch, 7, git_path("repo")), "all are new");
 }
 
 static void finish(void)
@@ -74,7 +74,8 @@ Test(touch, what_is_no_change_of_refs_is_not)
 Test(touch, a_new_folder_is_heard_of_when_it_is_listened_to_again)
 {
 	expect_heard("git branch deep/topic", true);
-	touch_listen(touch, 7, git_path("repo"));
+	cr_expect(touch_listen(touch, 7, git_path("repo")), "what came into it was not heard");
+	cr_expect_not(touch_listen(touch, 7, git_path("repo")));
 	expect_heard("git branch -f deep/topic HEAD~1", true);
 	expect_heard("git branch -D -q deep/topic", true); /* its folder goes, too */
 	expect_heard("git commit -q --allow-empty -m next", true);
