@@ -21,10 +21,10 @@ const struct worker *worker_next(const struct core *core, const struct worker *w
 {
 	if (worker && worker->seen_next)
 		return worker->seen_next;
-	bool begins = !worker && core->seen[PACE_BUSY];
-	if (worker && worker->pace == PACE_IDLE)
-		return NULL;
-	return begins ? core->seen[PACE_BUSY] : core->seen[PACE_IDLE];
+	enum pace pace = worker ? worker->pace + 1 : 0;
+	while (pace < PACES && !core->seen[pace])
+		pace++;
+	return pace < PACES ? core->seen[pace] : NULL;
 }
 
 /* Behind those who are silent for longer; most of the time it was heard last. */

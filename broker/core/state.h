@@ -175,7 +175,7 @@ struct worker {
 	uint32_t lease_count;
 	uint32_t references; /* jobs whose holder this is */
 	bool is_idle;        /* in profile->idle */
-	bool is_awaited;     /* its list is another: no offers before it speaks again */
+	bool is_awaited;     /* its key is gone or another: no offers before it speaks again */
 	struct lease *leases;
 	enum pace pace;   /* the lists below that it is in, while here */
 	int64_t seen_ms;  /* fleet time of its last frame */
@@ -252,7 +252,7 @@ static inline int64_t silence_ms(const struct core *core, enum pace pace)
 	return liveness_ms(core) + way_ms + (pace == PACE_IDLE ? idle_ms(core) : 0);
 }
 
-/* When every worker that lives has come back to us who were away; fleet time. */
+/* When every worker that lives and holds a job has come back to us who were away; fleet time. */
 static inline int64_t grace_ends_ms(const struct core *core)
 {
 	return fleet_now(core) + silence_ms(core, PACE_BUSY) + core->settings.restart_grace_ms;
@@ -387,7 +387,7 @@ const struct worker *worker_next(const struct core *core, const struct worker *w
 /* It came, and was heard and told just now; it goes. */
 void worker_enlist(struct core *core, struct worker *worker);
 void worker_unlist(struct core *core, struct worker *worker);
-/* It may have its first lease now, or none any more. */
+/* It may have its first lease now, or none any more, or be asked to speak. */
 void worker_update_pace(struct core *core, struct worker *worker);
 /* A frame of it came; one of ours left. */
 void worker_heard(struct core *core, struct worker *worker);

@@ -1,8 +1,6 @@
 /* When a repository is looked at: by its interval, when somebody touched it, or said so. */
 #include "observer/core/round.h"
 
-#include "base/plant.h"
-
 int64_t watch_interval_ms(const struct observer_core *core, const struct observer_watch *watch)
 {
 	return watch->entry.interval_ms ? watch->entry.interval_ms : core->interval_ms;

@@ -267,6 +267,27 @@ Test(gate, a_new_table_is_heard_of)
 	cr_expect_not(gate_heard(gate), "it was told once");
 }
 
+static void expect_rewritten(const char *line, const char *name)
+{
+	write_table(line);
+	gate_look(gate, true);
+	const struct text_list *names = gate_rewritten(gate);
+	cr_assert_eq(names->count, name != NULL);
+	if (name)
+		cr_expect_str_eq(names->items[0], name);
+}
+
+/* They get no offers before they spoke. */
+Test(gate, workers_whose_key_is_gone_or_for_other_repositories_are_named)
+{
+	scoped(free_text) char *same = text_format("worker w %s\n", worker_key.public_text);
+	scoped(free_text) char *bound = text_format("worker w %s app\n", worker_key.public_text);
+	expect_rewritten(same, NULL);
+	expect_rewritten(bound, "w");
+	expect_rewritten("# nobody\n", "w");
+	expect_rewritten(bound, NULL);
+}
+
 Test(gate, a_bad_table_changes_nothing)
 {
 	write_table("worker nonsense\n");

@@ -286,6 +286,22 @@ Test(watch, a_broker_that_was_started_again_is_asked_for_its_marks)
 	expect("[5100] marks? one\n");
 }
 
+Test(watch, marks_of_two_stores_are_not_taken_together)
+{
+	start(1);
+	pass_time(100);
+	answer_status("ok");
+	watched = (struct rec_watch_result){
+		.version = 7, .whole = true, .entries = sources, .entries_count = 1
+	};
+	step_at(core.now_ms, (struct observer_event){ .kind = OBSERVER_HINT });
+	text_clear(&trace);
+	answer_page(0, "refs/heads/a", C1, "refs/heads/a"); /* of the store before, maybe */
+	expect("[100] status?\n");
+	answer_status("ok");
+	expect("[100] marks? one\n"); /* the first page again */
+}
+
 Test(watch, marks_come_in_pages)
 {
 	start(1);
