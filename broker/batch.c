@@ -33,7 +33,7 @@ struct batch *batch_take(struct batch **spare)
 	return batch;
 }
 
-static void empty(struct batch *batch)
+void batch_empty(struct batch *batch)
 {
 	arena_reset(&batch->arena);
 	*batch = (struct batch){ .items = batch->items,
@@ -49,7 +49,7 @@ void batch_put_aside(struct batch **batch, struct batch **spare)
 		batch_destroy(batch);
 		return;
 	}
-	empty(*batch);
+	batch_empty(*batch);
 	*spare = *batch;
 	*batch = NULL;
 }
@@ -61,8 +61,16 @@ static void note(struct batch *batch, struct batch_index *index)
 	index->items[index->count++] = batch->count - 1;
 }
 
-static const struct batch_item *find(const struct batch *batch, const struct batch_index *index,
-                                     uint64_t id)
+void batch_note(struct batch *batch)
+{
+	switch (batch->items[batch->count - 1].effect.kind) {
+	case EFFECT_SAVE_BUILD: note(batch, &batch->builds); break;
+	case EFFECT_SAVE_JOB: note(batch, &batch->jobs); break;
+	default: break;
+	}
+}
+
+size_t batch_place(const struct batch *batch, const struct batch_index *index, uint64_t id)
 {
 	size_t low = 0, high = index->count;
 	while (low < high) {
@@ -71,13 +79,20 @@ static const struct batch_item *find(const struct batch *batch, const struct bat
 		uint64_t found = item->effect.kind == EFFECT_SAVE_BUILD ? item->effect.build
 		                                                        : item->effect.job;
 		if (found == id)
-			return item;
+			return middle;
 		if (found < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return NULL;
+	return SIZE_MAX;
+}
+
+static const struct batch_item *find(const struct batch *batch, const struct batch_index *index,
+                                     uint64_t id)
+{
+	size_t place = batch_place(batch, index, id);
+	return place == SIZE_MAX ? NULL : &batch->items[index->items[place]];
 }
 
 const struct batch_item *batch_find_build(const struct batch *batch, uint64_t build)
@@ -198,11 +213,11 @@ void batch_add(struct batch *batch, const struct effect *effect)
 		break;
 	case EFFECT_SAVE_BUILD:
 		copy_build(arena, &item->effect);
-		note(batch, &batch->builds);
+		batch_note(batch);
 		break;
 	case EFFECT_SAVE_JOB:
 		item->body = copy_spec(arena, &item->effect);
-		note(batch, &batch->jobs);
+		batch_note(batch);
 		break;
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: item->body = copy_watch(arena, &item->effect); break;

@@ -4,8 +4,6 @@
 
 #include "broker/core/effects.h"
 
-#include <stdatomic.h>
-
 /* An effect whose pointers lie in the batch's arena. `body` is a packed message: of a send from the
  * start, of an offer, an event or the answer to a late result once the store has filled in what it
  * knows. */
@@ -31,17 +29,18 @@ struct batch {
 	struct batch_item *items;
 	size_t count;
 	size_t capacity;
-	size_t saves;           /* items that change the store */
-	size_t last_ref;        /* place of the newest EFFECT_SAVE_REF, from 1; 0: there is none */
-	size_t sends;           /* items that need nothing of it */
-	int64_t wall_ms;        /* stamped on its rows */
-	atomic_bool is_durable; /* it may be told; its rows may not be there yet */
-	bool is_told;           /* of the loop */
+	size_t saves;    /* items that change the store */
+	size_t last_ref; /* place of the newest EFFECT_SAVE_REF, from 1; 0: there is none */
+	size_t sends;    /* items that need nothing of it */
+	int64_t wall_ms; /* stamped on its rows */
 	struct batch_index builds, jobs;
 	struct arena arena;
 };
 
 struct batch *batch_new(void);
+
+/* Forget what is in it, keep its memory. */
+void batch_empty(struct batch *batch);
 
 /* One batch is filled while the store has another, and their memory is used in turn: the one that
  * was put aside, or a new one; and put one aside, empty, unless there is one, or it is large. */
@@ -55,6 +54,12 @@ void batch_add(struct batch *batch, const struct effect *effect);
 
 /* Add an answer on the admin socket that must not leave before what was saved before it. */
 void batch_add_reply(struct batch *batch, const struct peer *peer, const struct message *reply);
+
+/* The newest item is complete, of a batch that is not made by batch_add(). */
+void batch_note(struct batch *batch);
+
+/* Its place in an index; SIZE_MAX: it is older than the batch. */
+size_t batch_place(const struct batch *batch, const struct batch_index *index, uint64_t id);
 
 /* The item that begins a build, or a job; NULL: it is older than the batch. */
 const struct batch_item *batch_find_build(const struct batch *batch, uint64_t build);

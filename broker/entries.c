@@ -229,6 +229,7 @@ enum err entries_unpack(const struct bytes *packed, struct batch *ret_batch)
 		struct batch_item *item = &ret_batch->items[ret_batch->count++];
 		*item = (struct batch_item){ 0 };
 		code_item(&coder, item);
+		batch_note(ret_batch);
 	}
 	return coder.failed ? fail(ERR_STORE, "what it holds is no batch") : OK;
 }

@@ -12,15 +12,27 @@ struct build_names {
 	const char *repository, *ref, *commit;
 };
 
+static struct build_names names_of(const struct batch_item *begun)
+{
+	return (struct build_names){ begun->effect.accepted.repository, begun->effect.accepted.ref,
+		                     begun->effect.accepted.commit->commit };
+}
+
+/* What is pending may have rows before the batch is told. */
 static enum err find_names(struct store *store, struct batch *batch, uint64_t build,
                            struct build_names *ret)
 {
 	bool row;
 	const struct batch_item *begun = batch_find_build(batch, build);
 	if (begun) {
-		*ret = (struct build_names){ begun->effect.accepted.repository,
-			                     begun->effect.accepted.ref,
-			                     begun->effect.accepted.commit->commit };
+		*ret = names_of(begun);
+		return OK;
+	}
+	if ((begun = pending_find_build(&store->pending, build))) {
+		struct build_names names = names_of(begun);
+		*ret = (struct build_names){ arena_copy_text(&batch->arena, names.repository),
+			                     arena_copy_text(&batch->arena, names.ref),
+			                     arena_copy_text(&batch->arena, names.commit) };
 		return OK;
 	}
 	sqlite3_stmt *found = sql_bind(store, SQL_event_build, "i", (int64_t)build);
@@ -47,6 +59,8 @@ static enum err find_url(struct store *store, struct batch *batch, const struct 
 			return OK;
 		}
 	}
+	if ((*ret_url = pending_find_url(&store->pending, repository)))
+		return OK;
 	sqlite3_stmt *found = sql_bind(store, SQL_offer_url, "s", repository);
 	enum err err = sql_step(store, found, &row);
 	if (err || !row)
@@ -102,11 +116,19 @@ static enum err offer_kept(struct store *store, struct batch *batch, struct msg_
 	return OK;
 }
 
+/* What begins a job; NULL: it has a row. */
+static const struct batch_item *find_job(struct store *store, const struct batch *batch,
+                                         uint64_t job)
+{
+	const struct batch_item *begun = batch_find_job(batch, job);
+	return begun ? begun : pending_find_job(&store->pending, job);
+}
+
 /* The store knows what an offer needs: memory for a queued job stays small. */
 static enum err fill_offer(struct store *store, struct batch *batch, struct batch_item *item)
 {
 	struct message message = { .type = MESSAGE_offer };
-	const struct batch_item *job = batch_find_job(batch, item->effect.job);
+	const struct batch_item *job = find_job(store, batch, item->effect.job);
 	message.offer.job = item->effect.job;
 	message.offer.attempt = item->effect.attempt;
 	enum err err = job ? offer_begun(store, batch, item, job, &message.offer)
@@ -120,9 +142,9 @@ static enum err find_job_name(struct store *store, struct batch *batch, uint64_t
                               const char **ret_name)
 {
 	bool row;
-	const struct batch_item *begun = batch_find_job(batch, job);
+	const struct batch_item *begun = find_job(store, batch, job);
 	if (begun) {
-		*ret_name = begun->effect.queued.spec->name;
+		*ret_name = arena_copy_text(&batch->arena, begun->effect.queued.spec->name);
 		return OK;
 	}
 	sqlite3_stmt *found = sql_bind(store, SQL_event_job, "i", (int64_t)job);

@@ -102,36 +102,41 @@ static void make_record(struct journal *journal, const struct batch *batch)
 	memcpy(record->data, &head, sizeof head);
 }
 
-enum err journal_put(struct store *store, struct batch *batch)
+enum err journal_put(struct store *store, const struct batch *batch, bool *ret_durable)
 {
 	struct journal *journal = &store->journal;
+	*ret_durable = false;
 	if (journal->fd < 0 || !entries_can_pack(batch))
 		return OK;
 	make_record(journal, batch);
 	size_t size = journal->record.size;
 	if (size > JOURNAL_RECORD_MAX || journal->size + size > JOURNAL_SIZE)
 		return OK;
-	atomic_store(&batch->is_durable, PLANTED(told_before_sync));
-	enum err err = put(store, journal->record.data, size, journal->size);
+	uint64_t offset = journal->size;
+	enum err err = put(store, journal->record.data, size, offset);
 	if (!err)
 		err = sync_all(store);
 	if (err)
 		return err;
 	journal->size += size;
 	journal->sequence++;
-	atomic_store(&batch->is_durable, true);
-	return OK;
+	*ret_durable = true;
+	struct bytes packed = { journal->record.data + sizeof(struct head),
+		                size - sizeof(struct head) };
+	return pending_add(&store->pending, &packed, offset);
 }
 
-/* It has no sum then, and is none. */
+/* It has no sum then, and is none; nor are those that follow. */
 enum err journal_take_back(struct store *store)
 {
 	static const struct head none;
 	struct journal *journal = &store->journal;
+	const struct pending *pending = &store->pending;
 	if (PLANTED(record_stays))
 		return OK;
-	journal->size -= journal->record.size;
-	journal->sequence--;
+	size_t first = PLANTED(later_records_stay) ? pending->count - 1 : pending->refused;
+	journal->size = pending->parts[first].offset;
+	journal->sequence -= pending->count - first;
 	enum err err = put(store, &none, sizeof none, journal->size);
 	return err ? err : sync_all(store);
 }
@@ -159,21 +164,20 @@ static enum err fail_damaged(const struct store *store, const char *what)
 	            store->path, what);
 }
 
-enum err journal_redo(struct store *store)
+enum err journal_reload(struct store *store)
 {
 	struct journal *journal = &store->journal;
 	scoped(text_finish) struct text all = { 0 };
+	pending_clear(&store->pending);
 	enum err err = get(store, journal->size, &all);
 	for (size_t at = 0; !err && at < journal->size && !PLANTED(journal_not_redone);) {
 		struct head head;
 		size_t size = next_record(all.data + at, all.size - at, journal->epoch, &head);
 		if (size == 0)
 			return fail_damaged(store, "a record is not there any more");
-		scoped(batch_destroy) struct batch *batch = batch_new();
 		struct bytes packed = { all.data + at + sizeof head, head.size };
-		if (entries_unpack(&packed, batch))
+		if (pending_add(&store->pending, &packed, at))
 			return fail_damaged(store, error_text());
-		err = save_rows(store, batch);
 		at += size;
 	}
 	return err;

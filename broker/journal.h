@@ -14,9 +14,9 @@
 #include "broker/batch.h"
 
 enum {
-	JOURNAL_SIZE = 2048 * 1024,        /* of the file, all of it written once */
+	JOURNAL_SIZE = 4096 * 1024,        /* of the file, all of it written once */
 	JOURNAL_RECORD_MAX = 64 * 1024,    /* a longer batch is synced by the database */
-	JOURNAL_COMMIT_SIZE = 1024 * 1024, /* with so much in it the database is to commit */
+	JOURNAL_COMMIT_SIZE = 3072 * 1024, /* with so much in it the database is to commit */
 };
 
 struct store;
@@ -33,22 +33,24 @@ struct journal {
 void journal_init(struct store *store);
 
 /* Take over what an earlier run left, and put it on the disk once more: a sync that failed then may
- * have left it in the page cache only. journal_redo() makes rows of it. ERR_STORE when the file is
- * not what the database expects. */
+ * have left it in the page cache only. journal_reload() is to make it pending. ERR_STORE when the
+ * file is not what the database expects. */
 enum err journal_open(struct store *store);
 
 /* Have a file, and an epoch that the database knows, when there is none. On a full disk there is
  * none until the next start. */
 enum err journal_begin(struct store *store);
 
-/* The rows of the records that the database has not synced, in the open transaction. */
-enum err journal_redo(struct store *store);
+/* Have all records pending that the database has not synced, and nothing else. */
+enum err journal_reload(struct store *store);
 
-/* Make a batch durable that has rows, and is filled in. It is not, without an error, when they are
- * too many, or of kinds that have no place here: the database is to commit. */
-enum err journal_put(struct store *store, struct batch *batch);
+/* Make a batch durable that has rows, and is filled in; its rows are pending then. It is not,
+ * without an error, when they are too many, or of kinds that have no place here: the database is to
+ * commit. */
+enum err journal_put(struct store *store, const struct batch *batch, bool *ret_durable);
 
-/* The rows of the newest record can never be: without it the next start does not fail with them. */
+/* The rows of pending.refused can never be: without it, and what came after it, the next start does
+ * not fail with them. */
 enum err journal_take_back(struct store *store);
 
 /* The database has synced all of it. */

@@ -131,6 +131,7 @@ static enum err load_unwritten(struct store *store)
 	sqlite3_stmt *found = sql_bind(store, SQL_load_unwritten, "");
 	while (!(err = sql_step(store, found, &row)) && row)
 		results_add(store, sql_number(found, 0));
+	store->results.with_rows = store->results.count;
 	return err;
 }
 

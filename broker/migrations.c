@@ -138,6 +138,11 @@ static const char version_12[] =
 	" outcome = ''skipped''') WHERE type = 'table' AND name = 'jobs';"
 	"PRAGMA writable_schema = RESET;";
 
+static const char version_13[] =
+	/* Events in a row: up to `sequence`; more than one are packed as the answer that has them.
+         */
+	"ALTER TABLE events ADD COLUMN count INTEGER NOT NULL DEFAULT 1;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
@@ -147,6 +152,7 @@ static const struct step {
 	{ version_4, NULL },  { version_5, NULL },         { version_6, NULL },
 	{ version_7, NULL },  { version_8, NULL },         { version_9, NULL },
 	{ version_10, NULL }, { version_11, NULL },        { version_12, NULL },
+	{ version_13, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

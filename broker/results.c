@@ -114,17 +114,19 @@ enum err results_take(struct store *store)
 	return piece->err && piece->err != ERR_FULL ? fail(piece->err, "%s", piece->error) : OK;
 }
 
-/* Rows of the journal that a full disk took out of the database come back first. */
+/* Rows that are pending, perhaps because a full disk took them out of the database, come first. */
 static enum err begin(struct store *store)
 {
 	struct results *results = &store->results;
 	struct results_piece *piece = &results->piece;
-	enum err err = store->journal.size > 0 ? transaction_open(store) : OK;
-	if (err)
-		return err == ERR_FULL ? OK : err;
 	piece->writes = is_for_writing(results);
 	size_t first = piece->writes ? results->written : results->synced;
 	size_t count = piece->writes ? to_write(results) : to_sync(results);
+	enum err err = count > 0 && results->with_rows <= first ? transaction_open(store) : OK;
+	if (err)
+		return err == ERR_FULL ? OK : err;
+	if (first + count > results->with_rows)
+		count = results->with_rows - first;
 	bool named = count <= results->piece_max || piece->writes;
 	if (piece->writes && count > results->piece_max)
 		count = results->piece_max;
@@ -259,5 +261,6 @@ void results_note_forgotten(struct store *store)
 		memmove(results->jobs, results->jobs + gone, left * sizeof *results->jobs);
 	results->count = left;
 	results->written -= gone;
+	results->with_rows -= gone;
 	results->synced = 0;
 }

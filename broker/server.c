@@ -144,14 +144,6 @@ static enum err batch_done(struct server *server, struct store_task *task)
 	return OK;
 }
 
-/* The batch that the store has is durable. Its answer comes when it has rows. */
-static void hear_store(struct server *server)
-{
-	store_hear(server->store);
-	if (server->saving && atomic_load(&server->saving->is_durable))
-		server_release(server, server->saving);
-}
-
 static void step_update(struct server *server, const struct message *message, const bool *known)
 {
 	step(server, &(struct event){ .kind = EVENT_UPDATE,
@@ -334,12 +326,10 @@ static long poll_timeout(const struct server *server)
 
 static enum err turn(struct server *server)
 {
-	enum { STORE, DURABLE, WORKERS, ADMIN, SIGNALS, GATE_END, KEYS, UPDATES, ALL };
+	enum { STORE, WORKERS, ADMIN, SIGNALS, GATE_END, KEYS, UPDATES, ALL };
 	int none = server->signals, changes = server->gate ? gate_changes(server->gate) : -1;
-	int bell = store_bell(server->store);
 	zmq_pollitem_t items[ALL] = {
 		[STORE] = { .socket = store_pipe(server->store) },
-		[DURABLE] = { .fd = bell < 0 ? none : bell },
 		[WORKERS] = { .socket = wire_handle(server->workers) },
 		[ADMIN] = { .socket = wire_handle(server->admin) },
 		[SIGNALS] = { .fd = server->signals },
@@ -355,8 +345,6 @@ static enum err turn(struct server *server)
 	if (server->gate && items[GATE_END].revents && !PLANTED(gate_forgotten))
 		return gate_fail();
 	server_note_connections(server);
-	if (items[DURABLE].revents)
-		hear_store(server);
 	if (items[STORE].revents && (err = drain_store(server)))
 		return err;
 	if (PLANTED(timers_first))

@@ -1,7 +1,6 @@
 /* The store's thread and its pipe. */
 #include "broker/store_sqlite.h"
 
-#include "base/bell.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -69,6 +68,8 @@ static enum err note_boot(struct store *store, const char *boot)
 static enum err take_journal(struct store *store)
 {
 	enum err err = journal_open(store);
+	if (!err)
+		err = journal_reload(store);
 	if (!err && store->journal.size > 0)
 		err = transaction_open(store);
 	return err ? err : transaction_commit_later(store);
@@ -95,8 +96,8 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	struct store *store = memory_new(1, sizeof *store);
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
-	store->bell = -1;
 	journal_init(store);
+	pending_init(&store->pending);
 	store->checkpoint_pages = CHECKPOINT_PAGES;
 	results_init(store);
 	store->parcels_max = UINT64_MAX;
@@ -117,14 +118,8 @@ void store_limit_artifacts(struct store *store, uint64_t bytes)
 	store->parcels_max = bytes;
 }
 
-static enum err answer(struct store *store, struct store_task *task)
+static enum err ask(struct store *store, struct store_task *task)
 {
-	enum err err = OK;
-	backup_forget_idle(store);
-	if (task->question != QUESTION_BATCH && transaction_is_left(store))
-		err = transaction_open(store); /* nobody is shown less than was told */
-	if (err)
-		return err;
 	switch (task->question) {
 	case QUESTION_BATCH: return save_batch(store, task->batch);
 	case QUESTION_KNOWN: return read_known(store, task);
@@ -144,6 +139,16 @@ static enum err answer(struct store *store, struct store_task *task)
 	return OK;
 }
 
+static enum err answer(struct store *store, struct store_task *task)
+{
+	enum err err = OK;
+	backup_forget_idle(store);
+	if (task->question != QUESTION_BATCH && transaction_is_left(store) &&
+	    !PLANTED(asked_before_rows))
+		err = transaction_open(store); /* nobody is shown less than was told */
+	return err ? err : transaction_check(store, ask(store, task));
+}
+
 static void give_back(struct store *store, zsock_t *pipe, struct store_task *task, enum err err)
 {
 	free(task->error); /* of an earlier try */
@@ -153,12 +158,18 @@ static void give_back(struct store *store, zsock_t *pipe, struct store_task *tas
 	zmq_send(zsock_resolve(pipe), &task, sizeof task, 0);
 }
 
+/* Nobody asked. */
+static void complain(struct store *store, zsock_t *pipe, enum err err)
+{
+	give_back(store, pipe, store_task_new(QUESTION_NONE), err);
+}
+
 /* Between two tasks of a busy broker is no time for the rest: a piece takes as long as it takes to
  * store what comes next. Unless much is left: what no pause is long enough for, tasks wait for.
  * People look for result files, nobody for their syncs. */
 static int pause_ms(const struct store *store)
 {
-	if (results_are_many(store))
+	if (results_are_many(store) && !store->results.scribe.is_busy)
 		return 0;
 	bool writes = store->results.written < store->results.count;
 	return transaction_is_left(store) || writes ? SHORT_PAUSE_MS : PAUSE_MS;
@@ -181,13 +192,14 @@ static void rest(struct store *store, zsock_t *pipe)
 			wait_ms = left_ms > 0 ? (int)left_ms : 0;
 		if (!err)
 			continue;
-		give_back(store, pipe, store_task_new(QUESTION_NONE), err);
+		complain(store, pipe, err);
 		return;
 	}
 }
 
 static void run_store(zsock_t *pipe, void *argument)
 {
+	enum err err;
 	struct store *store = argument;
 	pthread_setname_np(pthread_self(), "fettle-store");
 	helper_start(&store->results.scribe, "fettle-results");
@@ -206,8 +218,10 @@ static void run_store(zsock_t *pipe, void *argument)
 			break;
 		memcpy(&task, zframe_data(frame), sizeof task);
 		give_back(store, pipe, task, store->broken ? ERR_STORE : answer(store, task));
+		if (!store->broken && (err = save_what_is_due(store)))
+			complain(store, pipe, err);
 	}
-	enum err err = results_end(store);
+	err = results_end(store);
 	if (!store->broken && (err || save_everything(store))) {
 		store->broken = true;
 		log_at(LOG_LEVEL_ERROR, "at the end: %s", error_text());
@@ -241,23 +255,12 @@ static void keep_czmq_quiet(void)
 void store_start(struct store *store)
 {
 	keep_czmq_quiet();
-	store->bell = bell_new();
 	store->actor = zactor_new(run_store, store);
 }
 
 void *store_pipe(struct store *store)
 {
 	return zsock_resolve(store->actor);
-}
-
-int store_bell(const struct store *store)
-{
-	return store->bell;
-}
-
-void store_hear(const struct store *store)
-{
-	bell_hear(store->bell);
 }
 
 void store_ask(struct store *store, struct store_task **task)
@@ -285,7 +288,7 @@ void store_destroy(struct store **store)
 	sql_finish_all(gone);
 	sqlite3_close(gone->db);
 	journal_finish(&gone->journal);
-	close_fd(&gone->bell);
+	pending_finish(&gone->pending);
 	results_finish(&gone->results);
 	gc_finish(&gone->gc);
 	free(gone->folder);

@@ -42,11 +42,6 @@ void store_start(struct store *store);
 /* The loop's end of the pipe: readable when an answer waits. */
 void *store_pipe(struct store *store);
 
-/* A descriptor: readable when the batch that was handed in has become durable, which is before its
- * answer, until store_hear(). Negative: there is none, and the answer tells. */
-int store_bell(const struct store *store);
-void store_hear(const struct store *store);
-
 /* Stop the thread after what was handed in, close, free. After an error nothing is written. */
 void store_destroy(struct store **store);
 

@@ -3,26 +3,29 @@
 
 #include "broker/helper.h"
 #include "broker/journal.h"
+#include "broker/pending.h"
 #include "broker/store.h"
 
 #include <czmq.h>
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 12,          /* of the tables: see migrations.c */
+	STORE_VERSION = 13,          /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
-	SHORT_PAUSE_MS = 5,  /* without a task: there is time to commit, for a result file */
-	PAUSE_MS = 50,       /* without a task: there is time for the rest */
-	FULL_WAIT_MS = 1000, /* between tries of what waits for space */
+	SHORT_PAUSE_MS = 5,    /* without a task: there is time to commit, for a result file */
+	PAUSE_MS = 50,         /* without a task: there is time for the rest */
+	FULL_WAIT_MS = 1000,   /* between tries of what waits for space */
 	END_SYNCS_MS = 2000, /* for what else waits at the end; the next start does the rest */
 	RESULTS_WAITING_MAX = 20000, /* to be written, or synced, when nothing else is to do */
-	RESULTS_PIECE_MAX = 64,      /* of them written at once, or synced one by one */
-	AUDIT_ROWS_MAX = 10000,      /* the oldest go */
-	AUDIT_PER_SECOND_MAX = 10,   /* rows; what more comes is only counted */
-	CHANGE_ROWS_MAX = 10000,     /* the oldest go */
-	EVENT_ROWS_MAX = 100000,     /* the oldest go, */
-	EVENT_ROWS_TRIM = 1000,      /* so many at once */
+	RESULTS_PIECE_MAX = 64,       /* of them written at once, or synced one by one */
+	AUDIT_ROWS_MAX = 10000,       /* the oldest go */
+	AUDIT_PER_SECOND_MAX = 10,    /* rows; what more comes is only counted */
+	CHANGE_ROWS_MAX = 10000,      /* the oldest go */
+	EVENT_ROWS_MAX = 100000,      /* the oldest go, */
+	EVENT_ROWS_TRIM = 1000,       /* so many at once */
+	EVENT_ROW_COUNT = 64,         /* events in a row, */
+	EVENT_ROW_SIZE = 16 * 1024,   /* and bytes of them */
 };
 
 struct backup;
@@ -32,7 +35,6 @@ struct store {
 	char *path; /* of the database */
 	sqlite3 *db;
 	zactor_t *actor;
-	int bell; /* readable when a batch became durable; negative: there is none */
 	sqlite3_stmt **statements; /* by number; NULL until it is needed: see sql.c */
 	bool broken;               /* met an error after which nothing is written */
 	bool refuses_rows;         /* that error was no trouble of the disk: a law of the tables */
@@ -40,16 +42,18 @@ struct store {
 	size_t checkpoint_pages;
 	bool in_checkpoint; /* the database itself is written */
 	struct journal journal;
-	bool in_transaction; /* rows that the journal has, and the database has not synced */
+	struct pending pending;
+	bool in_transaction; /* rows that the database has not synced */
 	bool log_synced;     /* in this batch: the names must be, too */
 	bool log_names_new;  /* since they were synced last */
 
 	/* Final jobs whose result file is not known to be on disk, oldest first. The first `synced`
-	 * are, and their rows can go; then come those that are written, and the rest. */
+	 * are, and their rows can go; then come those that are written, and the rest. The first
+	 * `with_rows` are no longer pending. */
 	struct results {
 		uint64_t *jobs;
 		size_t count, capacity;
-		size_t written, synced;
+		size_t written, synced, with_rows;
 		size_t max;       /* that wait to be written, or to be synced */
 		size_t piece_max; /* written at once, or synced one by one */
 		struct helper scribe;
@@ -132,17 +136,22 @@ enum err sql_spec(struct store *store, sqlite3_stmt *row, int column, uint64_t j
                   struct arena *arena, struct rec_spec *ret_spec);
 
 /* ---- transaction.c ---- */
-/* Have one open. What the journal has, and the database has not synced, is done again. */
+/* Have one open, with the rows of all that was pending. After ERR_FULL there is none; rows that can
+ * never be are taken back, with what came after them. */
 enum err transaction_open(struct store *store);
 
 /* Is there something that the database has not synced? */
 bool transaction_is_left(const struct store *store);
 
-/* Something in it failed with this: roll it back. After ERR_FULL it is open again, without what the
- * journal does not have. Returns the error. */
+/* Something in it failed with this: roll it back. What the journal has is pending again. Returns
+ * the error. */
 enum err transaction_undo(struct store *store, enum err err);
 
-/* Have the database sync what is in it. After ERR_FULL it is open, and as durable as before. */
+/* Something failed with this: if that ended the transaction, what it had is pending again. Returns
+ * the error. */
+enum err transaction_check(struct store *store, enum err err);
+
+/* Have the database sync all there is. After ERR_FULL that is as durable as before. */
 enum err transaction_commit(struct store *store);
 
 /* The same; a full disk is no reason to do it now. */
@@ -157,8 +166,9 @@ enum err schema_migrate(struct store *store, int version);
 /* ---- save.c ---- */
 enum err save_batch(struct store *store, struct batch *batch);
 
-/* The rows of a batch that is filled in, and whose files are there, in the open transaction. */
-enum err save_rows(struct store *store, struct batch *batch);
+/* After each of them: what cannot wait for a time when nothing else is to do, because none comes.
+ */
+enum err save_what_is_due(struct store *store);
 
 /* One piece of what waits until nothing else is to do. The next can be done after `ret_wait_ms`: 0
  * at once, more when a disk is full, -1 when there is none. */
@@ -169,6 +179,32 @@ enum err save_checkpoint(struct store *store);
 
 /* All of it: the end, on purpose. Of syncs as many as there is time for. */
 enum err save_everything(struct store *store);
+
+/* ---- rows.c: effects as rows, in the open transaction ---- */
+/* What becomes of a job, or a build, that begins while it has no row: its only lease, its result or
+ * verdict, and when; NULL: not yet. */
+struct life {
+	const struct effect *lease, *end;
+	int64_t lease_ms, end_ms;
+	bool is_odd; /* more than that, or in another order: it is written step by step */
+};
+
+/* Those of a batch that is filled in, and whose files are there; or of one item. */
+enum err rows_make(struct store *store, struct batch *batch);
+enum err rows_make_item(struct store *store, struct batch *batch, struct batch_item *item,
+                        int64_t wall_ms);
+
+/* Parts of that, of an EFFECT_SAVE_REF or an EFFECT_SAVE_BUILD; or all of a job at once. */
+enum err rows_make_repository(struct store *store, const struct effect *e);
+enum err rows_make_ref(struct store *store, const struct effect *e);
+enum err rows_find_ref(struct store *store, const struct effect *accepted, int64_t *ret_row);
+enum err rows_make_build(struct store *store, const struct effect *e, int64_t wall_ms, int64_t ref,
+                         const struct life *life);
+enum err rows_make_whole_job(struct store *store, const struct batch_item *item, int64_t wall_ms,
+                             const struct life *life);
+
+/* Has the attempt that ended so a worker's result? */
+bool rows_did_run(const struct effect *final);
 
 /* ---- results.c: result files that wait to be written, or synced ---- */
 void results_init(struct store *store);
@@ -207,8 +243,19 @@ enum err fill_event(struct store *store, struct batch *batch, struct msg_event *
                     struct bytes *ret_body);
 
 /* ---- events.c: what was told, for those who were away ---- */
-/* Keep one that fill_event() made. */
+/* Events that follow each other, and that will be one row. Zero is none. */
+struct event_row {
+	struct rec_event_entry events[EVENT_ROW_COUNT];
+	size_t count, size;
+	uint64_t last; /* number of the newest */
+};
+
+/* Keep one that fill_event() made: in a row of its own, or in one with those before it, which is
+ * written when it is full, or to be. Bodies are not copied. */
 enum err event_keep(struct store *store, const struct msg_event *event, const struct bytes *body);
+enum err events_keep(struct store *store, struct event_row *told, uint64_t sequence,
+                     const struct bytes *body);
+enum err events_save(struct store *store, struct event_row *told);
 enum err event_load_last(struct store *store);
 enum err read_events(struct store *store, struct store_task *task);
 

@@ -55,9 +55,6 @@ static enum err release_late(struct server *server, const struct batch_item *ite
 
 void server_release(struct server *server, struct batch *batch)
 {
-	if (batch->is_told)
-		return;
-	batch->is_told = true;
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct batch_item *item = &batch->items[i];
 		enum err err = OK;

@@ -68,10 +68,10 @@ Test(events, who_was_away_misses_none)
 
 Test(events, a_batch_that_is_tried_again_keeps_its_events_once)
 {
-	static char step[60000]; /* no free page holds it */
+	static char step[40000]; /* no free page holds it, nor the journal */
 	memset(step, 'x', sizeof step - 1);
-	const char *const large_steps[] = { step };
-	struct rec_spec large = { .name = "large", .steps = large_steps, .steps_count = 1 };
+	const char *const large_steps[] = { step, step };
+	struct rec_spec large = { .name = "large", .steps = large_steps, .steps_count = 2 };
 	struct effect effects[] = { ACCEPT,
 		                    JOINED("a"),
 		                    { .kind = EFFECT_SAVE_JOB,
@@ -91,6 +91,41 @@ Test(events, a_batch_that_is_tried_again_keeps_its_events_once)
 	cr_assert_str_eq(read_since(store, 0, 10), "1-1: 1 a");
 	tell(store, "b");
 	cr_assert_str_eq(read_since(store, 1, 10), "1-2: 2 b");
+	store_destroy(&store);
+}
+
+/* Many in one batch, by which all that wait together become rows: of several events each. */
+Test(events, those_in_one_row_are_found_by_their_numbers)
+{
+	struct store *store = open_and_load();
+	struct effect many[2 * EVENT_ROW_COUNT];
+	for (size_t i = 0; i < 2 * EVENT_ROW_COUNT; i++)
+		many[i] = (struct effect)JOINED(i % 2 ? "odd" : "even");
+	cr_assert_eq(rows_save(store, many, 2 * EVENT_ROW_COUNT), OK, "%s", error_text());
+	tell(store, "last");
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM events"), 3);
+	cr_assert_str_eq(read_since(store, EVENT_ROW_COUNT - 1, 2), "1-129: 64 odd, 65 even");
+	cr_assert_str_eq(read_since(store, 127, 9), "1-129: 128 odd, 129 last");
+	cr_assert_str_eq(read_since(store, 129, 9), "1-129:");
+	cr_assert_str_eq(read_since(store, 0, 1), "1-129: 1 even");
+	store_destroy(&store);
+}
+
+/* As a store of an older fettle has them, among others. */
+Test(events, a_row_of_one_is_an_event)
+{
+	struct store *store = open_and_load();
+	tell(store, "a");
+	const struct effect two[] = { JOINED("b"), JOINED("c") };
+	cr_assert_eq(rows_save(store, two, 2), OK, "%s", error_text());
+	cr_assert_eq(rows_count(store, "SELECT count(*) FROM events"), 2);
+	cr_assert_str_eq(read_since(store, 0, 9), "1-3: 1 a, 2 b, 3 c");
+	cr_assert_eq(sqlite3_exec(store->db, "UPDATE events SET event = x'00' WHERE count = 2",
+	                          NULL, NULL, NULL),
+	             SQLITE_OK);
+	struct store_task *task = store_task_new(QUESTION_EVENTS);
+	cr_assert_eq(read_events(store, task), ERR_STORE);
+	store_task_destroy(&task);
 	store_destroy(&store);
 }
 

@@ -43,7 +43,10 @@ enum err rows_save(struct store *store, const struct effect *effects, size_t cou
 	batch->wall_ms = 1700000000000;
 	for (size_t i = 0; i < count; i++)
 		batch_add(batch, &effects[i]);
-	return save_batch(store, batch);
+	enum err err = save_batch(store, batch);
+	if (!err)
+		err = save_what_is_due(store);
+	return err || store->pending.count == 0 ? err : transaction_open(store);
 }
 
 int64_t rows_count(struct store *store, const char *query)

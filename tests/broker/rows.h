@@ -18,6 +18,7 @@ struct store *rows_open(void);
 struct store *rows_open_in(const char *boot);
 /* A core with the store's unfinished rows. */
 struct core *rows_load(struct store *store);
+/* A batch, and its rows, as if somebody asked at once. */
 enum err rows_save(struct store *store, const struct effect *effects, size_t count);
 /* The number that a query finds. */
 int64_t rows_count(struct store *store, const char *query);

@@ -287,10 +287,10 @@ static void limit_pages(struct store *store, const char *pragma)
 /* Each try filled in every offer and event anew, and kept the old ones: a leak of hours. */
 Test(store, a_batch_that_is_tried_again_on_a_full_disk_takes_no_more_memory)
 {
-	static char step[60000];
+	static char step[40000];
 	memset(step, 'x', sizeof step - 1);
-	const char *const large_steps[] = { step };
-	struct rec_spec large = { .name = "large", .steps = large_steps, .steps_count = 1 };
+	const char *const large_steps[] = { step, step };
+	struct rec_spec large = { .name = "large", .steps = large_steps, .steps_count = 2 };
 	struct effect effects[] = {
 		ACCEPT,
 		LEASE(1),

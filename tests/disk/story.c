@@ -50,7 +50,9 @@ void story_update(struct story *story, const struct msg_update *update)
 	if (core_wants_known(story->core, update)) {
 		task = store_task_new(QUESTION_KNOWN);
 		task->message.update = *update;
+		check_pretend(story->store, true);
 		STORY_CHECK(read_known(story->store, task) == OK, "known: %s", error_text());
+		check_pretend(story->store, false);
 		task->message = (struct message){ 0 };
 		event.known = task->known;
 	}
@@ -109,25 +111,48 @@ static void end(struct story *story, struct milestone *milestone)
 }
 
 /* Rows go to the disk while they are made, as those of a large transaction do. */
+static void have_little_memory(struct store *store, bool little)
+{
+	sqlite3_exec(store->db, little ? "PRAGMA cache_size = 12" : "PRAGMA cache_size = 2000",
+	             NULL, NULL, NULL);
+}
+
 static enum err save(struct store *store, struct batch *batch)
 {
-	sqlite3_exec(store->db, "PRAGMA cache_size = 12", NULL, NULL, NULL);
+	have_little_memory(store, true);
 	enum err err = save_batch(store, batch);
-	sqlite3_exec(store->db, "PRAGMA cache_size = 2000", NULL, NULL, NULL);
+	have_little_memory(store, false);
 	return err;
 }
 
-/* The disk is full: nothing of the batch is kept, unless it is durable, and the same batch is tried
- * again. Without a transaction there is less than that: not even what the journal has. */
+static enum err save_what_is_too_much(struct store *store)
+{
+	have_little_memory(store, true);
+	enum err err = save_what_is_due(store);
+	have_little_memory(store, false);
+	return err;
+}
+
+/* The disk is full: nothing of the batch is kept, and the same batch is tried again. */
 static enum err try_again(struct story *story, struct batch *batch)
 {
-	STORY_CHECK(!story->store->in_transaction || check_digest(story->store) == story->digest,
+	STORY_CHECK(check_digest(story->store) == story->digest,
 	            "a batch that found the disk full was kept in part");
 	step(story, &(struct event){ .kind = EVENT_STORE_FULL });
 	STORY_CHECK(save(story->store, batch) == ERR_FULL || !disk_has_failed(),
 	            "the disk is still full, and the batch was saved");
 	disk_heal();
 	return save(story->store, batch);
+}
+
+/* It is told, whatever becomes of its rows. */
+static enum err make_rows(struct story *story)
+{
+	struct milestone *milestone = begin(story);
+	enum err err = save_what_is_too_much(story->store);
+	if (!err)
+		end(story, milestone);
+	return err;
 }
 
 static enum err flush(struct story *story)
@@ -140,24 +165,18 @@ static enum err flush(struct story *story)
 	struct milestone *milestone = begin(story);
 	enum err err = save(story->store, batch);
 	bool full = err == ERR_FULL;
-	size_t durable_at = atomic_load(&batch->is_durable) ? disk_synced("fettle.journal") : 0;
 	if (full)
 		err = try_again(story, batch);
-	if (err && !durable_at)
+	if (err)
 		return err;
-	if (!err)
-		end(story, milestone);
-	if (durable_at) /* it is told from then on, whatever becomes of its rows */
-		milestone->end = durable_at;
+	end(story, milestone);
 	if (story->trace)
 		printf("saved, calls %zu to %zu\n", milestone->begin, milestone->end);
 	release(story, batch);
 	ask_marks(story);
-	if (err)
-		return err;
 	if (full)
 		step(story, &(struct event){ .kind = EVENT_STORE_OK });
-	return OK;
+	return make_rows(story);
 }
 
 /* As the store's thread does between two batches: some of what waits, or all of it. */
@@ -166,8 +185,10 @@ static enum err rest(struct story *story, int pieces)
 	int wait_ms = 0;
 	enum err err = OK;
 	struct milestone *milestone = begin(story);
+	have_little_memory(story->store, true);
 	while (!err && wait_ms == 0 && pieces-- > 0)
 		err = save_rest(story->store, &wait_ms);
+	have_little_memory(story->store, false);
 	if (!err)
 		end(story, milestone);
 	return err;
@@ -208,6 +229,7 @@ enum err story_start(struct story *story)
 		return err;
 	story->store->checkpoint_pages = SMALL_CHECKPOINT_PAGES; /* the script is short */
 	story->store->results.piece_max = 1;
+	story->store->pending.most = story->store->pending.due = SMALL_PENDING;
 	core_check(story->core);
 	story->digest = story->first_digest = check_digest(story->store);
 	story->first_call = disk_calls();
@@ -226,12 +248,14 @@ void story_forget_open_logs(struct story *story)
 static bool is_done(struct story *story)
 {
 	sqlite3_stmt *count = NULL;
+	check_pretend(story->store, true);
 	sqlite3_prepare_v2(story->store->db,
 	                   "SELECT count(*) FROM builds WHERE outcome IS NOT NULL", -1, &count,
 	                   NULL);
 	STORY_CHECK(sqlite3_step(count) == SQLITE_ROW, "count the verdicts");
 	int ended = sqlite3_column_int(count, 0), commits = 0;
 	sqlite3_finalize(count);
+	check_pretend(story->store, false);
 	while (script_commits[commits].number)
 		commits++;
 	return (story->fleet.collects || ended == commits) && fleet_is_done(&story->fleet);

@@ -15,7 +15,8 @@ enum {
 	SLOTS = 2,
 	REFS = 2,
 	SMALL_CHECKPOINT_PAGES = 60,
-	REST_PIECES = 3, /* of what the store does in one pause */
+	SMALL_PENDING = 1024, /* bytes of records */
+	REST_PIECES = 3,      /* of what the store does in one pause */
 };
 
 /* ---- the script: what is pushed, and how it ends --------------------------------------------- */
@@ -164,6 +165,9 @@ _Noreturn void story_fail(const char *format, ...) __attribute__((format(printf,
 
 /* Of every row that is not about the store itself. */
 uint64_t check_digest(struct store *store);
+
+/* Show what is pending as rows, for a look, and no more. */
+void check_pretend(struct store *store, bool begin);
 /* Of the rows that a query finds. */
 uint64_t check_query(struct store *store, const char *query);
 /* P4, P5, P6, P10 in SQL. */

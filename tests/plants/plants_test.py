@@ -58,6 +58,7 @@ CATCHERS = {
     "rights": Catcher([f"{BUILD}/broker-rights-test-planted"], r"\[FAIL\] rights::"),
     "gate": Catcher([f"{BUILD}/broker-gate-test-planted"], r"\[FAIL\] gate::"),
     "journal": Catcher([f"{BUILD}/broker-journal-test-planted"], r"\[FAIL\] journal::"),
+    "pending": Catcher([f"{BUILD}/broker-pending-test-planted"], r"\[FAIL\] pending::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "session": Catcher([f"{BUILD}/worker-session-test-planted"], r"\[FAIL\] worker_session::"),
     "upload": Catcher([f"{BUILD}/worker-upload-test-planted"], r"\[FAIL\] worker_upload::"),
