@@ -142,11 +142,14 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 enum err save_everything(struct store *store)
 {
 	int wait_ms = 0;
-	int64_t end_ms = clock_mono_ms() + END_SYNCS_MS;
+	int64_t begun_ms = clock_mono_ms();
 	enum err err = OK;
-	while (!err && wait_ms == 0 &&
-	       (store->results.written < store->results.count || clock_mono_ms() < end_ms))
+	while (!err && wait_ms == 0) {
+		bool writes = store->results.written < store->results.count;
+		if (clock_mono_ms() - begun_ms > (writes ? END_WRITES_MS : END_SYNCS_MS))
+			break;
 		err = save_rest(store, &wait_ms);
+	}
 	if (!err && store->results.synced > 0)
 		err = transaction_open(store);
 	if (!err)

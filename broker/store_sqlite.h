@@ -16,8 +16,9 @@ enum {
 	SHORT_PAUSE_MS = 5,    /* without a task: there is time to commit, for a result file */
 	PAUSE_MS = 50,         /* without a task: there is time for the rest */
 	FULL_WAIT_MS = 1000,   /* between tries of what waits for space */
-	END_SYNCS_MS = 2000, /* for what else waits at the end; the next start does the rest */
-	RESULTS_WAITING_MAX = 20000, /* to be written, or synced, when nothing else is to do */
+	END_SYNCS_MS = 2000,   /* for what else waits at the end; the next start does the rest */
+	END_WRITES_MS = 10000, /* for result files, too */
+	RESULTS_WAITING_MAX = 100000, /* to be written, or synced, when nothing else is to do */
 	RESULTS_PIECE_MAX = 64,       /* of them written at once, or synced one by one */
 	AUDIT_ROWS_MAX = 10000,       /* the oldest go */
 	AUDIT_PER_SECOND_MAX = 10,    /* rows; what more comes is only counted */
