@@ -108,7 +108,8 @@ static enum err offer_kept(struct store *store, struct batch *batch, struct msg_
 		return err;
 	offer->build = sql_number(found, 0);
 	offer->repository = sql_text(found, 1, &batch->arena);
-	offer->url = sql_text(found, 2, &batch->arena);
+	const char *newer = pending_find_url(&store->pending, offer->repository);
+	offer->url = newer ? newer : sql_text(found, 2, &batch->arena);
 	offer->ref = sql_text(found, 3, &batch->arena);
 	offer->commit = sql_text(found, 4, &batch->arena);
 	offer->spec = spec;

@@ -126,7 +126,8 @@ enum err journal_put(struct store *store, const struct batch *batch, bool *ret_d
 	return pending_add(&store->pending, &packed, offset);
 }
 
-/* It has no sum then, and is none; nor are those that follow. */
+/* They have no sum then, and are none. From the last one on: what a kill leaves is refused again.
+ */
 enum err journal_take_back(struct store *store)
 {
 	static const struct head none;
@@ -135,9 +136,11 @@ enum err journal_take_back(struct store *store)
 	if (PLANTED(record_stays))
 		return OK;
 	size_t first = PLANTED(later_records_stay) ? pending->count - 1 : pending->refused;
+	enum err err = OK;
+	for (size_t part = pending->count; part-- > first && !err;)
+		err = put(store, &none, sizeof none, pending->parts[part].offset);
 	journal->size = pending->parts[first].offset;
 	journal->sequence -= pending->count - first;
-	enum err err = put(store, &none, sizeof none, journal->size);
 	return err ? err : sync_all(store);
 }
 

@@ -122,7 +122,9 @@ static enum err begin(struct store *store)
 	piece->writes = is_for_writing(results);
 	size_t first = piece->writes ? results->written : results->synced;
 	size_t count = piece->writes ? to_write(results) : to_sync(results);
-	enum err err = count > 0 && results->with_rows <= first ? transaction_open(store) : OK;
+	if (count == 0)
+		return OK;
+	enum err err = results->with_rows <= first ? transaction_open(store) : OK;
 	if (err)
 		return err == ERR_FULL ? OK : err;
 	if (first + count > results->with_rows)
@@ -134,7 +136,7 @@ static enum err begin(struct store *store)
 	piece->files = arena_new(&piece->arena, (named ? count : 0) * sizeof *piece->files);
 	for (size_t i = 0; i < count && named && !err; i++)
 		err = look_up(store, results->jobs[first + i], &piece->files[i]);
-	if (err || count == 0)
+	if (err)
 		return err;
 	piece->count = count;
 	piece->done = 0;

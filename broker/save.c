@@ -42,6 +42,8 @@ static void note_finals(struct store *store, const struct batch *batch)
 		results_add(store, batch->items[i].effect.job);
 		store->parcels_bytes += batch->items[i].effect.final.artifacts_size;
 	}
+	if (store->pending.count == 0)
+		store->results.with_rows = store->results.count;
 }
 
 /* From the database's log to the database. It needs space: with a full disk the log grows on. */
@@ -134,6 +136,8 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 	else if (store->log_pages >= store->checkpoint_pages)
 		err = save_checkpoint(store);
 	err = transaction_check(store, err);
+	if (err == ERR_FULL)
+		err = OK; /* later again */
 	size_t after = left_over(store);
 	*ret_wait_ms = after == 0 ? -1 : after < before ? 0 : FULL_WAIT_MS;
 	return err;

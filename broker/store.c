@@ -61,7 +61,15 @@ static enum err note_boot(struct store *store, const char *boot)
 	if (err)
 		return err;
 	err = sql_run(store, sql_bind(store, SQL_save_boot, "s", boot ? boot : ""), 2);
+	err = transaction_check(store, err);
 	return err == ERR_FULL ? OK : err;
+}
+
+/* A full disk took them out of the database again: in memory they have a place. */
+static enum err have_rows(struct store *store)
+{
+	bool pends = store->pending.count > 0 && !PLANTED(loaded_before_rows);
+	return pends ? transaction_open(store) : OK;
 }
 
 /* Rows that an earlier run had promised and the database had not synced. */
@@ -70,9 +78,11 @@ static enum err take_journal(struct store *store)
 	enum err err = journal_open(store);
 	if (!err)
 		err = journal_reload(store);
-	if (!err && store->journal.size > 0)
-		err = transaction_open(store);
-	return err ? err : transaction_commit_later(store);
+	if (!err)
+		err = have_rows(store);
+	if (!err)
+		err = transaction_commit_later(store);
+	return err ? err : have_rows(store);
 }
 
 /* What an earlier run left in the database's log may be in the page cache only, if that run ended
@@ -85,7 +95,8 @@ static enum err open_all(struct store *store, const char *boot)
 	    (err = PLANTED(lost_log_believed) ? OK : save_checkpoint(store)) ||
 	    (err = take_journal(store)) || (err = make_folder(store, "logs")) ||
 	    (err = make_folder(store, "results")) || (err = note_boot(store, boot)) ||
-	    (err = file_sync_folder(store->folder)) || (err = journal_begin(store)))
+	    (err = file_sync_folder(store->folder)) || (err = journal_begin(store)) ||
+	    (err = have_rows(store)))
 		return err;
 	backup_remove_old(store);
 	return PLANTED(parents_not_synced) ? OK : file_sync_parents(store->folder);

@@ -12,12 +12,12 @@ enum err transaction_undo(struct store *store, enum err err)
 	store->in_transaction = false;
 	store->results.with_rows = 0;
 	err = sql_end(store, err);
-	if (err != ERR_FULL)
+	if (err == ERR_STORE)
 		return err;
-	if ((err = journal_reload(store)))
-		return err;
+	if (journal_reload(store))
+		return ERR_STORE;
 	store->pending.due = store->pending.size + store->pending.most;
-	return fail(ERR_FULL, "%s", why);
+	return fail(err, "%s", why);
 }
 
 /* SQLite ends it by itself when a page that has to make room, for a read, say, finds none itself.

@@ -304,10 +304,16 @@ Test(pending, what_the_tables_refuse_is_taken_back)
 	for (int i = 0; i < 7; i++)
 		cr_assert_eq(save(store, &effects[i], 1000 + i), OK, "%s", error_text());
 	cr_assert_eq(store->journal.sequence, 7);
+	uint64_t last = store->pending.parts[6].offset;
 	cr_assert_eq(transaction_open(store), ERR_STORE);
 	cr_expect_eq(store->journal.sequence, 5);
 	store->broken = true;
 	store_destroy(&store);
+	scoped(text_finish) struct text content = { 0 };
+	scoped(free_text) char *path = text_format("%s/fettle.journal", rows_folder);
+	cr_assert_eq(file_read(path, JOURNAL_SIZE, &content), OK, "%s", error_text());
+	for (size_t i = 0; i < 32; i++) /* its number is given again */
+		cr_expect_eq(content.data[last + i], 0, "the last record is there still");
 	store = rows_open();
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs WHERE outcome = 'passed'"), 1);
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM events"), 0);
@@ -331,6 +337,27 @@ Test(pending, a_full_disk_can_end_the_transaction)
 	cr_assert_eq(save(store, &leased, 1000), OK, "%s", error_text());
 	cr_assert_eq(transaction_commit(store), OK, "%s", error_text());
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs WHERE state = 'leased'"), 1);
+	store_destroy(&store);
+}
+
+/* The address of what is in a row already may be pending alone. */
+Test(pending, an_offer_has_the_newest_address)
+{
+	const struct effect accepted[] = { ACCEPT },
+			    moved = MARK("/moved", "refs/heads/next", OTHER_COMMIT);
+	const struct effect offer = { .kind = EFFECT_OFFER, .job = 1, .attempt = 1 };
+	scoped(message_finish) struct message message = { 0 };
+	scoped(batch_destroy) struct batch *batch = batch_new();
+	struct store *store = rows_open();
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(save(store, &accepted[i], 1000), OK, "%s", error_text());
+	cr_assert_eq(transaction_open(store), OK, "%s", error_text());
+	cr_assert_eq(save(store, &moved, 1000), OK, "%s", error_text());
+	batch_add(batch, &offer);
+	cr_assert_eq(fill_batch(store, batch), OK, "%s", error_text());
+	struct bytes body = batch->items[0].body;
+	cr_assert_eq(message_unpack(body.data, body.size, &message), OK);
+	cr_expect_str_eq(message.offer.url, "/moved");
 	store_destroy(&store);
 }
 

@@ -227,6 +227,7 @@ enum err story_start(struct story *story)
 	story->filling = batch_new();
 	if ((err = store_load(story->store, story->core, story->now_ms)))
 		return err;
+	STORY_CHECK(story->store->pending.count == 0, "the core was loaded without rows of all");
 	story->store->checkpoint_pages = SMALL_CHECKPOINT_PAGES; /* the script is short */
 	story->store->results.piece_max = 1;
 	story->store->pending.most = story->store->pending.due = SMALL_PENDING;
