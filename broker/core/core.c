@@ -44,14 +44,17 @@ void publish(struct effects *out, const struct msg_event *event)
  * over: the same grace as after a restart. */
 void core_enter(struct core *core, int64_t now_ms)
 {
+	/* Since then we should have done something: a timer is due, or late and we were here. */
+	bool is_late = core->wakeup_ms <= core->now_ms && !PLANTED(lag_from_late_timer);
+	int64_t due_ms = is_late ? core->now_ms : core->wakeup_ms;
 	assert(now_ms >= core->now_ms);
 	core->now_ms = now_ms;
 	if (core->wakeup_ms == INT64_MAX || PLANTED(lag_is_silence) ||
-	    now_ms <= core->wakeup_ms + core->settings.heartbeat_ms)
+	    now_ms <= due_ms + core->settings.heartbeat_ms)
 		return;
 	if (PLANTED(timers_first)) /* or what it breaks in the loop is healed here */
 		return;
-	int64_t lag_ms = now_ms - core->wakeup_ms;
+	int64_t lag_ms = now_ms - due_ms;
 	core->lag_ms += lag_ms;
 	if (lag_ms >= liveness_ms(core) - core->settings.heartbeat_ms && !PLANTED(no_patience))
 		core->patience_end_ms = grace_ends_ms(core);

@@ -319,6 +319,11 @@ static void check_workers(const struct core *core)
 		busy += worker_is_here(worker) ? worker->lease_count : 0;
 	}
 	assert(slots == core->slots && busy == core->busy);
+	for (enum pace pace = 0; pace < PACES; pace++)
+		for (const struct worker *worker = core->seen[pace]; worker;
+		     worker = worker->seen_next)
+			assert(!worker->seen_next ||
+			       worker->quiet_ms <= worker->seen_next->quiet_ms);
 }
 
 /* A job that an idle worker could take was given to it. */
