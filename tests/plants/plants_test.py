@@ -51,7 +51,7 @@ CATCHERS = {
         [f"{BUILD}/fettle-cuts-planted", "--cuts", "700", "--only", "eio"],
         r"cuts: FAILED \S+ ",
     ),
-    "sim": Catcher([f"{BUILD}/fettle-sim-planted", "--seeds", "120"], r"sim: FAILED seed="),
+    "sim": Catcher([f"{BUILD}/fettle-sim-planted", "--seeds", "240"], r"sim: FAILED seed="),
     "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
     "events": Catcher([f"{BUILD}/broker-events-test-planted"], r"\[FAIL\] events::"),
     "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),
