@@ -211,14 +211,8 @@ void batch_add(struct batch *batch, const struct effect *effect)
 		copy_ref(arena, &item->effect);
 		batch->last_ref = batch->count;
 		break;
-	case EFFECT_SAVE_BUILD:
-		copy_build(arena, &item->effect);
-		batch_note(batch);
-		break;
-	case EFFECT_SAVE_JOB:
-		item->body = copy_spec(arena, &item->effect);
-		batch_note(batch);
-		break;
+	case EFFECT_SAVE_BUILD: copy_build(arena, &item->effect); break;
+	case EFFECT_SAVE_JOB: item->body = copy_spec(arena, &item->effect); break;
 	case EFFECT_SAVE_WATCH:
 	case EFFECT_SAVE_UNWATCH: item->body = copy_watch(arena, &item->effect); break;
 	case EFFECT_SAVE_HOLD:
@@ -251,6 +245,7 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_SEND_NOW:
 	case EFFECT_REFUSED: break;
 	}
+	batch_note(batch);
 }
 
 void batch_add_reply(struct batch *batch, const struct peer *peer, const struct message *reply)

@@ -46,20 +46,24 @@ static enum err find_names(struct store *store, struct batch *batch, uint64_t bu
 	return OK;
 }
 
-/* As the newest update before this item said it. */
+/* As the newest update before this item said it; NULL: a row says. */
+static const char *find_newer_url(const struct store *store, const struct batch *batch,
+                                  const struct batch_item *item, const char *repository)
+{
+	for (size_t i = (size_t)(item - batch->items); i-- > 0;) {
+		const struct effect *before = &batch->items[i].effect;
+		if (before->kind == EFFECT_SAVE_REF &&
+		    strcmp(before->ref.repository, repository) == 0)
+			return before->ref.url;
+	}
+	return pending_find_url(&store->pending, repository);
+}
+
 static enum err find_url(struct store *store, struct batch *batch, const struct batch_item *item,
                          const char *repository, const char **ret_url)
 {
 	bool row;
-	for (size_t i = (size_t)(item - batch->items); i-- > 0;) {
-		const struct effect *before = &batch->items[i].effect;
-		if (before->kind == EFFECT_SAVE_REF &&
-		    strcmp(before->ref.repository, repository) == 0) {
-			*ret_url = before->ref.url;
-			return OK;
-		}
-	}
-	if ((*ret_url = pending_find_url(&store->pending, repository)))
+	if ((*ret_url = find_newer_url(store, batch, item, repository)))
 		return OK;
 	sqlite3_stmt *found = sql_bind(store, SQL_offer_url, "s", repository);
 	enum err err = sql_step(store, found, &row);
@@ -95,7 +99,8 @@ static enum err offer_begun(struct store *store, struct batch *batch, const stru
 	return OK;
 }
 
-static enum err offer_kept(struct store *store, struct batch *batch, struct msg_offer *offer)
+static enum err offer_kept(struct store *store, struct batch *batch, const struct batch_item *item,
+                           struct msg_offer *offer)
 {
 	bool row;
 	struct rec_spec *spec = arena_new(&batch->arena, sizeof *spec);
@@ -108,7 +113,7 @@ static enum err offer_kept(struct store *store, struct batch *batch, struct msg_
 		return err;
 	offer->build = sql_number(found, 0);
 	offer->repository = sql_text(found, 1, &batch->arena);
-	const char *newer = pending_find_url(&store->pending, offer->repository);
+	const char *newer = find_newer_url(store, batch, item, offer->repository);
 	offer->url = newer ? newer : sql_text(found, 2, &batch->arena);
 	offer->ref = sql_text(found, 3, &batch->arena);
 	offer->commit = sql_text(found, 4, &batch->arena);
@@ -133,7 +138,7 @@ static enum err fill_offer(struct store *store, struct batch *batch, struct batc
 	message.offer.job = item->effect.job;
 	message.offer.attempt = item->effect.attempt;
 	enum err err = job ? offer_begun(store, batch, item, job, &message.offer)
-	                   : offer_kept(store, batch, &message.offer);
+	                   : offer_kept(store, batch, item, &message.offer);
 	if (!err)
 		item->body = batch_pack(batch, &message);
 	return err;

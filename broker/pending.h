@@ -24,8 +24,7 @@ struct pending {
 	} * parts;
 	size_t count, capacity;
 
-	/* The newest EFFECT_SAVE_REF of each repository, and of each ref. */
-	struct pending_name *repositories, *refs;
+	struct pending_name *repositories; /* and their refs: the newest EFFECT_SAVE_REF of each */
 
 	size_t size;    /* bytes of their records */
 	size_t most;    /* so many are too many */

@@ -56,10 +56,10 @@ static enum err save_ref(struct store *store, const struct effect *e)
 
 static enum err save_build(struct store *store, const struct effect *e, int64_t wall_ms)
 {
-	static const struct life open = { .is_odd = true };
+	static const struct life begun; /* no verdict yet */
 	int64_t ref = 0;
 	enum err err = rows_find_ref(store, e, &ref);
-	return err ? err : rows_make_build(store, e, wall_ms, ref, &open);
+	return err ? err : rows_make_build(store, e, wall_ms, ref, &begun);
 }
 
 static enum err save_lease(struct store *store, const struct effect *e, int64_t wall_ms)

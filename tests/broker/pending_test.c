@@ -340,12 +340,14 @@ Test(pending, a_full_disk_can_end_the_transaction)
 	store_destroy(&store);
 }
 
-/* The address of what is in a row already may be pending alone. */
+/* The address of what is in a row already may be pending alone, or in the offer's own batch. */
 Test(pending, an_offer_has_the_newest_address)
 {
 	const struct effect accepted[] = { ACCEPT },
 			    moved = MARK("/moved", "refs/heads/next", OTHER_COMMIT);
 	const struct effect offer = { .kind = EFFECT_OFFER, .job = 1, .attempt = 1 };
+	const struct effect again = MARK("/again", "refs/heads/next", OTHER_COMMIT);
+	scoped(message_finish) struct message last = { 0 };
 	scoped(message_finish) struct message message = { 0 };
 	scoped(batch_destroy) struct batch *batch = batch_new();
 	struct store *store = rows_open();
@@ -358,6 +360,12 @@ Test(pending, an_offer_has_the_newest_address)
 	struct bytes body = batch->items[0].body;
 	cr_assert_eq(message_unpack(body.data, body.size, &message), OK);
 	cr_expect_str_eq(message.offer.url, "/moved");
+	batch_add(batch, &again);
+	batch_add(batch, &offer);
+	cr_assert_eq(fill_batch(store, batch), OK, "%s", error_text());
+	body = batch->items[2].body;
+	cr_assert_eq(message_unpack(body.data, body.size, &last), OK);
+	cr_expect_str_eq(last.offer.url, "/again");
 	store_destroy(&store);
 }
 
