@@ -7,21 +7,26 @@
 #include <sys/timex.h>
 #include <time.h>
 
-static int64_t read_clock(clockid_t id)
+static int64_t read_us(clockid_t id)
 {
 	struct timespec now;
 	clock_gettime(id, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_mono_us(void)
+{
+	return read_us(PLANTED(wall_clock) ? CLOCK_REALTIME : CLOCK_MONOTONIC);
 }
 
 int64_t clock_mono_ms(void)
 {
-	return read_clock(PLANTED(wall_clock) ? CLOCK_REALTIME : CLOCK_MONOTONIC);
+	return clock_mono_us() / 1000;
 }
 
 int64_t clock_wall_ms(void)
 {
-	return read_clock(CLOCK_REALTIME);
+	return read_us(CLOCK_REALTIME) / 1000;
 }
 
 const char *clock_text(int64_t wall_ms, char ret_text[CLOCK_TEXT_SIZE])

@@ -8,6 +8,9 @@
 /* Milliseconds of CLOCK_MONOTONIC. */
 int64_t clock_mono_ms(void);
 
+/* Its microseconds. */
+int64_t clock_mono_us(void);
+
 /* Milliseconds since 1970-01-01 UTC. */
 int64_t clock_wall_ms(void);
 

@@ -85,16 +85,22 @@ void server_take_effects(struct server *server)
 
 static void step(struct server *server, const struct event *event)
 {
+	size_t before = server->filling->count;
 	core_step(server->core, event, &server->effects);
 	server_take_effects(server);
+	if (server->filling->count > before)
+		gather_hear(&server->gather);
 }
 
-/* Hand the filled batch to the store, unless it is busy with the one before. Answers that follow
- * nothing unsaved need not go there. */
+/* Hand the filled batch to the store, unless it is busy with the one before, or more is to come at
+ * once. Answers that follow nothing unsaved need not go there. */
 static void flush(struct server *server)
 {
 	if (server->saving || server->filling->count == 0)
 		return;
+	if (gather_waits(&server->gather, clock_mono_us()) && !server->stopping)
+		return;
+	gather_end(&server->gather);
 	if (server->filling->sends == server->filling->count) {
 		server_release(server, server->filling);
 		batch_put_aside(&server->filling, &server->spare);
@@ -305,8 +311,13 @@ static void tell_manager(struct server *server)
 
 /* Timers of the core may be late by a twentieth of a heartbeat, and a look at the disk by a second:
  * most are then done in a turn that there is anyway, because somebody said something. */
-static long poll_timeout(const struct server *server)
+static int64_t poll_timeout_us(const struct server *server)
 {
+	int64_t gather_us = server->gather.until_us;
+	if (gather_us) {
+		int64_t left_us = gather_us - clock_mono_us();
+		return left_us < 0 ? 0 : left_us;
+	}
 	int64_t heartbeat_ms = server->settings->heartbeat_ms;
 	int64_t wakeup = core_wakeup_ms(server->core);
 	wakeup += wakeup < INT64_MAX - heartbeat_ms ? heartbeat_ms / 20 : 0;
@@ -321,7 +332,7 @@ static long poll_timeout(const struct server *server)
 	if (server->service.next_ms < wakeup)
 		wakeup = server->service.next_ms;
 	int64_t left = wakeup == INT64_MAX ? 60000 : wakeup - clock_mono_ms();
-	return left < 0 ? 0 : left > 60000 ? 60000 : (long)left;
+	return left < 0 ? 0 : left > 60000 ? 60000000 : left * 1000;
 }
 
 static enum err turn(struct server *server)
@@ -338,7 +349,7 @@ static enum err turn(struct server *server)
 		[UPDATES] = { .socket = wire_handle(server->updates) },
 	};
 	enum err err =
-		wire_wait(items, takes_updates(server) ? ALL : UPDATES, poll_timeout(server));
+		wire_wait(items, takes_updates(server) ? ALL : UPDATES, poll_timeout_us(server));
 	if (err)
 		return err;
 	server->now_ms = clock_mono_ms();

@@ -3,6 +3,7 @@
 
 #include "base/reload.h"
 #include "base/service.h"
+#include "broker/core/gather.h"
 #include "broker/gate.h"
 #include "broker/settings.h"
 #include "broker/store.h"
@@ -35,6 +36,7 @@ struct server {
 
 	struct effects effects;
 	struct batch *filling;    /* what the next transaction will hold */
+	struct gather gather;     /* what that waits for */
 	struct batch *spare;      /* empty; NULL: none */
 	struct batch *saving;     /* with the store, or stuck; NULL: none. Only to be read */
 	struct store_task *stuck; /* the batch that found the disk full */

@@ -376,7 +376,7 @@ struct message wire_refusal(enum err refusal)
  * since any of its calls last looked, not that there is a message. So each one is asked before the
  * wait, and then the descriptors say whom it is worth to ask again; zmq_poll() asks all twice, and
  * each time is a poll() of its own. */
-enum err wire_wait(zmq_pollitem_t *items, int count, long timeout_ms)
+enum err wire_wait(zmq_pollitem_t *items, int count, int64_t timeout_us)
 {
 	struct pollfd descriptors[WIRE_WAIT_MAX];
 	for (int i = 0; i < count; i++) {
@@ -390,9 +390,10 @@ enum err wire_wait(zmq_pollitem_t *items, int count, long timeout_ms)
 		items[i].revents = (short)(happened & ZMQ_POLLIN);
 		descriptors[i] = (struct pollfd){ .fd = fd, .events = POLLIN };
 		if (items[i].revents)
-			timeout_ms = 0;
+			timeout_us = 0;
 	}
-	int found = poll(descriptors, (nfds_t)count, (int)timeout_ms);
+	struct timespec timeout = { timeout_us / 1000000, timeout_us % 1000000 * 1000 };
+	int found = ppoll(descriptors, (nfds_t)count, timeout_us < 0 ? NULL : &timeout, NULL);
 	if (found < 0 && errno != EINTR)
 		return fail(ERR_SYSTEM, "wait: %s", strerror(errno));
 	for (int i = 0; found > 0 && i < count; i++)

@@ -85,9 +85,9 @@ struct message wire_refusal(enum err refusal);
 enum { WIRE_WAIT_MAX = 16 };
 
 /* Wait until one of these, at most WIRE_WAIT_MAX, has input, or a signal came, for at most
- * `timeout_ms` (-1: any time); `revents` is not 0 for those that may have some. zmq_poll() at a
+ * `timeout_us` (-1: any time); `revents` is not 0 for those that may have some. zmq_poll() at a
  * third of its system calls. */
-enum err wire_wait(zmq_pollitem_t *items, int count, long timeout_ms);
+enum err wire_wait(zmq_pollitem_t *items, int count, int64_t timeout_us);
 
 /* The same socket, for zmq_poll and what else libzmq can do. */
 void *wire_handle(struct wire_socket *socket);

@@ -271,7 +271,7 @@ Test(wire, an_oversize_frame_cuts_the_connection_on_a_real_transport)
 static short what_waits(long timeout_ms)
 {
 	zmq_pollitem_t items[] = { { .fd = signals }, { .socket = wire_handle(router) } };
-	cr_assert_eq(wire_wait(items, 2, timeout_ms), OK, "%s", error_text());
+	cr_assert_eq(wire_wait(items, 2, timeout_ms * 1000), OK, "%s", error_text());
 	return (short)(items[0].revents * 2 | items[1].revents);
 }
 
