@@ -68,6 +68,8 @@
 	SETTING(count, workers, 'w', "1", "N", "Workers to run here.")                             \
 	SETTING(count, slots, 0, NULL, "N", "Jobs at once per worker; without it, one per CPU.")   \
 	SETTING(list, label, 'l', NULL, "LABEL,...", "Labels that the workers offer.")             \
+	SETTING(flag, allow_root_jobs, 0, NULL, NULL,                                              \
+	        "As root: the workers run jobs as root, too.")                                     \
 	SETTING(duration, interval, 0, NULL, "DURATION",                                           \
 	        "Time between two looks at a repository.")                                         \
 	SETTING(text, policy, 0, NULL, "POLICY", "every: each commit; latest: only the newest.")   \

@@ -119,6 +119,8 @@ static enum err add_worker(struct house *house, const char *broker, int64_t numb
 		scoped(free_text) char *slots = text_format("%lld", (long long)options->slots);
 		add_flag(child, "--slots", slots);
 	}
+	if (options->allow_root_jobs)
+		text_list_add(&child->argv, "--allow-root-jobs");
 	add_list_flag(child, "--label", &options->label);
 	return OK;
 }

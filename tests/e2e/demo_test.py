@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 import tap
-from fettle import BUILD, Case, Repository, descendants_of, is_alive, wait_until
+from fettle import BUILD, Case, Repository, descendants_of, is_alive, wait_until, words_of
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 DEMO = os.path.join(ROOT, "demo")
@@ -67,24 +67,42 @@ class Demo(Case):
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assert_line(done.stderr, f"^demo: .*{text}")
 
+    def start(self, out, words, said):
+        """A demo in the background, from when it has said this."""
+        process = subprocess.Popen(
+            self.words(*words),
+            env={**self.house.environment, "TMPDIR": self.temporary},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+
+        def has_said():
+            out.seek(0)
+            text = out.read()
+            self.assertIsNone(process.poll(), text.decode())
+            return said in text
+
+        wait_until(has_said, f"it says {said}", 120)
+        return process
+
+    def test_it_ends_with_what_it_runs(self):
+        repository = Repository(self.house, "yours")
+        repository.steps(f"until [ -e {self.house.path('gate')} ]; do sleep 1; done")
+        with tempfile.TemporaryFile() as out:
+            process = self.start(out, ["--once", repository.path], b"  accepted")
+            family = descendants_of(process.pid)
+            up = [pid for pid in family if "up" in words_of(pid)[1:2]]
+            self.assertEqual(len(up), 1)
+            os.kill(up[0], signal.SIGKILL)
+            self.assertEqual(process.wait(30), 128 + signal.SIGKILL)
+        wait_until(lambda: not [pid for pid in family if is_alive(pid)], "all are gone")
+        self.assertEqual(os.listdir(self.temporary), [])
+
     def test_ctrl_c_leaves_nothing(self):
         with tempfile.TemporaryFile() as out:
-            process = subprocess.Popen(
-                self.words(),
-                env={**self.house.environment, "TMPDIR": self.temporary},
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-
-            def follows():
-                out.seek(0)
-                said = out.read()
-                self.assertIsNone(process.poll(), said.decode())
-                return b"== Following" in said
-
-            wait_until(follows, "it follows", 120)
+            process = self.start(out, [], b"== Following")
             family = descendants_of(process.pid)
             self.assertGreaterEqual(len(family), 4)
             os.killpg(process.pid, signal.SIGINT)

@@ -7,7 +7,16 @@ import signal
 import subprocess
 
 import tap
-from fettle import Case, Repository, children_of, descendants_of, is_alive, program, wait_until
+from fettle import (
+    Case,
+    Repository,
+    children_of,
+    descendants_of,
+    is_alive,
+    program,
+    wait_until,
+    words_of,
+)
 
 
 class Up(Case):
@@ -38,12 +47,8 @@ class Up(Case):
     def child(self, process, word):
         """The living child that runs this program."""
         for pid in children_of(process.pid):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
-            except OSError:
-                continue
-            if words[0].endswith(f"fettle-{word}".encode()):
+            words = words_of(pid)
+            if words and words[0].endswith(f"fettle-{word}"):
                 return pid
         return None
 
@@ -58,6 +63,17 @@ class Up(Case):
         self.assertGreaterEqual(len(family), 3)
         self.assertEqual(self.house.stop(process, signal.SIGINT), 130)
         self.assertFalse([pid for pid in family if is_alive(pid)])
+
+    def test_its_flags_reach_the_workers(self):
+        repository = Repository(self.house)
+        commit = repository.steps("true")
+        process = self.up("--allow-root-jobs", "--label", "big", repository.path)
+        self.says(rf"sample main {commit[:10]} +passed")
+        words = words_of(self.child(process, "worker"))
+        self.assertIn("--allow-root-jobs", words)
+        for flag, value in (("--slots", "1"), ("--label", "big")):
+            self.assertEqual(words[words.index(flag) + 1], value)
+        self.assertEqual(self.house.stop(process, signal.SIGINT), 130)
 
     def test_the_current_folder_is_the_repository(self):
         repository = Repository(self.house)
