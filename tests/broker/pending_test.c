@@ -369,19 +369,41 @@ Test(pending, an_offer_has_the_newest_address)
 	store_destroy(&store);
 }
 
-/* They are durable, and told, and go on being so. */
-Test(pending, a_full_disk_has_no_place_for_their_rows)
+/* The disk is full: no free page holds the row of this job. */
+static void accept_without_place(struct store *store)
 {
-	static char step[20000]; /* no free page holds it */
+	static char step[20000];
 	memset(step, 'x', sizeof step - 1);
 	const char *const steps[] = { step };
 	struct rec_spec large = { .name = "large", .steps = steps, .steps_count = 1 };
-	struct effect accepted[] = { ACCEPT }, leased = LEASE(1);
+	struct effect accepted[] = { ACCEPT };
 	accepted[2].queued.spec = &large;
-	struct store *store = rows_open();
 	sqlite3_exec(store->db, "PRAGMA max_page_count = 1", NULL, NULL, NULL);
 	for (int i = 0; i < 3; i++)
 		cr_assert_eq(save(store, &accepted[i], 1000), OK, "%s", error_text());
+}
+
+/* Of what was told, nobody is shown less. */
+Test(pending, whoever_asks_is_told_that_there_is_no_place)
+{
+	struct store *store = rows_open();
+	accept_without_place(store);
+	store_start(store);
+	struct store_task *task = ask(store, store_task_new(QUESTION_BUILDS));
+	cr_expect_eq(task->err, ERR_FULL, "%s", task->error);
+	store_task_destroy(&task);
+	store_destroy(&store);
+	store = rows_open();
+	cr_expect_eq(rows_count(store, "SELECT count(*) FROM builds"), 1);
+	store_destroy(&store);
+}
+
+/* They are durable, and told, and go on being so. */
+Test(pending, a_full_disk_has_no_place_for_their_rows)
+{
+	const struct effect leased = LEASE(1);
+	struct store *store = rows_open();
+	accept_without_place(store);
 	store->pending.due = 0;
 	cr_assert_eq(save_what_is_due(store), OK, "%s", error_text());
 	cr_assert_eq(transaction_open(store), ERR_FULL);
