@@ -332,9 +332,8 @@ enum err client_call(struct client *client, const char *method, enum record_type
                      const void *params, enum record_type result_type, struct arena *arena,
                      void *result)
 {
-	int64_t parts = client->addresses.words > 1 ? 2 : 1;
 	return call(client, (struct msg_request){ .method = method }, params_type, params,
-	            client->timeout_ms / parts, result_type, arena, result);
+	            client->timeout_ms / 2, result_type, arena, result);
 }
 
 /* "ada@laptop" */

@@ -17,10 +17,11 @@ void client_destroy(struct client **client);
  * that it returns ends the wait. For programs that have somebody in front of them. */
 void client_attend(struct client *client, int fd, enum err (*attend)(void *context), void *context);
 
-/* Ask and wait. `params` may be NULL with RECORD_no_params; `result` is filled with memory from
- * `arena`. Errors: ERR_UNREACHABLE after the timeout, ERR_STOPPED on SIGINT, SIGTERM or SIGHUP,
- * ERR_NOT_FOUND, ERR_USAGE and ERR_ENDED as the broker answers them, ERR_SYSTEM for its other
- * refusals. */
+/* Ask and wait; half of the timeout later, ask again: a broker that was started again meanwhile
+ * never saw the question. `params` may be NULL with RECORD_no_params; `result` is filled with
+ * memory from `arena`. Errors: ERR_UNREACHABLE after the timeout, ERR_STOPPED on SIGINT, SIGTERM or
+ * SIGHUP, ERR_NOT_FOUND, ERR_USAGE and ERR_ENDED as the broker answers them, ERR_SYSTEM for its
+ * other refusals. */
 enum err client_call(struct client *client, const char *method, enum record_type params_type,
                      const void *params, enum record_type result_type, struct arena *arena,
                      void *result);

@@ -302,8 +302,9 @@ class Kills(Case):
         self.house.wait_running(commit)
         words = [program("fettle"), "wait", commit, "--json", "--timeout", "60s"]
         address = f"ipc:{self.house.broker_folder}"
+        listening = self.house.subscribers()
         waiter = self.house.start("waiter", words + ["--broker", address])
-        wait_until(lambda: self.house.subscribers() > 0, "it was answered and waits for events")
+        wait_until(lambda: self.house.subscribers() > listening, "it was answered and waits")
         self.house.stop(broker, signal.SIGKILL)
         self.house.broker()
         self.house.open_gate("gate")

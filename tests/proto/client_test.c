@@ -116,7 +116,16 @@ Test(client, an_error_without_a_reason_is_no_crash)
 	cr_assert(strstr(error_text(), "busy"), "%s", error_text());
 }
 
-/* Lets the first request of a change pass, and answers when it comes again. */
+/* Both are one question, or change. */
+static bool are_same(const struct msg_request *first, const struct msg_request *second)
+{
+	if (first->id != second->id || strcmp(first->method, second->method) != 0)
+		return false;
+	return !first->client || (strlen(first->client) == 32 && strchr(first->who, '@') &&
+	                          strcmp(first->client, second->client) == 0);
+}
+
+/* Lets the first request pass, and answers when it comes again. */
 static void *serve_second(void *ret_same)
 {
 	struct message messages[2] = { 0 };
@@ -128,10 +137,13 @@ static void *serve_second(void *ret_same)
 		    wire_receive(admin, &from, &messages[i], &refusal) != WIRE_MESSAGE)
 			return NULL;
 	const struct msg_request *first = &messages[0].request, *second = &messages[1].request;
-	*(bool *)ret_same = first->id == second->id && strlen(first->client) == 32 &&
-	                    strcmp(first->client, second->client) == 0 && strchr(first->who, '@');
+	*(bool *)ret_same = are_same(first, second);
 	scoped(text_finish) struct text body = { 0 };
-	record_pack(RECORD_change_result, &(struct rec_change_result){ .changed = 1 }, &body);
+	if (second->client)
+		record_pack(RECORD_change_result, &(struct rec_change_result){ .changed = 1 },
+		            &body);
+	else
+		record_pack(RECORD_queue_result, &(struct rec_queue_result){ .next = 77 }, &body);
 	struct message reply = { .type = MESSAGE_reply,
 		                 .reply = { .id = second->id,
 		                            .result = { body.data, body.size } } };
@@ -141,15 +153,31 @@ static void *serve_second(void *ret_same)
 	return NULL;
 }
 
+static void start_serving_second(bool *ret_same)
+{
+	scoped(free_text) char *endpoint = address_endpoint(&address, DOOR_ADMIN);
+	admin = wire_socket(ZMQ_ROUTER);
+	cr_assert_eq(wire_bind(admin, endpoint), OK);
+	cr_assert_eq(pthread_create(&server, NULL, serve_second, ret_same), 0);
+}
+
+/* As one is that was asked of a broker just before its end. */
+Test(client, a_question_that_was_lost_is_asked_again)
+{
+	bool same = false;
+	struct rec_queue_result queue = { 0 };
+	start_serving_second(&same);
+	cr_assert_eq(ask("queue", 2000, &queue), OK, "%s", error_text());
+	cr_assert_eq(queue.next, 77);
+	cr_assert(same);
+}
+
 Test(client, a_change_is_asked_for_again_as_the_same)
 {
 	bool same = false;
 	struct rec_change_result change;
 	scoped(arena_finish) struct arena arena = { 0 };
-	scoped(free_text) char *endpoint = address_endpoint(&address, DOOR_ADMIN);
-	admin = wire_socket(ZMQ_ROUTER);
-	cr_assert_eq(wire_bind(admin, endpoint), OK);
-	cr_assert_eq(pthread_create(&server, NULL, serve_second, &same), 0);
+	start_serving_second(&same);
 	scoped(client_destroy) struct client *client = new_client(5000);
 	cr_assert_eq(client_change(client, "poke", RECORD_no_params, NULL, RECORD_change_result,
 	                           &arena, &change),
