@@ -1,4 +1,5 @@
-"""clang-tidy has nothing to say about the sources of the programs and of bench/.
+"""clang-tidy has nothing to say about the sources of the programs and of bench/, as far as they are
+built here: without a peer's library what speaks to that peer is not.
 Usage: clang_tidy_test.py ROOT BUILD"""
 
 import concurrent.futures
@@ -18,6 +19,7 @@ def write_commands(folder):
         commands = {entry["file"]: entry for entry in reversed(json.load(file))}
     with open(os.path.join(folder, "compile_commands.json"), "w", encoding="utf-8") as file:
         json.dump(list(commands.values()), file)
+    return {os.path.realpath(os.path.join(e["directory"], e["file"])) for e in commands.values()}
 
 
 def lint(path):
@@ -33,7 +35,8 @@ def lint(path):
 root, build = sys.argv[1:]
 sources = [path for path in tree.files(root, ".c") if path.split("/")[0] in tree.LINTED]
 with tempfile.TemporaryDirectory() as commands_folder:
-    write_commands(commands_folder)
+    built = write_commands(commands_folder)
+    sources = [path for path in sources if os.path.realpath(os.path.join(root, path)) in built]
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         complaints = [said for said in pool.map(lint, sources) if said]
 tree.finish(complaints)
