@@ -112,7 +112,8 @@ def machine_word():
 def write(settings, title, tables):
     """The page and the plot, in place of those of the same day and machine."""
     os.makedirs(settings.results, exist_ok=True)
-    name = f"{datetime.date.today().isoformat()}-{settings.machine}"
+    size = "-quick" if settings.size is QUICK else ""
+    name = f"{datetime.date.today().isoformat()}-{settings.machine}{size}"
     with open(os.path.join(settings.results, f"{name}.svg"), "w", encoding="utf-8") as file:
         file.write(plot([table for table in tables if table.compares]))
     with open(os.path.join(settings.results, f"{name}.md"), "w", encoding="utf-8") as file:
