@@ -68,7 +68,7 @@ class Bench(unittest.TestCase):
             quick = ["--only", "beanstalkd,redis,gearmand", "--results", folder, "--machine", "some"]
             said = self.run_one("peers/compare.py", *few, *quick)
             names = sorted(os.listdir(folder))
-            self.assertRegex(" ".join(names), r"^\S+-some\.md \S+-some\.svg$")
+            self.assertRegex(" ".join(names), r"^\S+-some-quick\.md \S+-some-quick\.svg$")
             with open(os.path.join(folder, names[0]), encoding="utf-8") as page:
                 self.assertRegex(page.read(), r"(?m)^\| fettle \| +\d")
         for name in ("fettle", "limit: group commit", "SQLite alone"):
