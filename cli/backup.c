@@ -23,8 +23,8 @@ static enum err ask(struct session *session, const struct rec_backup_params *par
                     struct rec_backup_result *result)
 {
 	arena_reset(&session->arena);
-	return session_ask(session, "backup", RECORD_backup_params, params, RECORD_backup_result,
-	                   result);
+	return session_ask_once(session, "backup", RECORD_backup_params, params,
+	                        RECORD_backup_result, result);
 }
 
 /* Until the broker has a copy, and found it sound. */

@@ -32,6 +32,10 @@ struct session {
 enum err session_ask(struct session *session, const char *method, enum record_type params_type,
                      const void *params, enum record_type result_type, void *result);
 
+/* client_call_once() likewise. */
+enum err session_ask_once(struct session *session, const char *method, enum record_type params_type,
+                          const void *params, enum record_type result_type, void *result);
+
 /* client_change() likewise. */
 enum err session_change(struct session *session, const char *method, enum record_type params_type,
                         const void *params, enum record_type result_type, void *result);

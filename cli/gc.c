@@ -46,8 +46,8 @@ enum err verb_gc(struct session *session)
 	struct rec_gc_params params = { .dry_run = sum.dry_run };
 	do {
 		arena_reset(&session->arena);
-		enum err err = session_ask(session, "gc", RECORD_gc_params, &params,
-		                           RECORD_gc_result, &part);
+		enum err err = session_ask_once(session, "gc", RECORD_gc_params, &params,
+		                                RECORD_gc_result, &part);
 		if (err)
 			return err;
 		add(&sum, &part);

@@ -14,6 +14,13 @@ enum err session_ask(struct session *session, const char *method, enum record_ty
 	                   &session->arena, result);
 }
 
+enum err session_ask_once(struct session *session, const char *method, enum record_type params_type,
+                          const void *params, enum record_type result_type, void *result)
+{
+	return client_call_once(session->client, method, params_type, params, result_type,
+	                        &session->arena, result);
+}
+
 enum err session_change(struct session *session, const char *method, enum record_type params_type,
                         const void *params, enum record_type result_type, void *result)
 {

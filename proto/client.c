@@ -336,6 +336,15 @@ enum err client_call(struct client *client, const char *method, enum record_type
 	            client->timeout_ms / 2, result_type, arena, result);
 }
 
+enum err client_call_once(struct client *client, const char *method, enum record_type params_type,
+                          const void *params, enum record_type result_type, struct arena *arena,
+                          void *result)
+{
+	int64_t parts = client->addresses.words > 1 ? 2 : 1;
+	return call(client, (struct msg_request){ .method = method }, params_type, params,
+	            client->timeout_ms / parts, result_type, arena, result);
+}
+
 /* "ada@laptop" */
 static void name_user(char *who, size_t size)
 {

@@ -26,6 +26,12 @@ enum err client_call(struct client *client, const char *method, enum record_type
                      const void *params, enum record_type result_type, struct arena *arena,
                      void *result);
 
+/* The same where asking does something, a part of some work, that a second question would begin
+ * anew or find busy: only another address is asked again. */
+enum err client_call_once(struct client *client, const char *method, enum record_type params_type,
+                          const void *params, enum record_type result_type, struct arena *arena,
+                          void *result);
+
 /* The same for a change. It is asked again until it is answered or the timeout is over, and done
  * once. */
 enum err client_change(struct client *client, const char *method, enum record_type params_type,

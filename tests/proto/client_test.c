@@ -153,11 +153,16 @@ static void *serve_second(void *ret_same)
 	return NULL;
 }
 
-static void start_serving_second(bool *ret_same)
+static void bind_admin(void)
 {
 	scoped(free_text) char *endpoint = address_endpoint(&address, DOOR_ADMIN);
 	admin = wire_socket(ZMQ_ROUTER);
 	cr_assert_eq(wire_bind(admin, endpoint), OK);
+}
+
+static void start_serving_second(bool *ret_same)
+{
+	bind_admin();
 	cr_assert_eq(pthread_create(&server, NULL, serve_second, ret_same), 0);
 }
 
@@ -170,6 +175,24 @@ Test(client, a_question_that_was_lost_is_asked_again)
 	cr_assert_eq(ask("queue", 2000, &queue), OK, "%s", error_text());
 	cr_assert_eq(queue.next, 77);
 	cr_assert(same);
+}
+
+/* Begun again, it would begin anew. */
+Test(client, what_does_something_is_asked_once)
+{
+	struct peer from;
+	enum err refusal;
+	struct message request;
+	struct rec_queue_result queue;
+	scoped(arena_finish) struct arena arena = { 0 };
+	bind_admin();
+	scoped(client_destroy) struct client *client = new_client(600);
+	cr_assert_eq(client_call_once(client, "gc", RECORD_no_params, NULL, RECORD_queue_result,
+	                              &arena, &queue),
+	             ERR_UNREACHABLE);
+	cr_assert_eq(wire_receive(admin, &from, &request, &refusal), WIRE_MESSAGE);
+	message_finish(&request);
+	cr_assert_eq(wire_receive(admin, &from, &request, &refusal), WIRE_NOTHING);
 }
 
 Test(client, a_change_is_asked_for_again_as_the_same)
