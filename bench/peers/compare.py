@@ -110,7 +110,7 @@ def machine_word():
 
 
 def write(settings, title, tables):
-    """The page and the plot, in place of those of the same day and machine."""
+    """The page and the plot, in place of those of the same day, machine and size."""
     os.makedirs(settings.results, exist_ok=True)
     size = "-quick" if settings.size is QUICK else ""
     name = f"{datetime.date.today().isoformat()}-{settings.machine}{size}"

@@ -1,6 +1,6 @@
 /* How long a batch waits for more before the store gets it. Who was told together answers together,
- * one a few microseconds after the other. The first of them alone would be a sync of its own, which
- * all others wait for: so a batch waits a moment while it is smaller than those before it were.
+ * one shortly after the other. The first of them alone would be a sync of its own, which all others
+ * wait for: so a batch waits a moment while it is smaller than those before it were.
  * PostgreSQL has the same as commit_delay and commit_siblings. Where few speak at a time nothing
  * waits. Why, and what it brings: docs/decisions/0085. It decides, and has no clock of its own. */
 #pragma once
