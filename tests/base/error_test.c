@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/scoped.h"
 #include "base/text.h"
+#include "tests/base/said.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -85,19 +86,10 @@ static void name_journal(int fd)
 /* What log_at writes on stderr for one call; the caller frees it. */
 static char *logged(enum log_level level, const char *message)
 {
-	int ends[2], saved = dup(STDERR_FILENO);
-	char line[8192];
-	cr_assert_eq(pipe(ends), 0);
-	dup2(ends[1], STDERR_FILENO);
-	name_journal(ends[1]);
+	struct said said = said_start();
+	name_journal(STDERR_FILENO);
 	log_at(level, "%s", message);
-	dup2(saved, STDERR_FILENO);
-	close(saved);
-	close(ends[1]);
-	ssize_t size = read(ends[0], line, sizeof line - 1);
-	close(ends[0]);
-	line[size > 0 ? size : 0] = 0;
-	return text_format("%s", line);
+	return said_end(&said);
 }
 
 Test(log, one_line_with_time_program_and_level)
