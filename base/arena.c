@@ -35,22 +35,27 @@ static void add_block(struct arena *arena, size_t size)
 	arena->used = 0;
 }
 
-void *arena_new(struct arena *arena, size_t size)
+static void *take(struct arena *arena, size_t size)
 {
 	size = (size + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t);
 	if (!arena->blocks || arena->blocks->capacity - arena->used < size)
 		add_block(arena, size);
 	void *data = arena->blocks->data + arena->used;
 	arena->used += size;
-	memset(data, 0, size);
 	return data;
+}
+
+void *arena_new(struct arena *arena, size_t size)
+{
+	return memset(take(arena, size), 0, size);
 }
 
 char *arena_copy(struct arena *arena, const void *data, size_t size)
 {
-	char *copy = arena_new(arena, size + 1);
+	char *copy = take(arena, size + 1);
 	if (size)
 		memcpy(copy, data, size);
+	copy[size] = 0;
 	return copy;
 }
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { REUSED_MAX = 1024 }; /* items */
+enum { REUSED_MAX = 1024 /* items */, PACKED_MAX = 16 * 1024 /* bytes, that are kept */ };
 
 struct batch *batch_new(void)
 {
@@ -19,6 +19,7 @@ void batch_destroy(struct batch **batch)
 	if (!*batch)
 		return;
 	arena_finish(&(*batch)->arena);
+	text_finish(&(*batch)->packed);
 	free((*batch)->items);
 	free((*batch)->builds.items);
 	free((*batch)->jobs.items);
@@ -40,7 +41,10 @@ void batch_empty(struct batch *batch)
 		                 .capacity = batch->capacity,
 		                 .builds = { batch->builds.items, 0, batch->builds.capacity },
 		                 .jobs = { batch->jobs.items, 0, batch->jobs.capacity },
-		                 .arena = batch->arena };
+		                 .arena = batch->arena,
+		                 .packed = batch->packed };
+	if (batch->packed.capacity > PACKED_MAX)
+		text_finish(&batch->packed);
 }
 
 void batch_put_aside(struct batch **batch, struct batch **spare)
@@ -112,9 +116,11 @@ bool effect_is_save(enum effect_kind kind)
 
 struct bytes batch_pack(struct batch *batch, const struct message *message)
 {
-	scoped(text_finish) struct text body = { 0 };
-	message_pack(message, &body);
-	return (struct bytes){ arena_copy(&batch->arena, body.data, body.size), body.size };
+	struct text *packed = &batch->packed;
+	text_clear(packed);
+	message_pack(message, packed);
+	return (struct bytes){ arena_copy(&batch->arena, packed->data, packed->size),
+		               packed->size };
 }
 
 static void copy_ref(struct arena *arena, struct effect *effect)

@@ -35,6 +35,7 @@ struct batch {
 	int64_t wall_ms; /* stamped on its rows */
 	struct batch_index builds, jobs;
 	struct arena arena;
+	struct text packed; /* a message, on its way into the arena */
 };
 
 struct batch *batch_new(void);

@@ -1,13 +1,25 @@
 /* Structs to msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md), by msgpack-c. */
 #include "proto/schema.h"
 
+#include "base/memory.h"
+
 #include <assert.h>
 #include <msgpack.h>
 #include <string.h>
 
+enum { SIZE_USUAL = 512 }; /* of most messages: their text does not grow piece by piece */
+
+/* For msgpack-c, which brings two pieces for each key and each value. */
 static int write_text(void *data, const char *bytes, size_t size)
 {
-	text_add_bytes(data, bytes, size);
+	struct text *text = data;
+	if (text->capacity - text->size <= size) {
+		text_add_bytes(text, bytes, size);
+		return 0;
+	}
+	memcpy(text->data + text->size, bytes, size);
+	text->size += size;
+	text->data[text->size] = 0;
 	return 0;
 }
 
@@ -61,13 +73,18 @@ static bool is_absent(const struct field *field, const void *record)
 	}
 }
 
+static void pack_word(msgpack_packer *packer, const char *word, size_t size)
+{
+	msgpack_pack_str(packer, size);
+	msgpack_pack_str_body(packer, word, size);
+}
+
 static void pack_text(msgpack_packer *packer, const char *text, uint64_t least, uint64_t most)
 {
 	size_t size = text ? strlen(text) : 0;
 	assert(size >= least); /* the receiver would refuse it */
 	assert(size <= most);
-	msgpack_pack_str(packer, size);
-	msgpack_pack_str_body(packer, text ? text : "", size);
+	pack_word(packer, text ? text : "", size);
 }
 
 static void pack_record(msgpack_packer *packer, const struct schema *schema, const void *record,
@@ -130,23 +147,32 @@ static void pack_value(msgpack_packer *packer, const struct field *field, const 
 	}
 }
 
+/* `type`: of a message, whose name goes first. */
 static void pack_record(msgpack_packer *packer, const struct schema *schema, const void *record,
                         const char *type)
 {
-	size_t count = type ? 1 : 0;
-	for (const struct field *field = schema->fields; field->kind; field++)
-		count += !is_absent(field, record);
-	msgpack_pack_map(packer, count);
+	uint64_t present = 0; /* by place: there are at most 64 */
+	for (size_t i = 0; schema->fields[i].kind; i++)
+		if (!is_absent(&schema->fields[i], record))
+			present |= (uint64_t)1 << i;
+	msgpack_pack_map(packer, (size_t)__builtin_popcountll(present) + (type ? 1 : 0));
 	if (type) {
-		pack_text(packer, "type", 1, 64);
-		pack_text(packer, type, 1, 64);
+		pack_word(packer, "type", 4);
+		pack_word(packer, type, schema->name_size);
 	}
-	for (const struct field *field = schema->fields; field->kind; field++) {
-		if (is_absent(field, record))
+	for (size_t i = 0; schema->fields[i].kind; i++) {
+		const struct field *field = &schema->fields[i];
+		if (!(present >> i & 1))
 			continue;
-		pack_text(packer, field->name, 1, 64);
+		pack_word(packer, field->name, field->name_size);
 		pack_value(packer, field, record);
 	}
+}
+
+static void start(msgpack_packer *packer, struct text *body)
+{
+	memory_reserve((void **)&body->data, &body->capacity, body->size + SIZE_USUAL, 1);
+	msgpack_packer_init(packer, body, write_text);
 }
 
 void message_pack(const struct message *message, struct text *body)
@@ -154,7 +180,7 @@ void message_pack(const struct message *message, struct text *body)
 	const struct schema *schema = schema_of_message(message->type);
 	assert(schema);
 	msgpack_packer packer;
-	msgpack_packer_init(&packer, body, write_text);
+	start(&packer, body);
 	pack_record(&packer, schema, (const char *)message + offsetof(struct message, hello),
 	            schema->name);
 }
@@ -162,6 +188,6 @@ void message_pack(const struct message *message, struct text *body)
 void record_pack(enum record_type type, const void *record, struct text *body)
 {
 	msgpack_packer packer;
-	msgpack_packer_init(&packer, body, write_text);
+	start(&packer, body);
 	pack_record(&packer, schema_of_record(type), record, NULL);
 }

@@ -5,6 +5,7 @@
 
 #define FIELD(k, n, lo, hi, d)                                                                     \
 	{ .name = #n,                                                                              \
+	  .name_size = sizeof #n - 1,                                                              \
 	  .kind = KIND_##k,                                                                        \
 	  .required = true,                                                                        \
 	  .offset = offsetof(self, n),                                                             \
@@ -13,6 +14,7 @@
 	  .doc = d },
 #define OPTION(k, n, lo, hi, d)                                                                    \
 	{ .name = #n,                                                                              \
+	  .name_size = sizeof #n - 1,                                                              \
 	  .kind = KIND_##k,                                                                        \
 	  .offset = offsetof(self, n),                                                             \
 	  .least = lo,                                                                             \
@@ -20,6 +22,7 @@
 	  .doc = d },
 #define LIST(r, n, count, d)                                                                       \
 	{ .name = #n,                                                                              \
+	  .name_size = sizeof #n - 1,                                                              \
 	  .kind = KIND_list,                                                                       \
 	  .offset = offsetof(self, n),                                                             \
 	  .items = count,                                                                          \
@@ -28,6 +31,7 @@
 	  .doc = d },
 #define WORDS(k, n, count, hi, d)                                                                  \
 	{ .name = #n,                                                                              \
+	  .name_size = sizeof #n - 1,                                                              \
 	  .kind = KIND_words,                                                                      \
 	  .word_kind = KIND_##k,                                                                   \
 	  .offset = offsetof(self, n),                                                             \
@@ -38,6 +42,7 @@
 	  .doc = d },
 #define ONE(r, n, d)                                                                               \
 	{ .name = #n,                                                                              \
+	  .name_size = sizeof #n - 1,                                                              \
 	  .kind = KIND_one,                                                                        \
 	  .required = true,                                                                        \
 	  .offset = offsetof(self, n),                                                             \
@@ -50,7 +55,8 @@
 	{                                                                                          \
 		typedef struct prefix##id self;                                                    \
 		static const struct field fields[] = { __VA_ARGS__{ .kind = KIND_END } };          \
-		static const struct schema schema = { #id, direction, d, sizeof(self), fields };   \
+		static const struct schema schema = { #id, sizeof #id - 1, direction,              \
+			                              d,   sizeof(self),   fields };               \
 		return &schema;                                                                    \
 	}
 #define RECORD(name, doc, fields)           TABLE(rec_, name, NULL, doc, fields)

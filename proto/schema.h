@@ -24,6 +24,7 @@ enum field_kind {
 
 struct field {
 	const char *name;
+	uint8_t name_size;
 	enum field_kind kind;
 	enum field_kind word_kind; /* of KIND_words */
 	bool required;
@@ -37,6 +38,7 @@ struct field {
 
 struct schema {
 	const char *name;
+	uint8_t name_size;
 	const char *from_to; /* messages only */
 	const char *doc;
 	size_t size;                /* of the struct */

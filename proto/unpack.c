@@ -258,9 +258,28 @@ struct unknown_keys {
 	size_t count;
 };
 
-static bool same_text(const struct token *token, const char *text)
+static bool same_text(const struct token *token, const char *text, size_t size)
 {
-	return strlen(text) == token->value && memcmp(text, token->data, token->value) == 0;
+	return size == token->value && memcmp(text, token->data, size) == 0;
+}
+
+/* Who packed it went through the fields in their order: most keys are those that come next. Where
+ * there is no such field, that of the end. */
+static size_t find_field(const struct field *fields, size_t next, const struct token *key)
+{
+	size_t end = next;
+	for (; fields[end].kind; end++)
+		if (same_text(key, fields[end].name, fields[end].name_size))
+			return end;
+	for (size_t i = 0; i < next; i++)
+		if (same_text(key, fields[i].name, fields[i].name_size))
+			return i;
+	return end;
+}
+
+static bool is_type_key(const struct token *key)
+{
+	return same_text(key, "type", 4);
 }
 
 /* Keys of newer versions are skipped, but a double one is malformed here too. */
@@ -292,6 +311,7 @@ static enum err read_record(struct reader *r, const struct schema *schema, void 
 	struct token map, key;
 	struct unknown_keys unknown = { .count = 0 };
 	bool type_seen = !typed;
+	size_t next = 0;
 	uint64_t *keys = record; /* first member of every struct */
 	if (depth > MESSAGE_DEPTH_MAX || !read_token(r, &map) || map.kind != TOKEN_MAP)
 		return fail_at(schema->name, "", "not a map");
@@ -299,12 +319,10 @@ static enum err read_record(struct reader *r, const struct schema *schema, void 
 		if (!read_token(r, &key) || key.kind != TOKEN_TEXT ||
 		    !text_is_utf8(key.data, key.value))
 			return fail_at(schema->name, "", "a key is not a text");
-		size_t i = 0;
-		while (schema->fields[i].kind && !same_text(&key, schema->fields[i].name))
-			i++;
+		size_t i = find_field(schema->fields, next, &key);
 		const struct field *field = &schema->fields[i];
 		if (!field->kind) {
-			bool is_type = typed && same_text(&key, "type");
+			bool is_type = typed && is_type_key(&key);
 			if (is_type && !type_seen) {
 				type_seen = true;
 				if (!skip_value(r, depth + 1))
@@ -318,6 +336,7 @@ static enum err read_record(struct reader *r, const struct schema *schema, void 
 		if (*keys >> i & 1)
 			return fail_at(schema->name, field->name, "a double key");
 		*keys |= (uint64_t)1 << i;
+		next = i + 1;
 		enum err err = read_field(r, field, record, depth, schema->name);
 		if (err)
 			return err;
@@ -334,7 +353,7 @@ static enum err find_type(struct reader r, enum message_type *ret_type)
 	for (uint64_t n = 0; n < map.value; n++) {
 		if (!read_token(&r, &key) || key.kind != TOKEN_TEXT)
 			return fail(ERR_MALFORMED, "message: a key is not a text");
-		if (!same_text(&key, "type")) {
+		if (!is_type_key(&key)) {
 			if (!skip_value(&r, 1))
 				return fail(ERR_MALFORMED, "message: malformed value");
 			continue;
@@ -343,7 +362,8 @@ static enum err find_type(struct reader r, enum message_type *ret_type)
 			return fail(ERR_MALFORMED, "message.type: not a text");
 		for (int i = MESSAGE_NONE + 1; i < MESSAGE_TYPE_COUNT; i++) {
 			*ret_type = (enum message_type)i;
-			if (same_text(&type, message_type_text(*ret_type)))
+			const struct schema *schema = schema_of_message(*ret_type);
+			if (same_text(&type, schema->name, schema->name_size))
 				return OK;
 		}
 		return fail(ERR_NOT_FOUND, "message.type: no such type");
