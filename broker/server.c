@@ -12,6 +12,7 @@
 #include "proto/wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 enum {
@@ -340,7 +341,7 @@ static enum err turn(struct server *server)
 	enum { STORE, WORKERS, ADMIN, SIGNALS, GATE_END, KEYS, UPDATES, ALL };
 	int none = server->signals, changes = server->gate ? gate_changes(server->gate) : -1;
 	zmq_pollitem_t items[ALL] = {
-		[STORE] = { .socket = store_pipe(server->store) },
+		[STORE] = { .fd = store_bell(server->store) },
 		[WORKERS] = { .socket = wire_handle(server->workers) },
 		[ADMIN] = { .socket = wire_handle(server->admin) },
 		[SIGNALS] = { .fd = server->signals },
@@ -388,8 +389,7 @@ enum err server_run(struct server *server)
 	 * disk cannot be waited for. */
 	while (!err && (server->lookups || server->questions || server->collecting ||
 	                (server->saving && !server->stuck))) {
-		zmq_pollitem_t item = { .socket = store_pipe(server->store), .events = ZMQ_POLLIN };
-		zmq_poll(&item, 1, -1);
+		poll(&(struct pollfd){ .fd = store_bell(server->store), .events = POLLIN }, 1, -1);
 		err = drain_store(server);
 		flush(server);
 	}

@@ -1,4 +1,4 @@
-/* The store's thread and its pipe. */
+/* The store's thread, and its trays. */
 #include "broker/store_sqlite.h"
 
 #include "base/clock.h"
@@ -8,6 +8,7 @@
 #include "base/plant.h"
 #include "base/scoped.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -113,7 +114,12 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	results_init(store);
 	store->parcels_max = UINT64_MAX;
 	store->log_names_new = true;
-	enum err err = open_all(store, boot);
+	store->asked.bell = store->answered.bell = -1;
+	enum err err = tray_open(&store->asked);
+	if (!err)
+		err = tray_open(&store->answered);
+	if (!err)
+		err = open_all(store, boot);
 	if (err) {
 		store->broken = true; /* nothing was promised yet, and nothing more is done */
 		store_destroy(&store);
@@ -160,19 +166,19 @@ static enum err answer(struct store *store, struct store_task *task)
 	return err ? err : transaction_check(store, ask(store, task));
 }
 
-static void give_back(struct store *store, zsock_t *pipe, struct store_task *task, enum err err)
+static void give_back(struct store *store, struct store_task *task, enum err err)
 {
 	free(task->error); /* of an earlier try */
 	task->err = err;
 	task->error = err ? memory_copy_text(error_text()) : NULL;
 	store->broken |= err == ERR_STORE;
-	zmq_send(zsock_resolve(pipe), &task, sizeof task, 0);
+	tray_put(&store->answered, &task);
 }
 
 /* Nobody asked. */
-static void complain(struct store *store, zsock_t *pipe, enum err err)
+static void complain(struct store *store, enum err err)
 {
-	give_back(store, pipe, store_task_new(QUESTION_NONE), err);
+	give_back(store, store_task_new(QUESTION_NONE), err);
 }
 
 /* Between two tasks of a busy broker is no time for the rest: a piece takes as long as it takes to
@@ -187,15 +193,15 @@ static int pause_ms(const struct store *store)
 }
 
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
-static void rest(struct store *store, zsock_t *pipe)
+static void rest(struct store *store)
 {
-	int bell = store->results.scribe.bell, wait_ms = pause_ms(store);
-	zmq_pollitem_t items[] = { { .socket = zsock_resolve(pipe), .events = ZMQ_POLLIN },
-		                   { .fd = bell, .events = ZMQ_POLLIN } };
+	int wait_ms = pause_ms(store);
+	struct pollfd bells[] = { { .fd = store->asked.bell, .events = POLLIN },
+		                  { .fd = store->results.scribe.bell, .events = POLLIN } };
 	int64_t begun_ms = clock_mono_ms();
 	for (;;) {
-		int got = zmq_poll(items, bell < 0 ? 1 : 2, wait_ms);
-		if (items[0].revents)
+		int got = poll(bells, 2, wait_ms); /* a bell below zero is none to poll() */
+		if (got > 0 && bells[0].revents)
 			return;
 		enum err err = got > 0 ? results_take(store) : save_rest(store, &wait_ms);
 		int64_t left_ms = begun_ms + pause_ms(store) - clock_mono_ms();
@@ -203,36 +209,36 @@ static void rest(struct store *store, zsock_t *pipe)
 			wait_ms = left_ms > 0 ? (int)left_ms : 0;
 		if (!err)
 			continue;
-		complain(store, pipe, err);
+		complain(store, err);
 		return;
 	}
 }
 
-static void run_store(zsock_t *pipe, void *argument)
+static void serve(struct store *store)
 {
 	enum err err;
+	while (!tray_is_over(&store->asked)) {
+		struct store_task *task = tray_take(&store->asked);
+		if (task)
+			give_back(store, task, store->broken ? ERR_STORE : answer(store, task));
+		else if (store->broken)
+			poll(&(struct pollfd){ .fd = store->asked.bell, .events = POLLIN }, 1, -1);
+		else
+			rest(store);
+		if (task && !store->broken && (err = save_what_is_due(store)))
+			complain(store, err);
+	}
+}
+
+/* Its pipe is there for start and end: tasks have trays. */
+static void run_store(zsock_t *pipe, void *argument)
+{
 	struct store *store = argument;
 	pthread_setname_np(pthread_self(), "fettle-store");
 	helper_start(&store->results.scribe, "fettle-results");
 	zsock_signal(pipe, 0);
-	for (;;) {
-		struct store_task *task = NULL;
-		if (!store->broken)
-			rest(store, pipe);
-		/* Pointers travel on this pipe only: both ends are ours. Anything else is the
-		 * actor's "$TERM". */
-		scoped(zmsg_destroy) zmsg_t *message = zmsg_recv(pipe);
-		if (!message)
-			break;
-		scoped(zframe_destroy) zframe_t *frame = zmsg_pop(message);
-		if (!frame || zframe_size(frame) != sizeof task)
-			break;
-		memcpy(&task, zframe_data(frame), sizeof task);
-		give_back(store, pipe, task, store->broken ? ERR_STORE : answer(store, task));
-		if (!store->broken && (err = save_what_is_due(store)))
-			complain(store, pipe, err);
-	}
-	err = results_end(store);
+	serve(store);
+	enum err err = results_end(store);
 	if (!store->broken && (err || save_everything(store))) {
 		store->broken = true;
 		log_at(LOG_LEVEL_ERROR, "at the end: %s", error_text());
@@ -269,22 +275,19 @@ void store_start(struct store *store)
 	store->actor = zactor_new(run_store, store);
 }
 
-void *store_pipe(struct store *store)
+int store_bell(const struct store *store)
 {
-	return zsock_resolve(store->actor);
+	return store->answered.bell;
 }
 
 void store_ask(struct store *store, struct store_task **task)
 {
-	zmq_send(zsock_resolve(store->actor), task, sizeof *task, 0);
-	*task = NULL;
+	tray_put(&store->asked, task);
 }
 
 struct store_task *store_answer(struct store *store)
 {
-	struct store_task *task = NULL;
-	int got = zmq_recv(zsock_resolve(store->actor), &task, sizeof task, ZMQ_DONTWAIT);
-	return got == (int)sizeof task ? task : NULL;
+	return tray_take(&store->answered);
 }
 
 void store_destroy(struct store **store)
@@ -292,6 +295,8 @@ void store_destroy(struct store **store)
 	if (!*store)
 		return;
 	struct store *gone = *store;
+	if (gone->actor)
+		tray_end(&gone->asked);
 	zactor_destroy(&gone->actor);
 	if (gone->broken && gone->db && !PLANTED(writes_after_error))
 		sql_leave_log(gone, true);
@@ -302,6 +307,8 @@ void store_destroy(struct store **store)
 	pending_finish(&gone->pending);
 	results_finish(&gone->results);
 	gc_finish(&gone->gc);
+	tray_close(&gone->asked);
+	tray_close(&gone->answered);
 	free(gone->folder);
 	free(gone->path);
 	free(gone);

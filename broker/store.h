@@ -36,11 +36,11 @@ void store_limit_artifacts(struct store *store, uint64_t bytes);
 /* What is kept of finished builds; copied. The next round of collecting goes by it. At any time. */
 void store_keep(struct store *store, const struct keep *keep);
 
-/* Start its thread. From here on the store is used through the pipe only. */
+/* Start its thread. From here on the store is used by its trays only. */
 void store_start(struct store *store);
 
-/* The loop's end of the pipe: readable when an answer waits. */
-void *store_pipe(struct store *store);
+/* Readable when an answer may wait, until none was found. */
+int store_bell(const struct store *store);
 
 /* Stop the thread after what was handed in, close, free. After an error nothing is written. */
 void store_destroy(struct store **store);
@@ -65,6 +65,7 @@ enum store_question {
 /* One thing for the store to do. Its owner is whoever holds the pointer: the loop makes it, hands
  * it in, gets it back answered, and destroys it. */
 struct store_task {
+	struct store_task *next; /* in a tray */
 	enum store_question question;
 	struct batch *batch;         /* QUESTION_BATCH */
 	const struct method *method; /* of the loop: what asked */

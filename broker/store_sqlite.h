@@ -5,6 +5,7 @@
 #include "broker/journal.h"
 #include "broker/pending.h"
 #include "broker/store.h"
+#include "broker/tray.h"
 
 #include <czmq.h>
 #include <sqlite3.h>
@@ -36,6 +37,7 @@ struct store {
 	char *path; /* of the database */
 	sqlite3 *db;
 	zactor_t *actor;
+	struct tray asked, answered; /* by the loop, to the loop */
 	sqlite3_stmt **statements; /* by number; NULL until it is needed: see sql.c */
 	bool broken;               /* met an error after which nothing is written */
 	bool refuses_rows;         /* that error was no trouble of the disk: a law of the tables */
