@@ -2,6 +2,7 @@
 #include "proto/handshake.h"
 
 #include "base/log.h"
+#include "proto/greeting.h"
 #include "proto/wire.h"
 
 #include <stdint.h>
@@ -63,6 +64,14 @@ static enum handshake_state state_of(enum handshake_state before, unsigned event
 	}
 }
 
+/* libzmq closes a connection when it sees that the other end has keys and it has none, or the other
+ * way round, often before it has said so itself. */
+static enum handshake_state look_again(const char *endpoint)
+{
+	bool is_other = greeting_is(endpoint, wire_has_key() ? "NULL" : "CURVE");
+	return is_other ? HANDSHAKE_OTHER : HANDSHAKE_CUT;
+}
+
 enum handshake_state handshake_read(struct handshake *watch)
 {
 	uint8_t event[EVENT_SIZE];
@@ -72,11 +81,14 @@ enum handshake_state handshake_read(struct handshake *watch)
 		uint32_t value;
 		if (zmq_recv(watch->monitor, event, sizeof event, ZMQ_DONTWAIT) != sizeof event)
 			break;
-		zmq_recv(watch->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
+		int size = zmq_recv(watch->monitor, endpoint, sizeof endpoint - 1, ZMQ_DONTWAIT);
+		endpoint[size < 0 ? 0 : (size_t)size < sizeof endpoint ? size : 0] = 0;
 		memcpy(&number, event, sizeof number);
 		memcpy(&value, event + sizeof number, sizeof value);
 		enum handshake_state before = watch->state;
 		watch->state = state_of(before, number, value);
+		if (watch->state == HANDSHAKE_CUT && before != HANDSHAKE_CUT)
+			watch->state = look_again(endpoint);
 		watch->done += number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
 		watch->broken += watch->state != before && watch->state == HANDSHAKE_BROKEN;
 	}
