@@ -25,8 +25,14 @@ def run(*command, **more):
 
 def numbers():
     """Of each call of this machine, by its name."""
-    defined = run("cc", "-E", "-dM", "-x", "c", "-", input="#include <sys/syscall.h>\n")
-    return {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)", defined)}
+    said = run("cc", "-E", "-dM", "-x", "c", "-", input="#include <sys/syscall.h>\n")
+    defined = dict(re.findall(r"#define (__NR\w+) (\w+)", said))
+    found = {}
+    for name, value in defined.items():
+        value = defined.get(value, value)  # some are another's
+        if name.startswith("__NR_") and value.isdigit():
+            found[name.removeprefix("__NR_")] = int(value)
+    return found
 
 
 def calls_of(name):
