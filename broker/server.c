@@ -349,8 +349,9 @@ static enum err turn(struct server *server)
 		[KEYS] = { .fd = changes < 0 ? none : changes },
 		[UPDATES] = { .socket = wire_handle(server->updates) },
 	};
-	enum err err =
-		wire_wait(items, takes_updates(server) ? ALL : UPDATES, poll_timeout_us(server));
+	bool is_told_soon = server->saving && !server->stuck;
+	enum err err = wire_wait(items, takes_updates(server) ? ALL : UPDATES,
+	                         poll_timeout_us(server), is_told_soon ? &server->spin : NULL);
 	if (err)
 		return err;
 	server->now_ms = clock_mono_ms();
@@ -406,7 +407,9 @@ void server_close(struct server *server)
 		free_text(&server->doors[door].endpoint);
 	batch_destroy(&server->filling);
 	batch_destroy(&server->spare);
-	store_task_destroy(&server->stuck);
+	/* While it is tried again it is the store's, which is gone. */
+	if (server->retry_ms != INT64_MAX)
+		store_task_destroy(&server->stuck);
 	store_task_destroy(&server->asked_to_collect);
 	effects_finish(&server->effects);
 	watchlist_destroy(&server->watchlist);

@@ -3,6 +3,7 @@
 
 #include "base/reload.h"
 #include "base/service.h"
+#include "base/spin.h"
 #include "broker/core/gather.h"
 #include "broker/gate.h"
 #include "broker/settings.h"
@@ -37,6 +38,7 @@ struct server {
 	struct effects effects;
 	struct batch *filling;    /* what the next transaction will hold */
 	struct gather gather;     /* what that waits for */
+	struct spin spin;         /* until the store has saved */
 	struct batch *spare;      /* empty; NULL: none */
 	struct batch *saving;     /* with the store, or stuck; NULL: none. Only to be read */
 	struct store_task *stuck; /* the batch that found the disk full */

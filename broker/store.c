@@ -198,6 +198,8 @@ static void rest(struct store *store)
 	int wait_ms = pause_ms(store);
 	struct pollfd bells[] = { { .fd = store->asked.bell, .events = POLLIN },
 		                  { .fd = store->results.scribe.bell, .events = POLLIN } };
+	if (wait_ms != 0 && spin_poll(&store->spin, bells, 1) > 0)
+		return;
 	int64_t begun_ms = clock_mono_ms();
 	for (;;) {
 		int got = poll(bells, 2, wait_ms); /* a bell below zero is none to poll() */

@@ -1,8 +1,8 @@
 /* The store: every promise of the broker on disk. An interface small enough for another database;
  * store.c and its neighbours are SQLite (group commit, WAL, one connection, one thread).
  *
- * The loop hands in batches and questions and takes them back, in order, over a pipe; it never
- * waits. Logs and result files are the store's too, so that a slow disk slows nobody else. */
+ * The loop hands in batches and questions and takes them back, in order, by a tray each way; it
+ * never waits. Logs and result files are the store's too, so that a slow disk slows nobody else. */
 #pragma once
 
 #include "base/error.h"

@@ -1,6 +1,7 @@
 /* Inside the SQLite store: its connection, and the parts of it that are a file each. */
 #pragma once
 
+#include "base/spin.h"
 #include "broker/helper.h"
 #include "broker/journal.h"
 #include "broker/pending.h"
@@ -38,10 +39,11 @@ struct store {
 	sqlite3 *db;
 	zactor_t *actor;
 	struct tray asked, answered; /* by the loop, to the loop */
-	sqlite3_stmt **statements; /* by number; NULL until it is needed: see sql.c */
-	bool broken;               /* met an error after which nothing is written */
-	bool refuses_rows;         /* that error was no trouble of the disk: a law of the tables */
-	size_t log_pages;          /* of the database's own log */
+	struct spin spin;            /* until the next one is asked */
+	sqlite3_stmt **statements;   /* by number; NULL until it is needed: see sql.c */
+	bool broken;                 /* met an error after which nothing is written */
+	bool refuses_rows; /* that error was no trouble of the disk: a law of the tables */
+	size_t log_pages;  /* of the database's own log */
 	size_t checkpoint_pages;
 	bool in_checkpoint; /* the database itself is written */
 	struct journal journal;

@@ -59,14 +59,15 @@ void tray_end(struct tray *tray)
 	tell(tray);
 }
 
-/* A ring that comes after what it was for is taken wakes the taker once for nothing. */
+/* A ring that comes after what it was for was taken wakes the taker once for nothing: it is heard
+ * whether or not one is known of. */
 struct store_task *tray_take(struct tray *tray)
 {
 	pthread_mutex_lock(&tray->lock);
 	struct store_task *task = tray->first;
 	if (task)
 		tray->first = task->next;
-	else if (tray->is_rung && !tray->is_ended)
+	else if (!tray->is_ended)
 		bell_hear(tray->bell);
 	tray->is_rung &= task || tray->is_ended;
 	pthread_mutex_unlock(&tray->lock);

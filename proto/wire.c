@@ -376,7 +376,7 @@ struct message wire_refusal(enum err refusal)
  * since any of its calls last looked, not that there is a message. So each one is asked before the
  * wait, and then the descriptors say whom it is worth to ask again; zmq_poll() asks all twice, and
  * each time is a poll() of its own. */
-enum err wire_wait(zmq_pollitem_t *items, int count, int64_t timeout_us)
+enum err wire_wait(zmq_pollitem_t *items, int count, int64_t timeout_us, struct spin *spin)
 {
 	struct pollfd descriptors[WIRE_WAIT_MAX];
 	for (int i = 0; i < count; i++) {
@@ -393,7 +393,9 @@ enum err wire_wait(zmq_pollitem_t *items, int count, int64_t timeout_us)
 			timeout_us = 0;
 	}
 	struct timespec timeout = { timeout_us / 1000000, timeout_us % 1000000 * 1000 };
-	int found = ppoll(descriptors, (nfds_t)count, timeout_us < 0 ? NULL : &timeout, NULL);
+	int found = spin && timeout_us != 0 ? spin_poll(spin, descriptors, (nfds_t)count) : 0;
+	if (found == 0)
+		found = ppoll(descriptors, (nfds_t)count, timeout_us < 0 ? NULL : &timeout, NULL);
 	if (found < 0 && errno != EINTR)
 		return fail(ERR_SYSTEM, "wait: %s", strerror(errno));
 	for (int i = 0; found > 0 && i < count; i++)

@@ -1,6 +1,7 @@
 /* Messages on ZeroMQ sockets: [routing id] ["fettle/1"] [body]. */
 #pragma once
 
+#include "base/spin.h"
 #include "proto/address.h"
 #include "proto/key.h"
 #include "proto/message.h"
@@ -86,8 +87,9 @@ enum { WIRE_WAIT_MAX = 16 };
 
 /* Wait until one of these, at most WIRE_WAIT_MAX, has input, or a signal came, for at most
  * `timeout_us` (-1: any time); `revents` is not 0 for those that may have some. zmq_poll() at a
- * third of its system calls. */
-enum err wire_wait(zmq_pollitem_t *items, int count, int64_t timeout_us);
+ * third of its system calls. `spin`: something is to come in a moment, which is waited for awake;
+ * else NULL. */
+enum err wire_wait(zmq_pollitem_t *items, int count, int64_t timeout_us, struct spin *spin);
 
 /* The same socket, for zmq_poll and what else libzmq can do. */
 void *wire_handle(struct wire_socket *socket);

@@ -73,13 +73,18 @@ static void start(void)
 	cr_assert_eq(pthread_create(&loop, NULL, run, NULL), 0);
 }
 
-static void stop_broker(void)
+static void stop_loop(void)
 {
 	struct signalfd_siginfo stop = { .ssi_signo = SIGTERM };
 	void *good = NULL;
 	cr_assert_eq(write(stop_pipe[1], &stop, sizeof stop), (ssize_t)sizeof stop);
 	cr_assert_eq(pthread_join(loop, &good), 0);
 	cr_assert_not_null(good);
+}
+
+static void stop_broker(void)
+{
+	stop_loop();
 	store_destroy(&server.store);
 }
 
@@ -213,4 +218,20 @@ Test(server, a_repeated_result_gets_the_same_answer_and_a_contradicting_one_is_k
 	cr_assert_eq(count("SELECT count(*) FROM audit WHERE what = 'contradicting' AND who = 'w1' "
 	                   "AND said = 'failed'"),
 	             1);
+}
+
+/* A batch of a full disk is known to the loop while the store tries it again; to free it twice, at
+ * the end, would be the end of the process. */
+Test(server, what_is_tried_again_at_the_end_is_the_stores)
+{
+	stop_loop();
+	struct store_task *task = store_task_new(QUESTION_BATCH);
+	task->batch = batch_new();
+	server.stuck = task;
+	server.retry_ms = INT64_MAX;
+	store_ask(server.store, &task);
+	cr_assert_null(task);
+	store_destroy(&server.store);
+	server_close(&server); /* here, so that it is this test that fails */
+	server = (struct server){ .core = server.core };
 }

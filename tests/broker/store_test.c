@@ -2,8 +2,8 @@
  * graph is its law, and damage is never taken for a first start. */
 #include "tests/broker/rows.h"
 
-#include <signal.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 

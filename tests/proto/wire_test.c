@@ -4,6 +4,7 @@
 #include "base/scoped.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <signal.h>
 
 enum { DEADLINE_MS = 5000 };
@@ -271,7 +272,7 @@ Test(wire, an_oversize_frame_cuts_the_connection_on_a_real_transport)
 static short what_waits(long timeout_ms)
 {
 	zmq_pollitem_t items[] = { { .fd = signals }, { .socket = wire_handle(router) } };
-	cr_assert_eq(wire_wait(items, 2, timeout_ms * 1000), OK, "%s", error_text());
+	cr_assert_eq(wire_wait(items, 2, timeout_ms * 1000, NULL), OK, "%s", error_text());
 	return (short)(items[0].revents * 2 | items[1].revents);
 }
 
@@ -283,6 +284,27 @@ Test(wire, a_wait_ends_with_what_came)
 	router_gets(WIRE_MESSAGE, OK, &(struct peer){ 0 });
 	raise(SIGTERM);
 	cr_assert_eq(what_waits(DEADLINE_MS), 2);
+}
+
+static void *send_soon(void *unused)
+{
+	cr_assert_eq(wire_send(dealer, NULL, &drain), OK, "%s", error_text());
+	return unused;
+}
+
+Test(wire, a_wait_that_is_awake_ends_likewise)
+{
+	pthread_t sender;
+	struct spin spin = { 0 };
+	zmq_pollitem_t items[] = { { .fd = signals }, { .socket = wire_handle(router) } };
+	cr_assert_eq(wire_wait(items, 2, 0, &spin), OK);
+	cr_assert_eq(wire_wait(items, 2, 1000, &spin), OK);
+	cr_assert_eq(items[0].revents | items[1].revents, 0);
+	cr_assert_eq(pthread_create(&sender, NULL, send_soon, NULL), 0);
+	for (int i = 0; i < 3 && !items[1].revents; i++)
+		cr_assert_eq(wire_wait(items, 2, DEADLINE_MS * 1000, &spin), OK);
+	pthread_join(sender, NULL);
+	router_gets(WIRE_MESSAGE, OK, &(struct peer){ 0 });
 }
 
 /* Any call on a socket may take in what its descriptor had to say. */
