@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/scoped.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
@@ -23,8 +24,8 @@ static int connect_to(const char *host, const char *port)
 	if (getaddrinfo(host, port, &wanted, &found) != 0)
 		return -1;
 	int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		connect(fd, found->ai_addr, found->ai_addrlen); /* what it says is heard below */
+	if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS)
+		close_fd(&fd);
 	freeaddrinfo(found);
 	return fd;
 }

@@ -8,7 +8,7 @@ import tree
 # What a path may include from our own tree: the first pattern that matches a path counts.
 OURS = [
     (r"base/", r"base/"),
-    (r"proto/(wire|client|address|allowed|handshake|key|secret)\.", r"base/|proto/"),
+    (r"proto/(wire|client|address|allowed|greeting|handshake|key|secret)\.", r"base/|proto/"),
     (r"proto/", r"base/|proto/(entry|message|messages|outcomes|schema|since|peer)\."),
     (r"jobfile/", r"base/|jobfile/|proto/message\.h"),
     (r"report/", r"base/|report/|proto/message\.h"),
