@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
-/* Does `endpoint`, "tcp://ADDRESS:PORT" with an address in numbers, greet with this mechanism
- * ("NULL", "CURVE")? Waits for at most half a second; false when it does not, or says nothing. */
+/* Does what listens at `endpoint`, "tcp://HOST:PORT", greet with this mechanism ("NULL", "CURVE")?
+ * False when it does not, or says nothing, or is not tcp. Waits for at most half a second, and as
+ * long as the name of a host is looked up. */
 bool greeting_is(const char *endpoint, const char *mechanism);

@@ -35,8 +35,8 @@ void handshake_watch(struct handshake *watch, struct wire_socket *socket);
 /* While the socket is there still. */
 void handshake_finish(struct handshake *watch);
 
-/* Take in what happened; the newest state. Without waiting, but for half a second at most where the
- * other side hung up: to look whether it has keys. */
+/* Take in what happened; the newest state. Without waiting, but as long as greeting_is() does where
+ * the other side hung up: to look whether it has keys. */
 enum handshake_state handshake_read(struct handshake *watch);
 
 /* Take in what happened; true when nothing comes of this socket any more. */
