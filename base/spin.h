@@ -5,7 +5,7 @@
  *
  * Whether it is worth it is learnt: what did not come in time is not waited for like this for twice
  * as long as the last time, and where another thread had the processor meanwhile, somebody else
- * needs it more. It decides, and has no clock of its own. */
+ * needs it more. The first three decide, and have no clock of their own. */
 #pragma once
 
 #include <poll.h>

@@ -127,6 +127,12 @@ static void disk_is_full(struct server *server, struct store_task *task)
 	server->retry_ms = server->now_ms + FULL_RETRY_MS;
 }
 
+/* Is it tried again just now? */
+static bool store_has_stuck(const struct server *server)
+{
+	return server->stuck && server->retry_ms == INT64_MAX;
+}
+
 static enum err batch_done(struct server *server, struct store_task *task)
 {
 	if (task->err == ERR_FULL && !PLANTED(full_is_fatal)) {
@@ -407,8 +413,7 @@ void server_close(struct server *server)
 		free_text(&server->doors[door].endpoint);
 	batch_destroy(&server->filling);
 	batch_destroy(&server->spare);
-	/* While it is tried again it is the store's, which is gone. */
-	if (server->retry_ms != INT64_MAX)
+	if (!store_has_stuck(server)) /* which is gone, with it */
 		store_task_destroy(&server->stuck);
 	store_task_destroy(&server->asked_to_collect);
 	effects_finish(&server->effects);
