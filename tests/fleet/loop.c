@@ -150,12 +150,23 @@ void loop_close(struct fleet *fleet, struct fleet_member *member)
 	member->fd = -1;
 }
 
-bool loop_can_send(const struct fleet_member *member)
+static int ask_events(const struct fleet_member *member)
 {
 	int events = 0;
 	size_t size = sizeof events;
-	return zmq_getsockopt(wire_handle(member->socket), ZMQ_EVENTS, &events, &size) == 0 &&
-	       events & ZMQ_POLLOUT;
+	zmq_getsockopt(wire_handle(member->socket), ZMQ_EVENTS, &events, &size);
+	return events;
+}
+
+int loop_look(struct fleet *fleet, struct fleet_member *member)
+{
+	forget_touch(fleet, member);
+	return ask_events(member);
+}
+
+bool loop_can_send(const struct fleet_member *member)
+{
+	return ask_events(member) & ZMQ_POLLOUT;
 }
 
 /* ---- turns --------------------------------------------------------------------------------- */

@@ -20,6 +20,8 @@ void loop_touch(struct fleet *fleet, struct fleet_member *member);
 /* Leave a socket alone, or take it up again. */
 void loop_watch(struct fleet *fleet, struct fleet_member *member, bool watch);
 
+/* What a socket is ready for, ZMQ_POLLIN and ZMQ_POLLOUT; that settles what touched it so far. */
+int loop_look(struct fleet *fleet, struct fleet_member *member);
 bool loop_can_send(const struct fleet_member *member);
 
 /* feeder.c: the fleet's own sockets. */

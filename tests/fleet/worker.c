@@ -227,20 +227,39 @@ static void receive(struct fleet_worker *worker, const struct message *message)
 	step(worker, (struct worker_event){ .kind = WORKER_RECEIVED, .message = message });
 }
 
+/* Take one message, if one is there. */
+static void receive_one(struct fleet_worker *worker)
+{
+	scoped(message_finish) struct message message = { 0 };
+	enum err refusal;
+	enum wire_result got = wire_receive(worker->member.socket, NULL, &message, &refusal);
+	if (got == WIRE_REFUSED)
+		log_at(LOG_LEVEL_ERROR, "%s: message refused: %s", worker->name, error_text());
+	else if (got == WIRE_MESSAGE)
+		receive(worker, &message);
+}
+
+static void note_connection(struct fleet_worker *worker, bool usable)
+{
+	if (worker->usable == usable)
+		return;
+	worker->usable = usable;
+	step(worker, (struct worker_event){ .kind = usable ? WORKER_CONNECTED : WORKER_CUT });
+}
+
+/* One look more than there are messages: with what is said meanwhile that is less than to try to
+ * receive until nothing is there. */
 static void drain(struct fleet_worker *worker)
 {
-	for (int i = 0; worker->member.socket && !worker->frozen && i < DRAIN_MAX; i++) {
-		scoped(message_finish) struct message message = { 0 };
-		enum err refusal;
-		enum wire_result got =
-			wire_receive(worker->member.socket, NULL, &message, &refusal);
-		if (got == WIRE_NOTHING)
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		if (!worker->member.socket || worker->frozen)
 			return;
-		if (got == WIRE_REFUSED)
-			log_at(LOG_LEVEL_ERROR, "%s: message refused: %s", worker->name,
-			       error_text());
-		else
-			receive(worker, &message);
+		int events = loop_look(worker->fleet, &worker->member);
+		note_connection(worker, events & ZMQ_POLLOUT);
+		if (!(events & ZMQ_POLLIN))
+			return;
+		receive_one(worker);
+		settle(worker);
 	}
 	if (worker->member.socket && !worker->frozen)
 		loop_touch(worker->fleet, &worker->member);
@@ -248,14 +267,8 @@ static void drain(struct fleet_worker *worker)
 
 static void member_ready(struct fleet_member *member)
 {
-	struct fleet_worker *worker = worker_of(member);
-	if (worker->usable != loop_can_send(member)) { /* there is a connection, or none any more */
-		worker->usable = !worker->usable;
-		step(worker, (struct worker_event){ .kind = worker->usable ? WORKER_CONNECTED
-		                                                           : WORKER_CUT });
-	}
-	drain(worker);
-	settle(worker);
+	drain(worker_of(member));
+	settle(worker_of(member));
 }
 
 static void member_due(struct fleet_member *member)
