@@ -88,9 +88,10 @@ static void step(struct server *server, const struct event *event)
 {
 	size_t before = server->filling->count;
 	core_step(server->core, event, &server->effects);
+	bool is_awaited = effects_are_awaited(&server->effects);
 	server_take_effects(server);
 	if (server->filling->count > before)
-		gather_hear(&server->gather);
+		gather_hear(&server->gather, is_awaited);
 }
 
 /* Hand the filled batch to the store, unless it is busy with the one before, or more is to come at

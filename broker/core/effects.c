@@ -14,6 +14,17 @@ struct effect *effects_add(struct effects *effects, enum effect_kind kind)
 	return effect;
 }
 
+bool effects_are_awaited(const struct effects *effects)
+{
+	bool ends = false;
+	for (size_t i = 0; i < effects->count; i++) {
+		ends |= effects->items[i].kind == EFFECT_SAVE_FINAL;
+		if (effects->items[i].kind == EFFECT_OFFER)
+			return true;
+	}
+	return !ends;
+}
+
 void effects_reset(struct effects *effects)
 {
 	effects->count = 0;

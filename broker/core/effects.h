@@ -120,6 +120,10 @@ struct effects {
 /* A new effect at the end; valid until the next one is added. */
 struct effect *effects_add(struct effects *effects, enum effect_kind kind);
 
+/* Does anybody wait for them to be stored? Not for the end of a job alone: its worker goes on, and
+ * is told when it is. */
+bool effects_are_awaited(const struct effects *effects);
+
 /* Forget all, keep the memory. */
 void effects_reset(struct effects *effects);
 void effects_finish(struct effects *effects);

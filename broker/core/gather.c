@@ -3,15 +3,18 @@
 
 #include "base/plant.h"
 
-void gather_hear(struct gather *gather)
+void gather_hear(struct gather *gather, bool is_awaited)
 {
 	gather->heard++;
+	gather->is_awaited |= is_awaited;
 }
 
 bool gather_waits(struct gather *gather, int64_t now_us)
 {
 	bool has_most = gather->heard * GATHER_PARTS >= gather->usual * (GATHER_PARTS - 1);
-	if (gather->usual < GATHER_MIN || has_most)
+	bool is_small = gather->usual >= GATHER_MIN && !has_most;
+	bool has_time = gather->heard > 0 && !gather->is_awaited;
+	if (!is_small && !has_time)
 		return false;
 	if (gather->until_us == 0)
 		gather->until_us = now_us + GATHER_US;
