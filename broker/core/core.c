@@ -22,6 +22,7 @@ void core_destroy(struct core **core)
 	builds_finish(*core);
 	fleet_finish(*core);
 	labels_finish(*core);
+	board_finish(&(*core)->board);
 	free((*core)->paused_by);
 	free(*core);
 	*core = NULL;

@@ -47,6 +47,7 @@ void lane_add(struct core *core, struct lane *lane, struct job *job)
 	memory_reserve((void **)&lane->jobs, &lane->capacity, lane->count + 1, sizeof *lane->jobs);
 	put(lane, lane->count, job);
 	rise(core, lane, lane->count++);
+	board_note(&core->board, lane);
 }
 
 void lane_remove(struct core *core, struct lane *lane, struct job *job)
@@ -55,11 +56,12 @@ void lane_remove(struct core *core, struct lane *lane, struct job *job)
 	size_t at = job->place - 1;
 	struct job *last = lane->jobs[--lane->count];
 	job->place = 0;
-	if (last == job)
-		return;
-	put(lane, at, last);
-	rise(core, lane, at);
-	sink(core, lane, last->place - 1);
+	if (last != job) {
+		put(lane, at, last);
+		rise(core, lane, at);
+		sink(core, lane, last->place - 1);
+	}
+	board_note(&core->board, lane);
 }
 
 struct lane *lane_get(struct label_set *set, struct repository *repository, uint32_t priority)

@@ -6,6 +6,7 @@
 
 #include "base/plant.h"
 #include "base/table.h"
+#include "broker/core/board.h"
 #include "broker/core/core.h"
 
 struct repository {
@@ -81,19 +82,18 @@ struct lane_key {
 
 /* Jobs of one repository that need one set of labels and have one priority. */
 struct lane {
-	/* What `status` reads of each, of which there may be thousands: side by side. */
-	struct lane *own_prev, *own_next; /* in its repository, while it has jobs */
 	size_t count;
 	uint64_t first_id; /* of its first job, */
 	int64_t first_ms;  /* since when that is queued */
-
 	struct lane_key key;
 	struct label_set *label_set;
 	struct job **jobs; /* a heap: the oldest is the first */
 	size_t capacity;
-	uint32_t references;      /* jobs that wait in it, or were leased from it */
-	uint64_t turn;            /* in which its repository was served last, as it knew */
-	struct lane *prev, *next; /* in the rotation of its label set, while it has jobs */
+	uint32_t references;              /* jobs that wait in it, or were leased from it */
+	uint32_t row;                     /* of the board, from 1; 0: it has no jobs */
+	uint64_t turn;                    /* in which its repository was served last, as it knew */
+	struct lane *prev, *next;         /* in the rotation of its label set, while it has jobs */
+	struct lane *own_prev, *own_next; /* in its repository, likewise */
 	UT_hash_handle hh;
 };
 
@@ -211,6 +211,7 @@ struct core {
 	struct job **jobs; /* a table of chains, by the last bits of the id */
 	size_t job_count, job_slots;
 	struct label_set *label_sets;
+	struct board board; /* of the lanes with jobs */
 	struct shelf *shelves;
 	struct profile *profiles;
 	struct worker *workers;

@@ -73,67 +73,64 @@ uint64_t core_effort(const struct core *core)
 	return core->effort;
 }
 
-static int longest_first(const void *a, const void *b)
+/* Of two that are as long, the one with the older job. */
+static bool is_longer(const struct board_row *one, const struct board_row *two)
 {
-	const struct lane *one = *(const struct lane *const *)a,
-			  *two = *(const struct lane *const *)b;
-	if (one->count != two->count)
-		return one->count < two->count ? 1 : -1;
-	return one->first_id < two->first_id ? -1 : 1;
+	return one->count != two->count ? one->count > two->count : one->first_id < two->first_id;
 }
 
 /* The longest lanes with jobs, sorted. */
 struct longest {
-	const struct lane **lanes;
+	struct board_row *rows;
 	size_t count, most;
 };
 
-static void consider(struct longest *longest, const struct lane *lane)
+static void consider(struct longest *longest, const struct board_row *row)
 {
-	const struct lane **lanes = longest->lanes;
+	struct board_row *rows = longest->rows;
 	size_t low = 0, high = longest->count;
-	if (high == longest->most && (high == 0 || longest_first(&lanes[high - 1], &lane) < 0))
+	if (high == longest->most && (high == 0 || is_longer(&rows[high - 1], row)))
 		return;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (longest_first(&lanes[middle], &lane) < 0)
+		if (is_longer(&rows[middle], row))
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	longest->count += longest->count < longest->most;
-	memmove(&lanes[low + 1], &lanes[low],
-	        (longest->count - low - 1) * sizeof(const struct lane *));
-	lanes[low] = lane;
+	memmove(&rows[low + 1], &rows[low], (longest->count - low - 1) * sizeof *rows);
+	rows[low] = *row;
 }
 
 static void fill_depth(const struct core *core, int64_t now_ms, size_t most, struct arena *arena,
                        struct rec_status_result *status)
 {
 	struct longest longest = { .most = most };
-	longest.lanes = arena_new(arena, most * sizeof *longest.lanes);
-	for (const struct repository *r = core->repositories; r; r = r->hh.next)
-		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next) {
-			int64_t age = now_ms - lane->first_ms;
-			if (age > status->oldest_ms)
-				status->oldest_ms = age;
-			status->depth_rows++;
-			consider(&longest, lane);
-		}
+	longest.rows = arena_new(arena, most * sizeof *longest.rows);
+	for (size_t i = 0; i < core->board.count; i++) {
+		const struct board_row *row = &core->board.rows[i];
+		int64_t age = now_ms - row->first_ms;
+		if (age > status->oldest_ms)
+			status->oldest_ms = age;
+		consider(&longest, row);
+	}
 	struct rec_depth *depth = arena_new(arena, longest.count * sizeof *depth);
 	for (size_t i = 0; i < longest.count; i++) {
-		const struct lane *lane = longest.lanes[i];
+		const struct board_row *row = &longest.rows[i];
+		const struct lane *lane = row->lane;
 		depth[i] = (struct rec_depth){
 			.labels = lane->label_set->needed.text,
 			.repository = lane->key.repository->name,
-			.queued = lane->count,
-			.oldest_ms = now_ms - lane->first_ms,
+			.queued = row->count,
+			.oldest_ms = now_ms - row->first_ms,
 			.priority = (uint32_t)lane->key.priority,
 		};
 		depth[i].reason = wait_reason(core, lane, arena, &depth[i].code);
 	}
 	status->depth = depth;
 	status->depth_count = longest.count;
+	status->depth_rows = core->board.count;
 }
 
 static uint64_t all_finished(const struct core *core)
@@ -337,12 +334,21 @@ static void check_nobody_waits_in_vain(const struct core *core)
 				assert(r->paused_by || !p->idle || !profile_takes(p, lane));
 }
 
-static uint64_t check_lane(const struct lane *lane)
+static void check_row(const struct core *core, const struct lane *lane)
+{
+	assert(lane->row && lane->row <= core->board.count);
+	const struct board_row *row = &core->board.rows[lane->row - 1];
+	assert(row->lane == lane && row->count == lane->count);
+	assert(row->first_id == lane->first_id && row->first_ms == lane->first_ms);
+}
+
+static uint64_t check_lane(const struct core *core, const struct lane *lane)
 {
 	bool is_paused = lane->key.repository->paused_by;
 	const struct lane *after = is_paused ? NULL : lane->next;
 	assert(lane->count > 0);
 	assert(lane->first_id == lane->jobs[0]->id && lane->first_ms == lane->jobs[0]->queued_ms);
+	check_row(core, lane);
 	assert(is_paused || lane->turn <= lane->key.repository->served);
 	assert(!after || lane->turn <= after->turn);
 	for (size_t i = 0; i < lane->count; i++) {
@@ -388,14 +394,16 @@ static void check_jobs(const struct core *core)
 
 void core_check(const struct core *core)
 {
+	size_t lanes = 0;
 	uint64_t waiting = 0, jobs = core->queued + core->blocked + core->leased;
 	check_jobs(core);
 	for (const struct repository *r = core->repositories; r; r = r->hh.next)
 		for (const struct lane *lane = r->lanes; lane; lane = lane->own_next) {
 			assert(lane->count && lane->key.repository == r);
-			waiting += check_lane(lane);
+			waiting += check_lane(core, lane);
+			lanes++;
 		}
-	assert(waiting == core->queued);
+	assert(waiting == core->queued && lanes == core->board.count);
 	check_workers(core);
 	for (const struct label_set *set = core->label_sets; set; set = set->hh.next)
 		for (const struct lane *lane = set->lanes; lane; lane = lane->hh.next)
