@@ -7,7 +7,10 @@
 
 #include <string.h>
 
-enum { REUSED_MAX = 1024 /* items */, PACKED_MAX = 16 * 1024 /* bytes, that are kept */ };
+enum {
+	REUSED_MAX = 8192, /* items that are kept: what the loop fills a batch with, and more */
+	PACKED_MAX = 16 * 1024, /* bytes, likewise */
+};
 
 struct batch *batch_new(void)
 {

@@ -24,6 +24,7 @@ enum {
 	KEEPALIVE_EVERY_S = 10,
 	KEEPALIVE_COUNT = 3,
 	TRACED_ID_BYTES = 8,
+	ZERO_COPY_RECV = 10, /* ZMQ_ZERO_COPY_RECV, which zmq.h has among its drafts */
 };
 
 enum err wire_start(int *ret_signals)
@@ -55,14 +56,21 @@ static _Noreturn void die(const char *what)
 
 static void *context;
 
-void *wire_context(void)
+/* A message without a copy holds on to the buffer that it came in, and libzmq takes another one of
+ * 18 KiB for what comes next. A libzmq that does not know of it is slower: docs/decisions/0089. */
+static void start_context(void)
 {
-	if (!context) {
-		secret_start();
-		context = zmq_ctx_new();
-	}
+	secret_start();
+	context = zmq_ctx_new();
 	if (!context)
 		die("ZeroMQ");
+	zmq_ctx_set(context, ZERO_COPY_RECV, 0);
+}
+
+void *wire_context(void)
+{
+	if (!context)
+		start_context();
 	return context;
 }
 

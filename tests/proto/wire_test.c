@@ -36,6 +36,13 @@ static void stop(void)
 
 TestSuite(wire, .init = start, .fini = stop);
 
+/* It is an option that libzmq may not have: then this says that it is slower now. */
+Test(wire, messages_do_not_hold_on_to_a_buffer)
+{
+	enum { ZERO_COPY_RECV = 10 };
+	cr_expect_eq(zmq_ctx_get(wire_context(), ZERO_COPY_RECV), 0);
+}
+
 static const struct message drain = { .type = MESSAGE_drain };
 
 /* Receive on the router and expect this result. */
