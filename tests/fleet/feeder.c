@@ -14,8 +14,9 @@ enum {
 	ASK_AGAIN_MS = 1000,
 	CONNECT_AGAIN_MS = 200,
 	PUSH_AGAIN_MS = 1000, /* without progress of the mark */
-	PUSH_PAUSE_MS = 5,
-	LINKS_MAX = 256, /* commits of an update */
+	PUSH_MS = 100,        /* between two questions, while there is more to send, */
+	PUSH_PAUSE_MS = 5,    /* and when all was sent */
+	LINKS_MAX = 256,      /* commits of an update */
 };
 
 /* ---- questions ----------------------------------------------------------------------------- */
@@ -271,14 +272,16 @@ static bool can_push(void *fleet)
 	return updates->socket && loop_can_send(updates);
 }
 
-/* Until then: whenever the queue has room. */
-static void push_until(struct fleet *fleet, const struct fleet_chain *chain, size_t *sent,
-                       int64_t until_ms)
+/* For a moment, whenever the queue has room. */
+static void push_on(struct fleet *fleet, const struct fleet_chain *chain, size_t *sent)
 {
+	int64_t until_ms = clock_mono_ms() + PUSH_MS;
 	do
 		push_some(fleet, chain, sent);
 	while (*sent < chain->commits && fleet_wait(fleet, can_push, fleet, until_ms) &&
 	       clock_mono_ms() < until_ms);
+	if (*sent == chain->commits)
+		until_ms = clock_mono_ms() + PUSH_PAUSE_MS;
 	fleet_wait(fleet, NULL, NULL, until_ms);
 }
 
@@ -308,6 +311,6 @@ enum err fleet_push(struct fleet *fleet, const struct fleet_chain *chain, int64_
 			progress_ms = now_ms;
 			sent = mark;
 		}
-		push_until(fleet, chain, &sent, now_ms + PUSH_PAUSE_MS);
+		push_on(fleet, chain, &sent);
 	}
 }
