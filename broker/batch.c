@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	REUSED_MAX = 8192, /* items that are kept: what the loop fills a batch with, and more */
+	REUSED_MAX = 8192,      /* items that are kept: the loop's FILLING_MAX, and more */
 	PACKED_MAX = 16 * 1024, /* bytes, likewise */
 };
 

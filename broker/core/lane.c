@@ -61,7 +61,8 @@ void lane_remove(struct core *core, struct lane *lane, struct job *job)
 		rise(core, lane, at);
 		sink(core, lane, last->place - 1);
 	}
-	board_note(&core->board, lane);
+	if (!PLANTED(board_forgotten))
+		board_note(&core->board, lane);
 }
 
 struct lane *lane_get(struct label_set *set, struct repository *repository, uint32_t priority)

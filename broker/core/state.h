@@ -1,7 +1,8 @@
 /* The core's memory, shared by the files of broker/core and by nobody else.
  *
- * Each fact is held once: a job is leased when it has a lease, queued when it has none; a worker is
- * here when it has a peer; what a worker holds is its list of leases. Final jobs are not here. */
+ * Each fact is held once, but for what the board copies: a job is leased when it has a lease,
+ * queued when it has none; a worker is here when it has a peer; what a worker holds is its list of
+ * leases. Final jobs are not here. */
 #pragma once
 
 #include "base/plant.h"
