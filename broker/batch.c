@@ -114,7 +114,7 @@ const struct batch_item *batch_find_job(const struct batch *batch, uint64_t job)
 
 bool effect_is_save(enum effect_kind kind)
 {
-	return kind <= EFFECT_SAVE_VERDICT;
+	return kind <= EFFECT_SAVE_VERDICT || kind == EFFECT_SAVE_WITHDRAWN;
 }
 
 struct bytes batch_pack(struct batch *batch, const struct message *message)
@@ -250,7 +250,11 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_CARRIED:
 	case EFFECT_SAVE_VERDICT:
+	case EFFECT_SAVE_WITHDRAWN:
 	case EFFECT_OFFER:
+	case EFFECT_OFFER_AHEAD:
+	case EFFECT_OFFER_KEPT:
+	case EFFECT_OFFER_FORGOTTEN:
 	case EFFECT_SEND_NOW:
 	case EFFECT_REFUSED: break;
 	}

@@ -49,8 +49,8 @@ struct batch *batch_take(struct batch **spare);
 void batch_put_aside(struct batch **batch, struct batch **spare);
 void batch_destroy(struct batch **batch);
 
-/* Copy one effect, neither EFFECT_SEND_NOW nor EFFECT_REFUSED. What a ref was before it moved on is
- * forgotten: all of a batch is stored at once. */
+/* Copy one effect, of those that save something, or leave after that. What a ref was before it
+ * moved on is forgotten: all of a batch is stored at once. */
 void batch_add(struct batch *batch, const struct effect *effect);
 
 /* Add an answer on the admin socket that must not leave before what was saved before it. */

@@ -154,6 +154,7 @@ static void code_item(struct coder *coder, struct batch_item *item)
 		break;
 	case EFFECT_SAVE_ADOPTED:
 	case EFFECT_SAVE_LEASE_END:
+	case EFFECT_SAVE_WITHDRAWN:
 	case EFFECT_SAVE_CANCEL: break;
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_VERDICT: code_final(coder, e); break;

@@ -190,7 +190,7 @@ enum err fill_batch(struct store *store, struct batch *batch)
 		struct batch_item *item = &batch->items[i];
 		if (item->body.size)
 			continue;
-		if (item->effect.kind == EFFECT_OFFER)
+		if (item->effect.kind == EFFECT_OFFER || item->effect.kind == EFFECT_OFFER_AHEAD)
 			err = fill_offer(store, batch, item);
 		else if (item->effect.kind == EFFECT_PUBLISH) /* the loop logs it too */
 			err = fill_event(store, batch, &item->effect.message.event, &item->body);

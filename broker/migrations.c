@@ -143,6 +143,13 @@ static const char version_13[] =
          */
 	"ALTER TABLE events ADD COLUMN count INTEGER NOT NULL DEFAULT 1;";
 
+static const char version_14[] =
+	/* A first attempt that nobody was told of is taken back. */
+	"DROP TRIGGER attempts_only_grow;"
+	"CREATE TRIGGER attempts_only_grow BEFORE UPDATE ON jobs WHEN NEW.attempt < OLD.attempt"
+	"  AND NOT (OLD.state = 'leased' AND NEW.state = 'queued' AND OLD.attempt = 1)"
+	"  BEGIN SELECT RAISE(ABORT, 'attempts only grow'); END;";
+
 /* `after`: what files need, after the statements and before the step is kept. */
 static const struct step {
 	const char *sql;
@@ -152,7 +159,7 @@ static const struct step {
 	{ version_4, NULL },  { version_5, NULL },         { version_6, NULL },
 	{ version_7, NULL },  { version_8, NULL },         { version_9, NULL },
 	{ version_10, NULL }, { version_11, NULL },        { version_12, NULL },
-	{ version_13, NULL },
+	{ version_13, NULL }, { version_14, NULL },
 };
 
 static enum err run(struct store *store, const char *sql)

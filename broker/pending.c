@@ -182,6 +182,7 @@ static void note_lives(struct making *making, size_t first, size_t after)
 			break;
 		case EFFECT_SAVE_ADOPTED:
 		case EFFECT_SAVE_LEASE_END:
+		case EFFECT_SAVE_WITHDRAWN:
 		case EFFECT_SAVE_CANCEL:
 		case EFFECT_SAVE_CARRIED:
 			if ((life = find_life(making, e)))

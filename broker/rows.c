@@ -93,6 +93,15 @@ static enum err save_lease_end(struct store *store, const struct effect *e, int6
 	               1);
 }
 
+static enum err save_withdrawn(struct store *store, const struct effect *e)
+{
+	int64_t job = (int64_t)e->job, attempt = e->attempt;
+	enum err err = sql_run(store, sql_bind(store, SQL_save_withdrawn, "ii", job, attempt), 1);
+	if (err)
+		return err;
+	return sql_run(store, sql_bind(store, SQL_delete_attempt, "ii", job, attempt), 1);
+}
+
 bool rows_did_run(const struct effect *final)
 {
 	return final->attempt > 0 && final->final.outcome != OUTCOME_lost &&
@@ -200,6 +209,7 @@ enum err rows_make_item(struct store *store, struct batch *batch, struct batch_i
 	case EFFECT_SAVE_LEASE: return save_lease(store, e, wall_ms);
 	case EFFECT_SAVE_ADOPTED: return save_adopted(store, e);
 	case EFFECT_SAVE_LEASE_END: return save_lease_end(store, e, wall_ms);
+	case EFFECT_SAVE_WITHDRAWN: return save_withdrawn(store, e);
 	case EFFECT_SAVE_CANCEL:
 		return sql_run(store,
 		               sql_bind(store, SQL_save_cancel, "iis", (int64_t)e->job,

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -65,6 +66,23 @@ static void refuse_effect(struct server *server, const struct effect *effect)
 		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
 }
 
+/* Nobody there: silence will tell. */
+static void note_unsent(enum err err)
+{
+	if (err)
+		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+}
+
+/* It is durable already, most of the time; else who waits for it waits for the batch. */
+static void offer_kept(struct server *server, const struct effect *effect)
+{
+	struct bytes body;
+	if (!held_take(&server->held, effect->job, &effect->peer, &body))
+		return;
+	note_unsent(wire_send_packed(server->workers, &effect->peer, &body));
+	free((void *)(uintptr_t)body.data);
+}
+
 void server_take_effects(struct server *server)
 {
 	for (size_t i = 0; i < server->effects.count; i++) {
@@ -72,11 +90,13 @@ void server_take_effects(struct server *server)
 		server_log_effect(effect);
 		if (effect->kind == EFFECT_SEND_NOW ||
 		    (effect->kind == EFFECT_SEND && PLANTED(early_send))) {
-			/* Nobody there: silence will tell. */
-			if (wire_send(server->workers, &effect->peer, &effect->message))
-				log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+			note_unsent(wire_send(server->workers, &effect->peer, &effect->message));
 		} else if (effect->kind == EFFECT_REFUSED) {
 			refuse_effect(server, effect);
+		} else if (effect->kind == EFFECT_OFFER_KEPT) {
+			offer_kept(server, effect);
+		} else if (effect->kind == EFFECT_OFFER_FORGOTTEN) {
+			held_forget(&server->held, effect->job);
 		} else {
 			batch_add(server->filling, effect);
 		}
@@ -418,6 +438,7 @@ void server_close(struct server *server)
 		store_task_destroy(&server->stuck);
 	store_task_destroy(&server->asked_to_collect);
 	effects_finish(&server->effects);
+	held_finish(&server->held);
 	watchlist_destroy(&server->watchlist);
 	ledger_destroy(&server->ledger);
 	admin_finish(server);

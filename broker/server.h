@@ -5,6 +5,7 @@
 #include "base/service.h"
 #include "base/spin.h"
 #include "broker/core/gather.h"
+#include "broker/core/held.h"
 #include "broker/gate.h"
 #include "broker/settings.h"
 #include "broker/store.h"
@@ -38,6 +39,7 @@ struct server {
 	struct effects effects;
 	struct batch *filling;    /* what the next transaction will hold */
 	struct gather gather;     /* what that waits for */
+	struct held held;         /* offers that wait for their workers */
 	struct spin spin;         /* until the store has saved */
 	struct batch *spare;      /* empty; NULL: none */
 	struct batch *saving;     /* with the store, or stuck; NULL: none. Only to be read */

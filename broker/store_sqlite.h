@@ -12,7 +12,7 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 13,          /* of the tables: see migrations.c */
+	STORE_VERSION = 14,          /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	SHORT_PAUSE_MS = 5,    /* without a task: there is time to commit, for a result file */

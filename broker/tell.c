@@ -53,6 +53,15 @@ static enum err release_late(struct server *server, const struct batch_item *ite
 	return wire_send_packed(server->workers, &item->effect.peer, &item->body);
 }
 
+/* It leaves now if its worker has a slot by now. */
+static enum err release_ahead(struct server *server, const struct batch_item *item)
+{
+	struct peer peer;
+	if (!held_keep(&server->held, item->effect.job, &item->body, &peer))
+		return OK;
+	return wire_send_packed(server->workers, &peer, &item->body);
+}
+
 void server_release(struct server *server, struct batch *batch)
 {
 	for (size_t i = 0; i < batch->count; i++) {
@@ -64,6 +73,8 @@ void server_release(struct server *server, struct batch *batch)
 				err = wire_send_packed(server->events, NULL, &item->body);
 		} else if (item->effect.kind == EFFECT_LATE) {
 			err = release_late(server, item);
+		} else if (item->effect.kind == EFFECT_OFFER_AHEAD) {
+			err = release_ahead(server, item);
 		} else if (item->effect.kind == EFFECT_SEND || item->effect.kind == EFFECT_OFFER) {
 			err = wire_send_packed(item->to_admin ? server->admin : server->workers,
 			                       &item->effect.peer, &item->body);

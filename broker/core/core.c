@@ -85,12 +85,16 @@ static void look_at_disk(struct core *core, uint64_t disk_free)
 
 static int64_t next_wakeup(const struct core *core)
 {
-	int64_t fleet = fleet_wakeup_ms(core), lease = lease_wakeup_ms(core);
-	return fleet < lease ? fleet : lease;
+	int64_t first = fleet_wakeup_ms(core);
+	const int64_t others[] = { lease_wakeup_ms(core), ahead_wakeup_ms(core) };
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		first = others[i] < first ? others[i] : first;
+	return first;
 }
 
 void core_leave(struct core *core, struct effects *out)
 {
+	ahead_review(core, out);
 	queue_dispatch(core, out);
 	core->wakeup_ms = next_wakeup(core);
 }
@@ -112,6 +116,7 @@ void core_step(struct core *core, const struct event *event, struct effects *out
 	case EVENT_TIME_PASSED:
 		fleet_tick(core, out);
 		lease_tick(core, out);
+		ahead_tick(core, out);
 		break;
 	case EVENT_STORE_FULL: core->store_full = true; break;
 	case EVENT_STORE_OK: go_on(core); break;

@@ -61,6 +61,10 @@ static const char *const words[] = {
 	[EFFECT_LATE] = "late",
 	[EFFECT_SEND_NOW] = "send now",
 	[EFFECT_REFUSED] = "refused",
+	[EFFECT_OFFER_AHEAD] = "offer ahead",
+	[EFFECT_OFFER_KEPT] = "offer kept",
+	[EFFECT_OFFER_FORGOTTEN] = "offer forgotten",
+	[EFFECT_SAVE_WITHDRAWN] = "save withdrawn",
 };
 
 void effect_print(const struct effect *effect, struct text *line)
@@ -123,7 +127,11 @@ void effect_print(const struct effect *effect, struct text *line)
 	case EFFECT_SAVE_LEASE_END:
 	case EFFECT_SAVE_CANCEL:
 	case EFFECT_OFFER:
-	case EFFECT_REFUSED: break;
+	case EFFECT_REFUSED:
+	case EFFECT_OFFER_AHEAD:
+	case EFFECT_OFFER_KEPT:
+	case EFFECT_OFFER_FORGOTTEN:
+	case EFFECT_SAVE_WITHDRAWN: break;
 	}
 	if (effect->reason)
 		text_addf(line, " reason=%s", effect->reason);

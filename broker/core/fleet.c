@@ -49,20 +49,41 @@ void worker_release(struct core *core, struct worker *worker)
 		free_worker(core, worker);
 }
 
-void worker_update_idle(struct core *core, struct worker *worker)
+bool worker_is_idle(const struct worker *worker)
+{
+	return worker->profile && worker->line == &worker->profile->idle;
+}
+
+void worker_leave_line(struct worker *worker)
+{
+	if (worker->line)
+		DL_DELETE2(*worker->line, worker, line_prev, line_next);
+	worker->line = NULL;
+}
+
+static struct worker **line_for(struct core *core, const struct worker *worker)
+{
+	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
+	uint32_t offered = worker->lease_count - worker->ahead;
+	uint32_t used = PLANTED(credit_without_leases) ? 0 : offered;
+	bool drains = worker->drained_by && !PLANTED(drained_gets_offers);
+	if (!worker_is_here(worker) || drains || worker->is_awaited)
+		return NULL;
+	if (used < credit)
+		return worker->ahead ? &core->owed : &worker->profile->idle;
+	return credit && ahead_has_room(worker) ? &worker->profile->quick : NULL;
+}
+
+/* Out, and in at the end: whoever got a job waits its turn again. */
+void worker_update_line(struct core *core, struct worker *worker)
 {
 	worker_update_pace(core, worker);
-	uint32_t credit = worker->ready < worker->slots ? worker->ready : worker->slots;
-	uint32_t used = PLANTED(credit_without_leases) ? 0 : worker->lease_count;
-	bool drains = worker->drained_by && !PLANTED(drained_gets_offers);
-	bool idle = worker_is_here(worker) && used < credit && !drains && !worker->is_awaited;
-	if (worker->is_idle) /* out, and in at the end: whoever got a job waits its turn again */
-		DL_DELETE2(worker->profile->idle, worker, idle_prev, idle_next);
-	if (idle)
-		DL_APPEND2(worker->profile->idle, worker, idle_prev, idle_next);
-	if (idle && !worker->is_idle)
-		core->dispatch_due = true;
-	worker->is_idle = idle;
+	struct worker **line = line_for(core, worker), **before = worker->line;
+	worker_leave_line(worker);
+	if (line)
+		DL_APPEND2(*line, worker, line_prev, line_next);
+	core->dispatch_due |= line && line != before;
+	worker->line = line;
 }
 
 void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
@@ -100,7 +121,7 @@ static void disconnect(struct core *core, struct worker *worker)
 	core->busy -= worker->lease_count;
 	worker_unlist(core, worker);
 	worker->peer = (struct peer){ 0 };
-	worker_update_idle(core, worker);
+	worker_update_line(core, worker);
 	worker->profile->workers--;
 	profile_release(core, worker->profile);
 	worker->profile = NULL;
@@ -134,6 +155,7 @@ static void connect(struct core *core, struct worker *worker, const struct event
 	worker->version = memory_copy_text(hello->version);
 	worker->slots = hello->slots;
 	worker->ready = 0;
+	worker->quick_ends = 0;
 	worker->is_awaited = false;
 	worker->peer = *peer;
 	worker->profile = profile_get(core, hello->labels, hello->labels_count, event->only);
@@ -150,6 +172,8 @@ struct job *worker_claim(struct core *core, struct worker *worker, uint64_t id, 
 	struct job *job = job_find(core, id);
 	if (!job || job->attempt != attempt || job->course->holder != worker)
 		return NULL;
+	if (lease_is_ahead(job->course->lease))
+		return NULL;
 	if (job->course->lease)
 		lease_confirm(core, job->course->lease);
 	else
@@ -157,29 +181,48 @@ struct job *worker_claim(struct core *core, struct worker *worker, uint64_t id, 
 	return job;
 }
 
+/* It was never told of a lease ahead, whatever it says. */
 static bool is_holding(const struct msg_hello *hello, const struct job *job)
 {
 	for (size_t i = 0; i < hello->holding_count; i++)
 		if (hello->holding[i].job == job->id && hello->holding[i].attempt == job->attempt)
-			return true;
+			return !lease_is_ahead(job->course->lease);
 	return false;
+}
+
+/* A lease that it does not hold. For one that was granted ahead, before our start, it may have no
+ * slot. */
+static void settle_unheld(struct core *core, struct worker *worker, struct lease *lease,
+                          const char *session, uint32_t *held, struct effects *out)
+{
+	const struct job *job = lease->job;
+	bool is_unheard = lease_is_unheard(lease, session) && !job->course->cancel &&
+	                  (!lease_is_ahead(lease) || PLANTED(ahead_is_unheard));
+	bool has_slot = *held < worker->slots || PLANTED(ahead_is_repeated);
+	*held += is_unheard && has_slot;
+	if (is_unheard && has_slot)
+		lease_repeat(core, lease, out);
+	else if (is_unheard && job->attempt == 1)
+		lease_withdraw(core, lease, out);
+	else
+		lease_end(core, lease, "the worker came back without it", out);
 }
 
 /* What the worker does not hold it will never finish; what it never heard of it is told again. */
 static void settle_forgotten(struct core *core, struct worker *worker,
                              const struct msg_hello *hello, struct effects *out)
 {
+	uint32_t held = 0;
+	for (const struct lease *lease = worker->leases; lease; lease = lease->next)
+		held += is_holding(hello, lease->job);
 	for (struct lease *lease = worker->leases, *next; lease; lease = next) {
 		next = lease->next;
-		if (is_holding(hello, lease->job)) {
-			lease->cancelled_ms = 0; /* whoever was told may be gone */
-			lease_tell_cancel(core, lease, out);
+		if (!is_holding(hello, lease->job)) {
+			settle_unheld(core, worker, lease, hello->session, &held, out);
 			continue;
 		}
-		if (lease_is_unheard(lease, hello->session) && !lease->job->course->cancel)
-			lease_repeat(core, lease, out);
-		else
-			lease_end(core, lease, "the worker came back without it", out);
+		lease->cancelled_ms = 0; /* whoever was told may be gone */
+		lease_tell_cancel(core, lease, out);
 	}
 }
 
@@ -268,7 +311,7 @@ static void receive_hello(struct core *core, const struct event *event, struct w
 void worker_set_credit(struct core *core, struct worker *worker, uint32_t slots)
 {
 	worker->ready = slots;
-	worker_update_idle(core, worker);
+	worker_update_line(core, worker);
 }
 
 static void receive_known(struct core *core, const struct event *event, struct worker *worker,

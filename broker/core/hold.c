@@ -45,12 +45,13 @@ static void obey(struct core *core, enum hold_kind kind, const char *name)
 	struct worker *worker;
 	if (kind == HOLD_WORKER) {
 		worker = worker_get(core, name);
-		worker_update_idle(core, worker);
+		worker_update_line(core, worker);
 		worker_release(core, worker);
 	} else if (kind == HOLD_REPOSITORY) {
 		queue_review(core, repository_get(core, name));
 	}
 	core->dispatch_due = true;
+	core->ahead_due = true;
 }
 
 static bool hold(struct core *core, enum hold_kind kind, const char *name, const char *who,

@@ -185,7 +185,8 @@ void worker_await(struct core *core, const char *name, struct effects *out)
 	if (!worker || !worker->profile)
 		return;
 	worker->is_awaited = true;
-	worker_update_idle(core, worker);
+	core->ahead_due = true;
+	worker_update_line(core, worker);
 	worker_beat(core, worker, true, out);
 }
 
@@ -196,20 +197,19 @@ void worker_review(struct core *core, struct worker *worker, const char *only)
 	worker->is_awaited = false;
 	if (strcmp(before->only, only ? only : "") == 0) {
 		if (was_awaited)
-			worker_update_idle(core, worker);
+			worker_update_line(core, worker);
 		return;
 	}
 	const struct labels *labels = &before->offered;
 	struct profile *now = profile_get(core, (const char *const *)(const void *)labels->items,
 	                                  labels->count, only);
-	if (worker->is_idle)
-		DL_DELETE2(before->idle, worker, idle_prev, idle_next);
-	worker->is_idle = false;
+	worker_leave_line(worker);
+	core->ahead_due = true;
 	worker->profile = now;
 	now->workers++;
 	before->workers--;
 	profile_release(core, before);
-	worker_update_idle(core, worker);
+	worker_update_line(core, worker);
 }
 
 /* Both are sorted, so one walk tells whether every label that is needed is offered. */

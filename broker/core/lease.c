@@ -11,16 +11,32 @@
 #include <string.h>
 #include <utlist.h>
 
-/* Only leases on offer have an end of their own: they stand in a list by age. */
+/* The list of those that wait, by their age, for what their state says; NULL: nothing. */
+static struct lease **list_of(struct core *core, enum lease_state state)
+{
+	return state == LEASE_OFFERED ? &core->offers : state == LEASE_AHEAD ? &core->aheads : NULL;
+}
+
+static void count_ahead(struct core *core, const struct lease *lease, uint32_t more)
+{
+	if (!lease_is_ahead(lease))
+		return;
+	core->ahead += more;
+	lease->job->course->holder->ahead += more;
+}
+
 static void set_state(struct core *core, struct lease *lease, enum lease_state state)
 {
-	if (lease->state == LEASE_OFFERED)
-		DL_DELETE2(core->offers, lease, offer_prev, offer_next);
+	struct lease **before = list_of(core, lease->state), **now = list_of(core, state);
+	if (before)
+		DL_DELETE2(*before, lease, offer_prev, offer_next);
+	count_ahead(core, lease, (uint32_t)-1);
 	lease->state = state;
-	if (state != LEASE_OFFERED)
+	count_ahead(core, lease, 1);
+	if (!now)
 		return;
 	lease->offered_ms = fleet_now(core);
-	DL_APPEND2(core->offers, lease, offer_prev, offer_next);
+	DL_APPEND2(*now, lease, offer_prev, offer_next);
 }
 
 /* Make the lease itself; the job is in no lane. */
@@ -39,7 +55,7 @@ static struct lease *lease_new(struct core *core, struct job *job, enum lease_st
 	worker->lease_count++;
 	core->busy += worker_is_here(worker);
 	core->leased++;
-	worker_update_idle(core, worker);
+	worker_update_line(core, worker);
 	return lease;
 }
 
@@ -66,13 +82,14 @@ void lease_drop(struct core *core, struct lease *lease)
 	course_of(job)->lease = NULL;
 	free(lease->session);
 	free(lease);
-	worker_update_idle(core, job->course->holder);
+	worker_update_line(core, job->course->holder);
 }
 
 static void set_holder(struct core *core, struct job *job, struct worker *worker)
 {
 	struct worker *before = job->course->holder;
-	worker->references++;
+	if (worker)
+		worker->references++;
 	course_of(job)->holder = worker;
 	if (before) {
 		before->references--;
@@ -81,32 +98,67 @@ static void set_holder(struct core *core, struct job *job, struct worker *worker
 }
 
 /* After what was saved before it: the lease. */
-static void send_offer(const struct job *job, struct effects *out)
+static void send_offer(const struct job *job, enum effect_kind kind, struct effects *out)
 {
-	struct effect *offer = effects_add(out, EFFECT_OFFER);
+	struct effect *offer = effects_add(out, kind);
 	offer->peer = job->course->holder->peer;
 	offer->job = job->id;
 	offer->attempt = job->attempt;
 }
 
-void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out)
+static void publish_leased(const struct job *job, struct effects *out)
+{
+	publish(out, &(struct msg_event){ .kind = "leased",
+	                                  .build = job->build->id,
+	                                  .job = job->id,
+	                                  .attempt = job->attempt,
+	                                  .worker = job->course->holder->name });
+}
+
+void lease_grant(struct core *core, struct job *job, struct worker *worker, enum lease_state state,
+                 struct effects *out)
 {
 	set_holder(core, job, worker);
 	job->attempt++;
 	course_of(job)->log_size = 0;
-	lease_new(core, job, LEASE_OFFERED, worker->session);
+	lease_new(core, job, state, worker->session);
 	struct effect *save = effects_add(out, EFFECT_SAVE_LEASE);
 	save->job = job->id;
 	save->build = job->build->id;
 	save->attempt = job->attempt;
 	save->lease.worker = worker->name;
 	save->lease.session = worker->session;
-	send_offer(job, out);
-	publish(out, &(struct msg_event){ .kind = "leased",
-	                                  .build = job->build->id,
-	                                  .job = job->id,
-	                                  .attempt = job->attempt,
-	                                  .worker = worker->name });
+	send_offer(job, state == LEASE_AHEAD ? EFFECT_OFFER_AHEAD : EFFECT_OFFER, out);
+	if (state != LEASE_AHEAD)
+		publish_leased(job, out);
+}
+
+void lease_offer(struct core *core, struct lease *lease, struct effects *out)
+{
+	assert(lease_is_ahead(lease));
+	set_state(core, lease, LEASE_OFFERED);
+	send_offer(lease->job, EFFECT_OFFER_KEPT, out);
+	publish_leased(lease->job, out);
+	worker_update_line(core, lease->job->course->holder);
+}
+
+/* An attempt that nobody was told of has no number: the next one gets it. Only a job's first is
+ * granted ahead, so nobody held it before. */
+void lease_withdraw(struct core *core, struct lease *lease, struct effects *out)
+{
+	struct job *job = lease->job;
+	bool is_held = lease_is_ahead(lease);
+	assert(job->attempt == 1);
+	struct effect *save = effects_add(out, EFFECT_SAVE_WITHDRAWN);
+	save->job = job->id;
+	save->attempt = job->attempt;
+	if (is_held)
+		effects_add(out, EFFECT_OFFER_FORGOTTEN)->job = job->id;
+	lease_drop(core, lease);
+	set_holder(core, job, NULL);
+	if (!PLANTED(withdrawn_counts))
+		job->attempt = 0;
+	queue_add(core, job);
 }
 
 bool lease_is_unheard(const struct lease *lease, const char *session)
@@ -121,7 +173,7 @@ void lease_repeat(struct core *core, struct lease *lease, struct effects *out)
 {
 	if (lease->state == LEASE_RESTORED)
 		set_state(core, lease, LEASE_OFFERED);
-	send_offer(lease->job, out);
+	send_offer(lease->job, EFFECT_OFFER, out);
 }
 
 static void add_loss(struct job *job)
@@ -173,6 +225,10 @@ void lease_cancel(struct core *core, struct lease *lease, const char *reason, st
 void lease_end(struct core *core, struct lease *lease, const char *reason, struct effects *out)
 {
 	struct job *job = lease->job;
+	if (lease_is_ahead(lease)) {
+		lease_withdraw(core, lease, out);
+		return;
+	}
 	core->lost_leases++;
 	add_loss(job);
 	struct effect *save = effects_add(out, EFFECT_SAVE_LEASE_END);
@@ -244,7 +300,9 @@ static struct job *fenced_job(const struct core *core, const struct worker *work
 		return job;
 	if (PLANTED(late_is_stale) && job && !job->course->lease)
 		return NULL;
-	return job && job->attempt == attempt && job->course->holder == worker ? job : NULL;
+	if (!job || (lease_is_ahead(job->course->lease) && !PLANTED(ahead_is_known)))
+		return NULL;
+	return job->attempt == attempt && job->course->holder == worker ? job : NULL;
 }
 
 static void send_stale(struct core *core, struct worker *worker, uint64_t job, uint32_t attempt,
@@ -306,6 +364,7 @@ void lease_result(struct core *core, struct worker *worker, const struct msg_res
 		send_log_ok(core, worker, job, out);
 		return;
 	}
+	ahead_note_end(core, worker, job->course->lease);
 	struct message ok = { .type = MESSAGE_result_ok,
 		              .result_ok = { .job = job->id, .attempt = job->attempt } };
 	if (!PLANTED(early_forget) || job->attempt < 2)

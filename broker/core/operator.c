@@ -20,6 +20,8 @@ static enum cancelled cancel(struct core *core, struct job *job, const char *rea
                              struct effects *out)
 {
 	const struct msg_result result = { .outcome = OUTCOME_cancelled, .reason = reason };
+	if (lease_is_ahead(job->course->lease))
+		lease_withdraw(core, job->course->lease, out);
 	if (job->course->lease) {
 		lease_cancel(core, job->course->lease, reason, out);
 		return CANCELLED_BY_END;

@@ -107,7 +107,7 @@ static bool another_is_idle(const struct core *core, const struct lane *lane,
 	for (const struct profile *p = core->profiles; p; p = p->hh.next) {
 		if (!p->idle || !profile_takes(p, lane))
 			continue;
-		if (p->idle != worker || p->idle->idle_next)
+		if (p->idle != worker || p->idle->line_next)
 			return true;
 	}
 	return false;
@@ -218,14 +218,15 @@ static struct lane *pick_lane(struct core *core, const struct worker *worker, bo
 	return best;
 }
 
-static void serve(struct core *core, struct lane *lane, struct worker *worker, struct effects *out)
+static void serve(struct core *core, struct lane *lane, struct worker *worker,
+                  enum lease_state state, struct effects *out)
 {
 	struct repository *repository = lane->key.repository;
 	struct job *job = lane->jobs[0];
 	assert(profile_may_have(worker->profile, repository) || PLANTED(any_repository));
 	repository->served = ++core->turn;
 	queue_remove(core, job);
-	lease_grant(core, job, worker, out);
+	lease_grant(core, job, worker, state, out);
 }
 
 /* Serve the idle workers of one profile; who just lost the only jobs left is passed over. Returns
@@ -237,14 +238,28 @@ static bool dispatch_profile(struct core *core, struct profile *profile, struct 
 	while (worker && work) {
 		struct lane *lane = pick_lane(core, worker, &work);
 		if (!lane) {
-			worker = worker->idle_next;
+			worker = worker->line_next;
 			continue;
 		}
-		serve(core, lane, worker, out);
+		serve(core, lane, worker, LEASE_OFFERED, out);
 		served = true;
 		worker = profile->idle;
 	}
 	return served;
+}
+
+/* Nobody has a slot for what is left: those who soon will have, in turn. A job that came back is
+ * for who has one. */
+static void dispatch_ahead(struct core *core, struct profile *profile, struct effects *out)
+{
+	bool work = true;
+	struct worker *worker;
+	while (core->queued && (worker = profile->quick)) {
+		struct lane *lane = pick_lane(core, worker, &work);
+		if (!lane || lane->jobs[0]->attempt)
+			return;
+		serve(core, lane, worker, LEASE_AHEAD, out);
+	}
 }
 
 void queue_dispatch(struct core *core, struct effects *out)
@@ -252,10 +267,14 @@ void queue_dispatch(struct core *core, struct effects *out)
 	if (!core->dispatch_due || core->store_full || core->paused_by)
 		return;
 	core->dispatch_due = false;
+	while (core->owed)
+		lease_offer(core, ahead_oldest(core->owed), out);
 	/* Who was passed over in favour of another may be the only one left in the next round. */
 	for (bool served = true; served && core->queued;) {
 		served = false;
 		for (struct profile *profile = core->profiles; profile; profile = profile->hh.next)
 			served |= dispatch_profile(core, profile, out);
 	}
+	for (struct profile *profile = core->profiles; profile; profile = profile->hh.next)
+		dispatch_ahead(core, profile, out);
 }

@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "broker/core/board.h"
 #include "broker/core/core.h"
+#include "broker/core/lease.h"
 
 struct repository {
 	char *name;
@@ -133,24 +134,8 @@ struct profile {
 	struct labels repositories; /* the same */
 	uint32_t workers;           /* here, with this profile */
 	struct worker *idle;        /* workers with a free slot; the head waited longest */
+	struct worker *quick;       /* without one, that may have a lease ahead; likewise */
 	UT_hash_handle hh;
-};
-
-enum lease_state {
-	LEASE_OFFERED,   /* its worker has not named it yet */
-	LEASE_RESTORED,  /* stored before our start; its worker is not back yet */
-	LEASE_CONFIRMED, /* its worker has named it */
-};
-
-struct lease {
-	struct job *job;
-	enum lease_state state;
-	char *session;                         /* of the worker it was granted to */
-	int64_t offered_ms;                    /* fleet time */
-	int64_t named_ms;                      /* fleet time its worker named it last */
-	int64_t cancelled_ms;                  /* fleet time its worker was told to end it last */
-	struct lease *prev, *next;             /* in its worker */
-	struct lease *offer_prev, *offer_next; /* in core->offers, while LEASE_OFFERED */
 };
 
 /* How often a worker and we tell each other that we live: as it holds a lease, or is to speak
@@ -174,15 +159,17 @@ struct worker {
 	uint32_t slots;          /* said in hello */
 	uint32_t ready;          /* said in ready */
 	uint32_t lease_count;
-	uint32_t references; /* jobs whose holder this is */
-	bool is_idle;        /* in profile->idle */
-	bool is_awaited;     /* its key is gone or another: no offers before it speaks again */
+	uint32_t ahead;       /* of these, LEASE_AHEAD */
+	uint32_t references;  /* jobs whose holder this is */
+	uint8_t quick_ends;   /* of jobs, the last ones; as many as make it quick, at most */
+	struct worker **line; /* where it stands for a job: the list below; NULL: nowhere */
+	bool is_awaited;      /* its key is gone or another: no offers before it speaks again */
 	struct lease *leases;
 	enum pace pace;   /* the lists below that it is in, while here */
 	int64_t seen_ms;  /* fleet time of its last frame */
 	int64_t quiet_ms; /* from when on its silence counts */
 	int64_t sent_ms;  /* fleet time of our last frame to it */
-	struct worker *idle_prev, *idle_next;
+	struct worker *line_prev, *line_next;
 	struct worker *seen_prev, *seen_next; /* in core->seen, longest silent first */
 	struct worker *sent_prev, *sent_next; /* in core->sent, oldest first */
 	UT_hash_handle hh;                    /* by name */
@@ -202,6 +189,7 @@ struct core {
 	bool dispatch_due; /* a job or a slot became free */
 	uint64_t last_build, last_job, turn;
 	uint64_t queued, blocked, leased;
+	uint32_t ahead;       /* of the leases */
 	uint32_t slots, busy; /* of the workers who are here, and their leases */
 	uint64_t effort;      /* steps that the queue made, ever */
 	uint64_t accepted, lost_leases;
@@ -219,6 +207,9 @@ struct core {
 	struct worker *workers_by_peer;
 	struct worker *seen[PACES], *sent[PACES];
 	struct lease *offers; /* LEASE_OFFERED, oldest first */
+	struct lease *aheads; /* LEASE_AHEAD, likewise */
+	struct worker *owed;  /* workers with a free slot for a lease that they have ahead */
+	bool ahead_due;       /* something is held back that was not when they were granted */
 };
 
 /* Time that stands still while we were stopped. All silence is measured on it. */
@@ -351,38 +342,6 @@ struct job *job_accept(struct core *core, struct build *build, const struct rec_
 void jobs_queue(struct core *core, const struct rec_commit *commit, struct job **jobs,
                 uint64_t chosen);
 
-/* ---- lease.c ---- */
-void lease_grant(struct core *core, struct job *job, struct worker *worker, struct effects *out);
-/* Did its worker never get the offer, rather than lose the attempt? A session that was granted a
- * lease and does not know of it was never told, for it forgets nothing that is the newest. */
-bool lease_is_unheard(const struct lease *lease, const char *session);
-/* Send the offer of such a lease once more: the same attempt. */
-void lease_repeat(struct core *core, struct lease *lease, struct effects *out);
-/* The worker never got it, lost it, or left: back to the queue, or lost for good. */
-void lease_end(struct core *core, struct lease *lease, const char *reason, struct effects *out);
-/* Forget a lease without saying so: its job ends, or goes back. */
-void lease_drop(struct core *core, struct lease *lease);
-/* Queued -> leased: the worker of the newest attempt still has it. */
-void lease_adopt(struct core *core, struct job *job, struct effects *out);
-/* Its job is to end as cancelled: its worker is told, and needs not help. */
-void lease_cancel(struct core *core, struct lease *lease, const char *reason, struct effects *out);
-/* Its worker holds it: if it is to end, say so again, in case that was lost. */
-void lease_tell_cancel(struct core *core, struct lease *lease, struct effects *out);
-/* Its worker named it. */
-void lease_confirm(struct core *core, struct lease *lease);
-/* It is here, beats, and has not named what it was leased for too long. */
-bool lease_is_disowned(const struct core *core, const struct lease *lease);
-void lease_restore(struct core *core, struct job *job, const char *session);
-void lease_result(struct core *core, struct worker *worker, const struct msg_result *result,
-                  struct effects *out);
-void lease_log(struct core *core, struct worker *worker, const struct msg_log *log,
-               struct effects *out);
-/* No offer could leave until now. */
-void lease_renew_offers(struct core *core);
-/* End leases that no worker named in time. */
-void lease_tick(struct core *core, struct effects *out);
-int64_t lease_wakeup_ms(const struct core *core);
-
 /* ---- heartbeat.c ---- */
 /* The next one who is here, in no order; the first for NULL. */
 const struct worker *worker_next(const struct core *core, const struct worker *worker);
@@ -409,9 +368,12 @@ bool worker_is_here(const struct worker *worker);
 struct worker *worker_get(struct core *core, const char *name);
 /* Free a worker that is away and that no job remembers. */
 void worker_release(struct core *core, struct worker *worker);
-/* Put it in or out of its profile's idle list, and of those with its pace, as its slots and leases
- * say. */
-void worker_update_idle(struct core *core, struct worker *worker);
+/* Has it a slot for one more offer? */
+bool worker_is_idle(const struct worker *worker);
+/* Put it in or out of the lines for jobs, and of those with its pace, as its slots and leases say.
+ */
+void worker_update_line(struct core *core, struct worker *worker);
+void worker_leave_line(struct worker *worker);
 void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
                  const struct message *message, struct effects *out);
 /* Does it hold the newest attempt of a job? Then its lease is confirmed, or taken up again. */

@@ -175,22 +175,23 @@ const char *core_worker_at(const struct core *core, const struct peer *peer)
 
 struct core_totals core_totals(const struct core *core)
 {
-	return (struct core_totals){ core->queued, core->leased, all_finished(core) };
+	return (struct core_totals){ core->queued + core->ahead, core->leased - core->ahead,
+		                     all_finished(core) };
 }
 
 void core_status(const struct core *core, int64_t now_ms, size_t rows, struct arena *arena,
                  struct rec_status_result *status)
 {
 	status->state = core_state(core);
-	status->queued = core->queued;
+	status->queued = core->queued + core->ahead; /* nobody runs those yet */
 	status->blocked = core->blocked;
-	status->leased = core->leased;
+	status->leased = core->leased - core->ahead;
 	status->accepted = core->accepted;
 	status->finished = all_finished(core);
 	status->lost_leases = core->lost_leases;
 	status->workers = HASH_CNT(hh_peer, core->workers_by_peer);
 	status->slots = core->slots;
-	status->busy = core->busy;
+	status->busy = core->busy - core->ahead;
 	fill_paused(core, arena, status);
 	fill_depth(core, now_ms, rows < PAGE_MAX ? rows : PAGE_MAX, arena, status);
 	fill_outcomes(core, arena, status);
@@ -212,7 +213,7 @@ static const char *worker_state(const struct worker *worker)
 		return "not_ready";
 	if (worker->lease_count == 0)
 		return "idle";
-	return worker->is_idle ? "busy" : "full";
+	return worker_is_idle(worker) ? "busy" : "full";
 }
 
 size_t core_page_rows(uint32_t wanted)
@@ -242,7 +243,7 @@ void core_workers(const struct core *core, int64_t now_ms, const struct rec_page
 			.host = worker->host,
 			.version = worker->version,
 			.slots = worker->slots,
-			.busy = worker->lease_count,
+			.busy = worker->lease_count - worker->ahead,
 			.drained_by = worker->drained_by,
 		};
 		if (!worker->profile)
@@ -290,17 +291,19 @@ void core_marks(const struct core *core, const struct rec_marks_params *params, 
 
 static void check_worker(const struct core *core, const struct worker *worker)
 {
-	uint32_t leases = 0;
+	uint32_t leases = 0, ahead = 0;
 	for (const struct lease *lease = worker->leases; lease; lease = lease->next) {
 		assert(lease->job->course->lease == lease);
 		assert(lease->job->course->holder == worker);
 		leases++;
+		ahead += lease_is_ahead(lease);
 	}
-	assert(leases == worker->lease_count);
+	assert(leases == worker->lease_count && ahead == worker->ahead);
+	assert(ahead == 0 || worker_is_here(worker));
 	assert(worker_is_here(worker) == (worker->profile != NULL));
 	assert(!worker_is_here(worker) || PLANTED(busy_is_idle) ||
 	       (worker->pace == PACE_BUSY) == (leases > 0 || worker->is_awaited));
-	assert(!worker->is_idle ||
+	assert(!worker_is_idle(worker) ||
 	       (worker_is_here(worker) && (!worker->drained_by || PLANTED(drained_gets_offers))));
 	assert(worker->references >= worker->lease_count);
 	/* Without a peer only a restart explains leases, and that has an end. */

@@ -67,7 +67,7 @@ static struct crowd count_workers(const struct core *core, const struct lane *la
 			continue;
 		}
 		crowd.slots += w->ready < w->slots ? w->ready : w->slots;
-		crowd.busy += w->lease_count;
+		crowd.busy += w->lease_count - w->ahead;
 	}
 	return crowd;
 }
@@ -233,9 +233,14 @@ static void explain_queued(const struct core *core, const struct job *job, uint6
 static void explain_leased(const struct job *job, struct reason *reason)
 {
 	const char *worker = job->course->holder->name;
-	reason->code = job->course->cancel ? "stopping" : "running";
+	reason->code = job->course->cancel                  ? "stopping"
+	               : lease_is_ahead(job->course->lease) ? "next"
+	                                                    : "running";
 	if (job->course->cancel)
 		text_addf(&reason->text, "%s; worker %s is told to stop it", job->course->cancel,
+		          worker);
+	else if (lease_is_ahead(job->course->lease))
+		text_addf(&reason->text, "is next on worker %s, as soon as that has a slot",
 		          worker);
 	else if (job->course->lease->state == LEASE_OFFERED)
 		text_addf(&reason->text, "was offered to worker %s, which has not taken it yet",

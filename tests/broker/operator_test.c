@@ -526,6 +526,7 @@ Test(operator, as_many_jobs_go_before_as_why_says)
 	for (uint64_t id = 2; id < JOBS + 2; id++)
 		said[id] = before(id);
 	for (uint64_t turn = 0, running = 1; turn < JOBS; turn++) {
+		story_wait(&story, 100); /* or the next would be leased ahead */
 		text_clear(&story.lines);
 		story_result(&story, "a", running, 1, OUTCOME_passed);
 		const char *offer = strstr(story.lines.data, "offer job=");

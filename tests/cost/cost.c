@@ -39,7 +39,7 @@ static void step(struct stage *stage, struct event *event)
 	core_step(stage->core, event, &stage->effects);
 	for (size_t i = 0; i < stage->effects.count; i++) {
 		const struct effect *effect = &stage->effects.items[i];
-		if (effect->kind == EFFECT_OFFER)
+		if (effect->kind == EFFECT_OFFER || effect->kind == EFFECT_OFFER_KEPT)
 			stage->held[(stage->first + stage->count++) % CROWD] =
 				(struct held){ effect->peer, effect->job, effect->attempt };
 	}

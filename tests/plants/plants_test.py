@@ -52,6 +52,7 @@ CATCHERS = {
         r"cuts: FAILED \S+ ",
     ),
     "sim": Catcher([f"{BUILD}/fettle-sim-planted", "--seeds", "240"], r"sim: FAILED seed="),
+    "ahead": Catcher([f"{BUILD}/broker-ahead-test-planted"], r"\[FAIL\] (ahead|held)::"),
     "core": Catcher([f"{BUILD}/broker-core-test-planted"], r"\[FAIL\] core::"),
     "events": Catcher([f"{BUILD}/broker-events-test-planted"], r"\[FAIL\] events::"),
     "backup": Catcher([f"{BUILD}/broker-backup-test-planted"], r"\[FAIL\] backup::"),

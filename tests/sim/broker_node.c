@@ -71,6 +71,27 @@ static void send_now(struct sim *sim, const struct effect *effect)
 	text_finish(&body);
 }
 
+static void check_told(struct sim *sim, const struct peer *peer, const struct bytes *body);
+
+/* An offer of a lease ahead leaves; what it says is still so. */
+static void send_kept(struct sim *sim, const struct peer *peer, const struct bytes *body)
+{
+	check_told(sim, peer, body);
+	net_from_broker(sim, DOOR_WORKERS, peer, body);
+	sometimes(sim, SOMETIMES_offered_ahead);
+}
+
+static void take_kept(struct sim *sim, const struct effect *effect)
+{
+	struct bytes body;
+	if (!held_take(&sim->broker.held, effect->job, &effect->peer, &body)) {
+		sometimes(sim, SOMETIMES_ahead_of_disk);
+		return;
+	}
+	send_kept(sim, &effect->peer, &body);
+	free((void *)(uintptr_t)body.data);
+}
+
 static void take_effects(struct sim *sim)
 {
 	struct broker_node *broker = &sim->broker;
@@ -87,6 +108,10 @@ static void take_effects(struct sim *sim)
 		else if (effect->kind == EFFECT_REFUSED) /* ours never say what is refused */
 			SIM_CHECK(is_rogue(&effect->peer), "the broker refused: %s",
 			          effect->reason);
+		else if (effect->kind == EFFECT_OFFER_KEPT)
+			take_kept(sim, effect);
+		else if (effect->kind == EFFECT_OFFER_FORGOTTEN)
+			held_forget(&broker->held, effect->job);
 		else
 			batch_add(broker->filling, effect);
 	}
@@ -268,6 +293,8 @@ static void store(struct sim *sim, struct batch *batch)
 			if (i == 0 || item[-1].effect.kind != EFFECT_SAVE_LEASE)
 				sometimes(sim, SOMETIMES_offer_repeated);
 		}
+		if (item->effect.kind == EFFECT_OFFER_AHEAD)
+			fill_offer(sim, batch, item);
 		if (item->effect.kind == EFFECT_LATE)
 			fill_late(sim, batch, item);
 		if (is_sent(item) && is_operator(peer))
@@ -283,6 +310,10 @@ static void release(struct sim *sim, const struct batch *batch)
 {
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct batch_item *item = &batch->items[i];
+		struct peer peer;
+		if (item->effect.kind == EFFECT_OFFER_AHEAD &&
+		    held_keep(&sim->broker.held, item->effect.job, &item->body, &peer))
+			send_kept(sim, &peer, &item->body);
 		if (is_sent(item))
 			net_from_broker(sim, item->to_admin ? DOOR_ADMIN : DOOR_WORKERS,
 			                &item->effect.peer, &item->body);
@@ -556,6 +587,7 @@ static void end(struct sim *sim)
 	core_destroy(&broker->core);
 	watchlist_destroy(&broker->watchlist);
 	ledger_destroy(&broker->ledger);
+	held_finish(&broker->held);
 	batch_destroy(&broker->filling);
 	while (broker->work) {
 		struct store_work *next = broker->work->next;

@@ -241,6 +241,28 @@ static void save_lease_end(struct sim *sim, const struct effect *e)
 	note_loss(sim, e->reason);
 }
 
+static bool is_had(struct sim *sim, uint64_t job)
+{
+	for (int i = 0; i < SIM_WORKERS; i++)
+		if (worker_process(&sim->workers[i], job, 1))
+			return true;
+	return false;
+}
+
+/* P5: nobody was told of the attempt whose number is used again. */
+static void save_withdrawn(struct sim *sim, const struct effect *e)
+{
+	struct disk_job *job = disk_job(sim, e->job);
+	SIM_CHECK(job->state == DISK_LEASED && job->attempt == e->attempt && e->attempt == 1 &&
+	                  !job->cancel,
+	          "job %llu: withdrawn out of place", (unsigned long long)e->job);
+	SIM_CHECK(!is_had(sim, e->job), "job %llu: withdrawn, but somebody has it",
+	          (unsigned long long)e->job);
+	job->state = DISK_QUEUED;
+	job->attempt = 0;
+	sometimes(sim, SOMETIMES_withdrawn);
+}
+
 static void save_adopted(struct sim *sim, const struct effect *e)
 {
 	struct disk_job *job = disk_job(sim, e->job);
@@ -510,6 +532,7 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_LEASE: save_lease(sim, e); break;
 	case EFFECT_SAVE_ADOPTED: save_adopted(sim, e); break;
 	case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
+	case EFFECT_SAVE_WITHDRAWN: save_withdrawn(sim, e); break;
 	case EFFECT_SAVE_CARRIED: save_carried(sim, e); break;
 	case EFFECT_SAVE_CANCEL: save_cancel(sim, e); break;
 	case EFFECT_SAVE_HOLD:
@@ -525,6 +548,9 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_PUBLISH:
 	case EFFECT_LATE:
 	case EFFECT_SEND_NOW:
+	case EFFECT_OFFER_AHEAD:
+	case EFFECT_OFFER_KEPT:
+	case EFFECT_OFFER_FORGOTTEN:
 	case EFFECT_REFUSED: break;
 	}
 }

@@ -168,6 +168,8 @@ static struct weather draw_weather(struct sim *sim)
 		                   .fault_least_ms = sim_between(sim, 20, 500),
 		                   .push_least_ms = sim_between(sim, 50, 1000),
 		                   .job_most_ms = sim_between(sim, 500, 8000) };
+	if (sim_chance(sim, 25)) /* who ends jobs so soon gets leases ahead */
+		weather.job_most_ms = sim_between(sim, 1, 5);
 	weather.fault_most_ms = weather.fault_least_ms + sim_between(sim, 100, 6000);
 	weather.push_most_ms = weather.push_least_ms + sim_between(sim, 1000, 8000);
 	if (weather.faults & 1u << FAULT_NETWORK) {

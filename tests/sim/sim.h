@@ -9,6 +9,7 @@
 
 #include "broker/batch.h"
 #include "broker/core/core.h"
+#include "broker/core/held.h"
 #include "broker/core/ledger.h"
 #include "broker/core/watchlist.h"
 #include "observer/core/plan.h"
@@ -179,6 +180,7 @@ struct broker_node {
 	int64_t timer_ms;
 	struct effects effects;
 	struct batch *filling;
+	struct held held;
 	bool saving, stuck, stopping;
 	uint32_t lookups;
 	struct store_work *work; /* oldest first */
