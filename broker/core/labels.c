@@ -51,6 +51,26 @@ static struct shelf *find_shelf(const struct core *core, const char *label)
 	return shelf;
 }
 
+static struct shelf *get_shelf(struct core *core, const char *label)
+{
+	struct shelf *shelf = find_shelf(core, label);
+	if (shelf)
+		return shelf;
+	shelf = memory_new(1, sizeof *shelf);
+	shelf->label = memory_copy_text(label);
+	HASH_ADD_KEYPTR(hh, core->shelves, shelf->label, strlen(shelf->label), shelf);
+	return shelf;
+}
+
+static void release_shelf(struct core *core, struct shelf *shelf)
+{
+	if (shelf->sets > 0 || shelf->profiles > 0)
+		return;
+	HASH_DEL(core->shelves, shelf);
+	free(shelf->label);
+	free(shelf);
+}
+
 /* Where the fewest others stand: of {linux, gpu7} that of gpu7. */
 static void put_on_shelf(struct core *core, struct label_set *set)
 {
@@ -63,23 +83,35 @@ static void put_on_shelf(struct core *core, struct label_set *set)
 		label = set->needed.items[i];
 		best = shelf;
 	}
-	if (!best) {
-		best = memory_new(1, sizeof *best);
-		best->label = memory_copy_text(label);
-		HASH_ADD_KEYPTR(hh, core->shelves, best->label, strlen(best->label), best);
-	}
-	best->sets++;
-	set->shelf = best;
+	set->shelf = best ? best : get_shelf(core, label);
+	set->shelf->sets++;
 }
 
 static void take_from_shelf(struct core *core, const struct label_set *set)
 {
-	struct shelf *shelf = set->shelf;
-	if (--shelf->sets > 0)
-		return;
-	HASH_DEL(core->shelves, shelf);
-	free(shelf->label);
-	free(shelf);
+	set->shelf->sets--;
+	release_shelf(core, set->shelf);
+}
+
+/* Those of what it offers, and of sets that need nothing: each search for a job walks along them.
+ */
+static void find_shelves(struct core *core, struct profile *profile)
+{
+	size_t count = profile->offered.count + 1;
+	profile->shelves = memory_new(count, sizeof(struct shelf *));
+	for (size_t i = 0; i < count; i++) {
+		profile->shelves[i] = get_shelf(core, i ? profile->offered.items[i - 1] : "");
+		profile->shelves[i]->profiles++;
+	}
+}
+
+static void leave_shelves(struct core *core, struct profile *profile)
+{
+	for (size_t i = 0; i <= profile->offered.count; i++) {
+		profile->shelves[i]->profiles--;
+		release_shelf(core, profile->shelves[i]);
+	}
+	free(profile->shelves);
 }
 
 struct label_set *label_set_next(struct core *core, const struct profile *profile, size_t *at,
@@ -95,9 +127,7 @@ struct label_set *label_set_next(struct core *core, const struct profile *profil
 		}
 		if (*at > profile->offered.count)
 			return NULL;
-		const char *label = *at ? profile->offered.items[*at - 1] : "";
-		const struct shelf *shelf = find_shelf(core, label);
-		set = shelf ? shelf->waiting : NULL;
+		set = profile->shelves[*at]->waiting;
 		core->effort++;
 	}
 }
@@ -158,6 +188,7 @@ struct profile *profile_get(struct core *core, const char *const *labels, size_t
 	profile->repositories =
 		labels_make((const char *const *)(const void *)list.items, list.count);
 	text_list_finish(&list);
+	find_shelves(core, profile);
 	HASH_ADD_KEYPTR(hh, core->profiles, profile->name, strlen(profile->name), profile);
 	return profile;
 }
@@ -165,6 +196,7 @@ struct profile *profile_get(struct core *core, const char *const *labels, size_t
 static void free_profile(struct core *core, struct profile *profile)
 {
 	HASH_DEL(core->profiles, profile);
+	leave_shelves(core, profile);
 	labels_free(&profile->offered);
 	labels_free(&profile->repositories);
 	free(profile->name);

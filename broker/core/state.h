@@ -122,6 +122,7 @@ struct label_set {
 struct shelf {
 	char *label;               /* "": of the set that needs none */
 	size_t sets;               /* that stand here */
+	uint32_t profiles;         /* that look here */
 	struct label_set *waiting; /* those with jobs */
 	UT_hash_handle hh;
 };
@@ -130,6 +131,7 @@ struct shelf {
 struct profile {
 	char *name; /* both, in one text */
 	struct labels offered;
+	struct shelf **shelves;     /* of nothing, and of each of these */
 	const char *only;           /* the second half of `name`, "": all of them */
 	struct labels repositories; /* the same */
 	uint32_t workers;           /* here, with this profile */
