@@ -66,6 +66,7 @@ static void release_shelf(struct core *core, struct shelf *shelf)
 {
 	if (shelf->sets > 0 || shelf->profiles > 0)
 		return;
+	/* NOLINTNEXTLINE: clang-tidy does not know that the table holds it */
 	HASH_DEL(core->shelves, shelf);
 	free(shelf->label);
 	free(shelf);
