@@ -55,6 +55,13 @@ void server_note_refusal(struct server *server, const char *door, const char *re
 	       (unsigned long long)server->refused);
 }
 
+/* Nobody there: silence will tell. */
+static void note_unsent(enum err err)
+{
+	if (err)
+		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+}
+
 /* A worker is told; an observer asks for the marks anyway, and its socket goes one way. */
 static void refuse_effect(struct server *server, const struct effect *effect)
 {
@@ -62,15 +69,8 @@ static void refuse_effect(struct server *server, const struct effect *effect)
 	server_note_refusal(server, worker ? "workers" : "updates", effect->reason);
 	struct message answer = { .type = MESSAGE_error,
 		                  .error = { .code = "refused", .reason = effect->reason } };
-	if (worker && wire_send(server->workers, &effect->peer, &answer))
-		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
-}
-
-/* Nobody there: silence will tell. */
-static void note_unsent(enum err err)
-{
-	if (err)
-		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+	if (worker)
+		note_unsent(wire_send(server->workers, &effect->peer, &answer));
 }
 
 /* It is durable already, most of the time; else who waits for it waits for the batch. */
@@ -259,8 +259,8 @@ static void refuse(struct server *server, struct wire_socket *socket, const stru
 {
 	server_note_refusal(server, door, error_text());
 	struct message answer = wire_refusal(refusal);
-	if (peer->size && wire_send(socket, peer, &answer))
-		log_at(LOG_LEVEL_DEBUG, "%s", error_text());
+	if (peer->size)
+		note_unsent(wire_send(socket, peer, &answer));
 }
 
 static void drain_workers(struct server *server)
