@@ -114,7 +114,7 @@ const struct batch_item *batch_find_job(const struct batch *batch, uint64_t job)
 
 bool effect_is_save(enum effect_kind kind)
 {
-	return kind <= EFFECT_SAVE_VERDICT || kind == EFFECT_SAVE_WITHDRAWN;
+	return kind <= EFFECT_SAVE_VERDICT || kind >= EFFECT_SAVE_WITHDRAWN;
 }
 
 struct bytes batch_pack(struct batch *batch, const struct message *message)
@@ -231,6 +231,7 @@ void batch_add(struct batch *batch, const struct effect *effect)
 		break;
 	case EFFECT_SAVE_CHANGE: copy_change(arena, &item->effect); break;
 	case EFFECT_SAVE_LEASE:
+	case EFFECT_SAVE_LEASE_AHEAD:
 		item->effect.lease.worker = arena_copy_text(arena, effect->lease.worker);
 		item->effect.lease.session = arena_copy_text(arena, effect->lease.session);
 		break;
@@ -251,6 +252,7 @@ void batch_add(struct batch *batch, const struct effect *effect)
 	case EFFECT_SAVE_CARRIED:
 	case EFFECT_SAVE_VERDICT:
 	case EFFECT_SAVE_WITHDRAWN:
+	case EFFECT_SAVE_OFFERED:
 	case EFFECT_OFFER:
 	case EFFECT_OFFER_AHEAD:
 	case EFFECT_OFFER_KEPT:

@@ -149,12 +149,14 @@ static void code_item(struct coder *coder, struct batch_item *item)
 	case EFFECT_SAVE_BUILD: code_build(coder, e); break;
 	case EFFECT_SAVE_JOB: code_job(coder, item); break;
 	case EFFECT_SAVE_LEASE:
+	case EFFECT_SAVE_LEASE_AHEAD:
 		code_text(coder, &e->lease.worker);
 		code_text(coder, &e->lease.session);
 		break;
 	case EFFECT_SAVE_ADOPTED:
 	case EFFECT_SAVE_LEASE_END:
 	case EFFECT_SAVE_WITHDRAWN:
+	case EFFECT_SAVE_OFFERED:
 	case EFFECT_SAVE_CANCEL: break;
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_VERDICT: code_final(coder, e); break;

@@ -74,6 +74,7 @@ static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms
 			.allow_failure = sql_number(found, 9) != 0,
 			.priority = (uint32_t)sql_number(found, 10),
 			.cancel = sql_text(found, 11, &arena),
+			.ahead = sql_number(found, 12) != 0,
 		};
 		if (job.attempt)
 			job.log_size = (uint32_t)(log_size(store, job.job, job.attempt) +

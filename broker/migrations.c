@@ -144,10 +144,13 @@ static const char version_13[] =
 	"ALTER TABLE events ADD COLUMN count INTEGER NOT NULL DEFAULT 1;";
 
 static const char version_14[] =
-	/* A first attempt that nobody was told of is taken back. */
+	/* Leases ahead: nobody was told of such an attempt, and only that can be taken back. */
+	"ALTER TABLE attempts ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0 CHECK(ahead BETWEEN 0 "
+	"AND (attempt = 1 AND ended_at IS NULL));"
 	"DROP TRIGGER attempts_only_grow;"
 	"CREATE TRIGGER attempts_only_grow BEFORE UPDATE ON jobs WHEN NEW.attempt < OLD.attempt"
-	"  AND NOT (OLD.state = 'leased' AND NEW.state = 'queued' AND OLD.attempt = 1)"
+	"  AND NOT (OLD.state = 'leased' AND NEW.state = 'queued' AND OLD.attempt = 1 AND EXISTS("
+	"  SELECT 1 FROM attempts WHERE job = OLD.id AND attempt = 1 AND ahead))"
 	"  BEGIN SELECT RAISE(ABORT, 'attempts only grow'); END;";
 
 /* `after`: what files need, after the statements and before the step is kept. */

@@ -172,6 +172,7 @@ static void note_lives(struct making *making, size_t first, size_t after)
 		struct life *life;
 		switch (e->kind) {
 		case EFFECT_SAVE_LEASE:
+		case EFFECT_SAVE_LEASE_AHEAD:
 			if ((life = find_life(making, e)))
 				note_lease(life, e, making->wall_ms);
 			break;
@@ -263,12 +264,15 @@ static enum err make_item(struct making *making, struct batch_item *item)
 	case EFFECT_PUBLISH: return make_event(making, item);
 	case EFFECT_SAVE_JOB:
 	case EFFECT_SAVE_LEASE:
+	case EFFECT_SAVE_LEASE_AHEAD:
+	case EFFECT_SAVE_OFFERED:
 	case EFFECT_SAVE_FINAL:
 	case EFFECT_SAVE_VERDICT: life = find_life(making, e); break;
 	default: break;
 	}
-	if (!life || !is_whole(life) ||
-	    (e->kind != EFFECT_SAVE_JOB && e != life->lease && e != life->end))
+	bool is_part = life && (e->kind == EFFECT_SAVE_JOB || e->kind == EFFECT_SAVE_OFFERED ||
+	                        e == life->lease || e == life->end);
+	if (!is_part || !is_whole(life))
 		return rows_make_item(making->store, making->all, item, making->wall_ms);
 	if (e->kind != EFFECT_SAVE_JOB)
 		return OK; /* it is in the row that began it */

@@ -69,8 +69,9 @@ static enum err save_lease(struct store *store, const struct effect *e, int64_t 
 	if (err)
 		return err;
 	return sql_run(store,
-	               sql_bind(store, SQL_save_attempt, "iissi", job, attempt, e->lease.worker,
-	                        e->lease.session, wall_ms),
+	               sql_bind(store, SQL_save_attempt, "iissii", job, attempt, e->lease.worker,
+	                        e->lease.session, wall_ms,
+	                        (int64_t)(e->kind == EFFECT_SAVE_LEASE_AHEAD)),
 	               1);
 }
 
@@ -206,7 +207,13 @@ enum err rows_make_item(struct store *store, struct batch *batch, struct batch_i
 		                        (int64_t)e->build, e->queued.spec->name, e->queued.labels,
 		                        &item->body, wall_ms),
 		               1);
-	case EFFECT_SAVE_LEASE: return save_lease(store, e, wall_ms);
+	case EFFECT_SAVE_LEASE:
+	case EFFECT_SAVE_LEASE_AHEAD: return save_lease(store, e, wall_ms);
+	case EFFECT_SAVE_OFFERED:
+		return sql_run(store,
+		               sql_bind(store, SQL_save_offered, "ii", (int64_t)e->job,
+		                        (int64_t)e->attempt),
+		               1);
 	case EFFECT_SAVE_ADOPTED: return save_adopted(store, e);
 	case EFFECT_SAVE_LEASE_END: return save_lease_end(store, e, wall_ms);
 	case EFFECT_SAVE_WITHDRAWN: return save_withdrawn(store, e);

@@ -5,9 +5,6 @@
  * what it brings: docs/decisions/0090. */
 #include "broker/core/state.h"
 
-#include <assert.h>
-#include <utlist.h>
-
 enum {
 	AHEAD_MAX = 4,           /* leases of one worker */
 	AHEAD_ENDS = 4,          /* so many quick ends in a row make a quick worker */
@@ -15,14 +12,9 @@ enum {
 	AHEAD_PATIENCE_MS = 200, /* that a lease waits for its offer at most */
 };
 
-bool ahead_is_quick(const struct worker *worker)
-{
-	return worker->quick_ends >= AHEAD_ENDS;
-}
-
 bool ahead_has_room(const struct worker *worker)
 {
-	return ahead_is_quick(worker) && worker->ahead < AHEAD_MAX;
+	return worker->quick_ends >= AHEAD_ENDS && worker->ahead < AHEAD_MAX;
 }
 
 void ahead_note_end(const struct core *core, struct worker *worker, const struct lease *lease)

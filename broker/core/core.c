@@ -187,7 +187,7 @@ void core_restore_job(struct core *core, const struct stored_job *stored, int64_
 		queue_add(core, job);
 		return;
 	}
-	lease_restore(core, job, stored->session);
+	lease_restore(core, job, stored->session, stored->ahead);
 	if (!PLANTED(cancel_forgotten))
 		course_of(job)->cancel = memory_copy_text(stored->cancel);
 	core->grace_end_ms = PLANTED(no_grace) ? fleet_now(core) + 1 : grace_ends_ms(core);

@@ -82,6 +82,7 @@ struct stored_job {
 	uint32_t attempt;
 	const char *worker;  /* of the newest attempt; NULL when there is none */
 	const char *session; /* of that worker then; NULL likewise */
+	bool ahead;          /* it was never told of that */
 	const char *losses;  /* workers that lost it, comma separated; NULL when none did */
 	uint32_t log_size;   /* bytes stored of the newest attempt */
 	int64_t age_ms;      /* since it was accepted */

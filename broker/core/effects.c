@@ -65,6 +65,8 @@ static const char *const words[] = {
 	[EFFECT_OFFER_KEPT] = "offer kept",
 	[EFFECT_OFFER_FORGOTTEN] = "offer forgotten",
 	[EFFECT_SAVE_WITHDRAWN] = "save withdrawn",
+	[EFFECT_SAVE_LEASE_AHEAD] = "save lease ahead",
+	[EFFECT_SAVE_OFFERED] = "save offered",
 };
 
 void effect_print(const struct effect *effect, struct text *line)
@@ -86,7 +88,8 @@ void effect_print(const struct effect *effect, struct text *line)
 		          effect->accepted.rerun ? " rerun" : "");
 		break;
 	case EFFECT_SAVE_JOB: text_addf(line, " name=%s", effect->queued.spec->name); break;
-	case EFFECT_SAVE_LEASE: text_addf(line, " worker=%s", effect->lease.worker); break;
+	case EFFECT_SAVE_LEASE:
+	case EFFECT_SAVE_LEASE_AHEAD: text_addf(line, " worker=%s", effect->lease.worker); break;
 	case EFFECT_SAVE_LOG:
 		text_addf(line, " offset=%llu size=%zu", (unsigned long long)effect->log.offset,
 		          effect->log.bytes.size);
@@ -131,7 +134,8 @@ void effect_print(const struct effect *effect, struct text *line)
 	case EFFECT_OFFER_AHEAD:
 	case EFFECT_OFFER_KEPT:
 	case EFFECT_OFFER_FORGOTTEN:
-	case EFFECT_SAVE_WITHDRAWN: break;
+	case EFFECT_SAVE_WITHDRAWN:
+	case EFFECT_SAVE_OFFERED: break;
 	}
 	if (effect->reason)
 		text_addf(line, " reason=%s", effect->reason);

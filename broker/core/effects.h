@@ -34,10 +34,12 @@ enum effect_kind {
 	EFFECT_REFUSED, /* a message had no effect; `reason` is for the log, and for its peer */
 
 	/* Of leases ahead. These kinds are in journals, as numbers, so what is new comes last. */
-	EFFECT_OFFER_AHEAD,     /* as EFFECT_OFFER, but kept by the shell until */
-	EFFECT_OFFER_KEPT,      /* it leaves: now, or as soon as it is durable; */
-	EFFECT_OFFER_FORGOTTEN, /* or it never does */
-	EFFECT_SAVE_WITHDRAWN,  /* leased -> queued, as if it had never been leased */
+	EFFECT_OFFER_AHEAD,      /* as EFFECT_OFFER, but kept by the shell until */
+	EFFECT_OFFER_KEPT,       /* it leaves: now, or as soon as it is durable; */
+	EFFECT_OFFER_FORGOTTEN,  /* or it never does */
+	EFFECT_SAVE_WITHDRAWN,   /* leased -> queued, as if it had never been leased */
+	EFFECT_SAVE_LEASE_AHEAD, /* as EFFECT_SAVE_LEASE, but nobody is told, and shown, until */
+	EFFECT_SAVE_OFFERED,     /* its worker is: from then on it is a lease as any other */
 };
 
 enum hold_kind { HOLD_ALL, HOLD_REPOSITORY, HOLD_WORKER };

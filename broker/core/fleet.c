@@ -174,10 +174,10 @@ struct job *worker_claim(struct core *core, struct worker *worker, uint64_t id, 
 		return NULL;
 	if (lease_is_ahead(job->course->lease))
 		return NULL;
-	if (job->course->lease)
-		lease_confirm(core, job->course->lease);
-	else
+	if (!job->course->lease)
 		lease_adopt(core, job, out);
+	lease_confirm(core, job->course->lease);
+	lease_tell(job->course->lease, out);
 	return job;
 }
 
@@ -195,14 +195,13 @@ static bool is_holding(const struct msg_hello *hello, const struct job *job)
 static void settle_unheld(struct core *core, struct worker *worker, struct lease *lease,
                           const char *session, uint32_t *held, struct effects *out)
 {
-	const struct job *job = lease->job;
-	bool is_unheard = lease_is_unheard(lease, session) && !job->course->cancel &&
+	bool is_unheard = lease_is_unheard(lease, session) && !lease->job->course->cancel &&
 	                  (!lease_is_ahead(lease) || PLANTED(ahead_is_unheard));
 	bool has_slot = *held < worker->slots || PLANTED(ahead_is_repeated);
 	*held += is_unheard && has_slot;
 	if (is_unheard && has_slot)
 		lease_repeat(core, lease, out);
-	else if (is_unheard && job->attempt == 1)
+	else if (is_unheard && lease->is_untold)
 		lease_withdraw(core, lease, out);
 	else
 		lease_end(core, lease, "the worker came back without it", out);

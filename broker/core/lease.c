@@ -115,21 +115,33 @@ static void publish_leased(const struct job *job, struct effects *out)
 	                                  .worker = job->course->holder->name });
 }
 
+void lease_tell(struct lease *lease, struct effects *out)
+{
+	if (!lease->is_untold || PLANTED(offer_not_saved))
+		return;
+	lease->is_untold = false;
+	struct effect *save = effects_add(out, EFFECT_SAVE_OFFERED);
+	save->job = lease->job->id;
+	save->attempt = lease->job->attempt;
+	publish_leased(lease->job, out);
+}
+
 void lease_grant(struct core *core, struct job *job, struct worker *worker, enum lease_state state,
                  struct effects *out)
 {
 	set_holder(core, job, worker);
 	job->attempt++;
 	course_of(job)->log_size = 0;
-	lease_new(core, job, state, worker->session);
-	struct effect *save = effects_add(out, EFFECT_SAVE_LEASE);
+	bool ahead = state == LEASE_AHEAD;
+	lease_new(core, job, state, worker->session)->is_untold = ahead;
+	struct effect *save = effects_add(out, ahead ? EFFECT_SAVE_LEASE_AHEAD : EFFECT_SAVE_LEASE);
 	save->job = job->id;
 	save->build = job->build->id;
 	save->attempt = job->attempt;
 	save->lease.worker = worker->name;
 	save->lease.session = worker->session;
-	send_offer(job, state == LEASE_AHEAD ? EFFECT_OFFER_AHEAD : EFFECT_OFFER, out);
-	if (state != LEASE_AHEAD)
+	send_offer(job, ahead ? EFFECT_OFFER_AHEAD : EFFECT_OFFER, out);
+	if (!ahead)
 		publish_leased(job, out);
 }
 
@@ -138,7 +150,7 @@ void lease_offer(struct core *core, struct lease *lease, struct effects *out)
 	assert(lease_is_ahead(lease));
 	set_state(core, lease, LEASE_OFFERED);
 	send_offer(lease->job, EFFECT_OFFER_KEPT, out);
-	publish_leased(lease->job, out);
+	lease_tell(lease, out);
 	worker_update_line(core, lease->job->course->holder);
 }
 
@@ -148,7 +160,7 @@ void lease_withdraw(struct core *core, struct lease *lease, struct effects *out)
 {
 	struct job *job = lease->job;
 	bool is_held = lease_is_ahead(lease);
-	assert(job->attempt == 1);
+	assert(lease->is_untold && job->attempt == 1);
 	struct effect *save = effects_add(out, EFFECT_SAVE_WITHDRAWN);
 	save->job = job->id;
 	save->attempt = job->attempt;
@@ -173,6 +185,7 @@ void lease_repeat(struct core *core, struct lease *lease, struct effects *out)
 {
 	if (lease->state == LEASE_RESTORED)
 		set_state(core, lease, LEASE_OFFERED);
+	lease_tell(lease, out);
 	send_offer(lease->job, EFFECT_OFFER, out);
 }
 
@@ -285,9 +298,9 @@ void lease_adopt(struct core *core, struct job *job, struct effects *out)
 	save->attempt = job->attempt;
 }
 
-void lease_restore(struct core *core, struct job *job, const char *session)
+void lease_restore(struct core *core, struct job *job, const char *session, bool is_untold)
 {
-	lease_new(core, job, LEASE_RESTORED, session);
+	lease_new(core, job, LEASE_RESTORED, session)->is_untold = is_untold;
 }
 
 /* The job, when this worker holds its newest attempt; else NULL. Everything a worker says about an

@@ -16,6 +16,7 @@ enum lease_state {
 struct lease {
 	struct job *job;
 	enum lease_state state;
+	bool is_untold;                        /* LEASE_AHEAD, now or before our start */
 	char *session;                         /* of the worker it was granted to */
 	int64_t offered_ms;                    /* fleet time; LEASE_AHEAD: when it was granted */
 	int64_t named_ms;                      /* fleet time its worker named it last */
@@ -29,7 +30,7 @@ void lease_grant(struct core *core, struct job *job, struct worker *worker, enum
                  struct effects *out);
 /* One that was granted ahead is offered. */
 void lease_offer(struct core *core, struct lease *lease, struct effects *out);
-/* It never will be: its job is queued as if it had never been leased. */
+/* Nobody was told, and will be: its job is queued as if it had never been leased. */
 void lease_withdraw(struct core *core, struct lease *lease, struct effects *out);
 /* NULL is none. */
 static inline bool lease_is_ahead(const struct lease *lease)
@@ -56,7 +57,10 @@ void lease_tell_cancel(struct core *core, struct lease *lease, struct effects *o
 void lease_confirm(struct core *core, struct lease *lease);
 /* It is here, beats, and has not named what it was leased for too long. */
 bool lease_is_disowned(const struct core *core, const struct lease *lease);
-void lease_restore(struct core *core, struct job *job, const char *session);
+void lease_restore(struct core *core, struct job *job, const char *session, bool is_untold);
+/* Its worker knows of it, or is about to: a lease as any other, which is shown, and not withdrawn.
+ */
+void lease_tell(struct lease *lease, struct effects *out);
 void lease_result(struct core *core, struct worker *worker, const struct msg_result *result,
                   struct effects *out);
 void lease_log(struct core *core, struct worker *worker, const struct msg_log *log,
@@ -68,8 +72,7 @@ void lease_tick(struct core *core, struct effects *out);
 int64_t lease_wakeup_ms(const struct core *core);
 
 /* ---- ahead.c ---- */
-/* Does it end its jobs so soon that it may have leases ahead? And one more? */
-bool ahead_is_quick(const struct worker *worker);
+/* Does it end its jobs so soon that it may have leases ahead, and one more than it has? */
 bool ahead_has_room(const struct worker *worker);
 /* It has ended this lease's job; NULL: there is no lease any more. */
 void ahead_note_end(const struct core *core, struct worker *worker, const struct lease *lease);

@@ -375,6 +375,7 @@ bool worker_is_idle(const struct worker *worker);
 /* Put it in or out of the lines for jobs, and of those with its pace, as its slots and leases say.
  */
 void worker_update_line(struct core *core, struct worker *worker);
+/* Out of the one it stands in. */
 void worker_leave_line(struct worker *worker);
 void worker_send(struct core *core, struct worker *worker, enum effect_kind kind,
                  const struct message *message, struct effects *out);

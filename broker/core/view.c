@@ -297,6 +297,7 @@ static void check_worker(const struct core *core, const struct worker *worker)
 		assert(lease->job->course->holder == worker);
 		leases++;
 		ahead += lease_is_ahead(lease);
+		assert(!lease_is_ahead(lease) || lease->is_untold);
 	}
 	assert(leases == worker->lease_count && ahead == worker->ahead);
 	assert(ahead == 0 || worker_is_here(worker));

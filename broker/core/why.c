@@ -233,19 +233,18 @@ static void explain_queued(const struct core *core, const struct job *job, uint6
 static void explain_leased(const struct job *job, struct reason *reason)
 {
 	const char *worker = job->course->holder->name;
-	reason->code = job->course->cancel                  ? "stopping"
-	               : lease_is_ahead(job->course->lease) ? "next"
-	                                                    : "running";
+	const struct lease *lease = job->course->lease;
+	reason->code = job->course->cancel ? "stopping" : lease->is_untold ? "next" : "running";
 	if (job->course->cancel)
 		text_addf(&reason->text, "%s; worker %s is told to stop it", job->course->cancel,
 		          worker);
-	else if (lease_is_ahead(job->course->lease))
+	else if (lease->is_untold)
 		text_addf(&reason->text, "is next on worker %s, as soon as that has a slot",
 		          worker);
-	else if (job->course->lease->state == LEASE_OFFERED)
+	else if (lease->state == LEASE_OFFERED)
 		text_addf(&reason->text, "was offered to worker %s, which has not taken it yet",
 		          worker);
-	else if (job->course->lease->state == LEASE_RESTORED)
+	else if (lease->state == LEASE_RESTORED)
 		text_addf(&reason->text,
 		          "runs on worker %s, which was not heard since the "
 		          "broker's start",

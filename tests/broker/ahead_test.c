@@ -54,9 +54,10 @@ static void say_ready(const char *peer, uint32_t slots)
 
 #define LEASED_AHEAD                                                                               \
 	"save ref repository=s ref=refs/heads/main mark=000000000000\nsave build build=6 "         \
-	"commit=000000000000\nsave job build=6 job=6 name=unit\nsave lease build=6 job=6 "         \
+	"commit=000000000000\nsave job build=6 job=6 name=unit\nsave lease ahead build=6 job=6 "   \
 	"attempt=1 worker=w1\noffer ahead job=6 attempt=1 to a\n"
 #define WITHDRAWN "save withdrawn job=6 attempt=1\noffer forgotten job=6\n"
+#define OFFERED   "offer kept job=6 attempt=1 to a\nsave offered job=6 attempt=1\n"
 #define ENDED                                                                                      \
 	"save final job=5 attempt=1 outcome=passed\nsave verdict build=5 outcome=passed\n"         \
 	"send result_ok job=5 attempt=1 to a\n"
@@ -65,7 +66,7 @@ Test(ahead, who_ends_jobs_at_once_has_the_next_one_when_it_has_a_slot)
 {
 	story_expect(&story, LEASED_AHEAD);
 	story_result(&story, "a", FIRST, 1, OUTCOME_passed);
-	story_expect(&story, ENDED "offer kept job=6 attempt=1 to a\n");
+	story_expect(&story, ENDED OFFERED);
 	story_result(&story, "a", 6, 1, OUTCOME_passed);
 	story_expect(&story, "save final job=6 attempt=1 outcome=passed\n"
 	                     "save verdict build=6 outcome=passed\n"
@@ -101,7 +102,7 @@ Test(ahead, who_took_long_once_has_to_be_quick_again)
 	text_clear(&story.lines);
 	story_wait(&story, 51);
 	story_result(&story, "a", FIRST, 1, OUTCOME_passed);
-	story_expect(&story, ENDED "offer kept job=6 attempt=1 to a\n");
+	story_expect(&story, ENDED OFFERED);
 	story_commit(&story, "s", 1, 2, NULL);
 	cr_expect_null(strstr(story.lines.data, "save lease"));
 }
@@ -110,14 +111,14 @@ Test(ahead, a_worker_has_a_few_of_them_and_the_others_wait)
 {
 	for (int i = 1; i < 6; i++)
 		story_commit(&story, "s", i, i + 1, NULL);
-	const char *last = strstr(story.lines.data, "save lease build=9 job=9 ");
+	const char *last = strstr(story.lines.data, "save lease ahead build=9 job=9 ");
 	cr_assert_not_null(last);
 	cr_expect_null(strstr(last + 1, "save lease"));
 	text_clear(&story.lines);
 	story_result(&story, "a", FIRST, 1, OUTCOME_passed);
-	story_expect(&story, ENDED "offer kept job=6 attempt=1 to a\n"
-	                           "save lease build=10 job=10 attempt=1 worker=w1\n"
-	                           "offer ahead job=10 attempt=1 to a\n");
+	story_expect(&story, ENDED OFFERED ""
+	                                   "save lease ahead build=10 job=10 attempt=1 worker=w1\n"
+	                                   "offer ahead job=10 attempt=1 to a\n");
 }
 
 Test(ahead, who_has_a_slot_goes_before_who_soon_has_one)
@@ -171,7 +172,7 @@ Test(ahead, whose_key_changed_has_none_before_it_speaks)
 	story_expect(&story, "");
 	story.only = "s";
 	story_heartbeat(&story, "a", FIRST, 1);
-	story_expect(&story, "save lease build=6 job=6 attempt=1 worker=w1\n"
+	story_expect(&story, "save lease ahead build=6 job=6 attempt=1 worker=w1\n"
 	                     "offer ahead job=6 attempt=1 to a\n");
 	story.only = "r";
 	story_heartbeat(&story, "a", FIRST, 1);
@@ -212,17 +213,8 @@ Test(ahead, a_worker_that_leaves_has_not_lost_it)
 
 Test(ahead, a_worker_that_comes_back_has_it_again_when_it_is_quick)
 {
-	struct rec_holding held = { .job = FIRST, .attempt = 1 };
-	struct message hello = { .type = MESSAGE_hello,
-		                 .hello = { .name = "w1",
-		                            .session = "0123456789abcdef",
-		                            .instance = "w1",
-		                            .version = "1",
-		                            .slots = 1,
-		                            .holding = &held,
-		                            .holding_count = 1 } };
 	text_clear(&story.lines);
-	story_receive(&story, "b", &hello);
+	story_hello_holding(&story, "b", 1, FIRST, false);
 	cr_expect_not_null(strstr(story.lines.data, WITHDRAWN));
 	cr_expect_null(strstr(story.lines.data, "save lease"));
 	say_ready("b", 1);
@@ -242,16 +234,7 @@ Test(ahead, who_comes_back_with_a_free_slot_is_offered_the_next_job_anew)
 	cr_assert_not_null(strstr(story.lines.data, "offer ahead job=7"));
 	story_heartbeat(&story, "a", ENDS + 2, 1); /* and 1, as hello says below */
 	text_clear(&story.lines);
-	struct rec_holding held = { .job = 1, .attempt = 1 };
-	struct message hello = { .type = MESSAGE_hello,
-		                 .hello = { .name = "w1",
-		                            .session = "0123456789abcdef",
-		                            .instance = "w1",
-		                            .version = "1",
-		                            .slots = 2,
-		                            .holding = &held,
-		                            .holding_count = 1 } };
-	story_receive(&story, "b", &hello);
+	story_hello_holding(&story, "b", 2, 1, false);
 	cr_expect_not_null(strstr(story.lines.data, "save lease end job=6 attempt=1"));
 	cr_expect_not_null(
 		strstr(story.lines.data, "save withdrawn job=7 attempt=1\noffer forgotten"));
@@ -285,7 +268,7 @@ Test(ahead, a_full_disk_keeps_them_where_they_are)
 
 /* ---- a restart ------------------------------------------------------------------------------ */
 
-static void restore(uint64_t id)
+static void restore(uint64_t id, bool ahead)
 {
 	core_restore_build(story.core, &(struct stored_build){ .build = id,
 	                                                       .repository = "r",
@@ -297,24 +280,59 @@ static void restore(uint64_t id)
 		                  .leased = true,
 		                  .attempt = 1,
 		                  .worker = "w1",
-		                  .session = "0123456789abcdef" };
+		                  .session = "0123456789abcdef",
+		                  .ahead = ahead };
 	core_restore_job(story.core, &job, story.now_ms);
 }
 
-Test(ahead, after_a_restart_a_worker_has_no_more_than_its_slots)
+/* A broker that was killed while w1 ran job 1 had leased it job 2. */
+static void start_anew(bool ahead)
 {
 	story_finish(&story);
 	story_start(&story);
 	core_restore_ids(story.core, 2, 2);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	restore(1);
-	restore(2);
-	story_hello_again(&story, "a", false);
-	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 "
-	                     "keep=[{job=1 attempt=1}] to a\n"
-	                     "save withdrawn job=2 attempt=1\n");
+	restore(1, false);
+	restore(2, ahead);
+}
+
+#define WELCOME_BACK                                                                               \
+	"send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 attempt=1}] to a\n"
+
+Test(ahead, after_a_restart_a_worker_has_no_more_than_its_slots)
+{
+	start_anew(true);
+	story_hello_holding(&story, "a", 1, 1, false);
+	story_expect(&story, WELCOME_BACK "save withdrawn job=2 attempt=1\n");
 	story_hello(&story, "b", "w2", 1, NULL);
 	cr_expect_not_null(strstr(story.lines.data, "offer job=2 attempt=1 to b\n"));
+}
+
+Test(ahead, after_a_restart_a_free_slot_is_for_what_was_leased_ahead)
+{
+	start_anew(true);
+	story_hello_holding(&story, "a", 2, 1, false);
+	story_expect(&story, WELCOME_BACK "save offered job=2 attempt=1\noffer job=2 attempt=1 to "
+	                                  "a\n");
+}
+
+/* The kill came between its offer and the sync. */
+Test(ahead, after_a_restart_who_has_it_was_told)
+{
+	start_anew(true);
+	story_hello_holding(&story, "a", 1, 2, false);
+	story_expect(&story,
+	             "save offered job=2 attempt=1\nsend welcome heartbeat_ms=1000 liveness=3 "
+	             "idle_ms=10000 keep=[{job=2 attempt=1}] to a\nsave lease end job=1 attempt=1 "
+	             "reason=the worker came back without it\n");
+}
+
+Test(ahead, after_a_restart_what_was_told_costs_an_attempt)
+{
+	start_anew(false);
+	story_hello_holding(&story, "a", 1, 1, false);
+	story_expect(&story, WELCOME_BACK "save lease end job=2 attempt=1 reason=the worker came "
+	                                  "back without it\n");
 }
 
 /* ---- offers that are kept ------------------------------------------------------------------- */

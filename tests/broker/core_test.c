@@ -267,7 +267,7 @@ Test(core, a_late_result_of_the_newest_attempt_counts)
 	story_heartbeat(&story, "a", 1, 1);
 	story_wait(&story, 3500);
 	text_clear(&story.lines);
-	story_hello_again(&story, "b", true);
+	story_hello_holding(&story, "b", 1, 1, true);
 	story_expect(&story, "save adopted job=1 attempt=1\n"
 	                     "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 "
 	                     "attempt=1}] to b\n");
@@ -503,7 +503,7 @@ Test(core, who_lost_its_connection_while_the_disk_was_full_loses_no_job)
 	story_expect(&story, "");
 	story_store(&story, EVENT_STORE_OK);
 	story_wait(&story, 8000);
-	story_hello_again(&story, "b", false);
+	story_hello_holding(&story, "b", 1, 1, false);
 	story_expect(
 		&story,
 		"send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 attempt=1}] "
@@ -716,7 +716,7 @@ Test(core, a_restart_ends_no_lease_before_its_grace)
 Test(core, a_worker_that_returns_after_a_restart_goes_on_where_the_log_ends)
 {
 	restore_leased();
-	story_hello_again(&story, "a", false);
+	story_hello_holding(&story, "a", 1, 1, false);
 	story_expect(
 		&story,
 		"send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 attempt=1 "
@@ -726,7 +726,7 @@ Test(core, a_worker_that_returns_after_a_restart_goes_on_where_the_log_ends)
 Test(core, the_end_of_the_grace_is_for_those_who_did_not_come_back)
 {
 	restore_leased();
-	story_hello_again(&story, "a", false);
+	story_hello_holding(&story, "a", 1, 1, false);
 	text_clear(&story.lines);
 	for (int i = 0; i < 15; i++) {
 		story_wait(&story, 1000);

@@ -174,7 +174,7 @@ Test(operator, a_cancelled_job_is_one_after_a_restart)
 	                                                       .ref = "refs/heads/main",
 	                                                       .commit = ZERO_COMMIT });
 	core_restore_job(story.core, &job, story.now_ms);
-	story_hello_again(&story, "a", false);
+	story_hello_holding(&story, "a", 1, 1, false);
 	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 "
 	                     "attempt=1}] to a\n"
 	                     "send cancel job=1 attempt=1 reason=" BY_ADA " to a\n");

@@ -53,10 +53,6 @@ static const struct rec_commit other_commit = { .commit = OTHER_COMMIT };
 		.kind = EFFECT_SAVE_LEASE_END, .build = 1, .job = 1, .attempt = n,                 \
 		.reason = "silent"                                                                 \
 	}
-#define WITHDRAWN                                                                                  \
-	{                                                                                          \
-		.kind = EFFECT_SAVE_WITHDRAWN, .job = 1, .attempt = 1                              \
-	}
 #define ADOPTED(n)                                                                                 \
 	{                                                                                          \
 		.kind = EFFECT_SAVE_ADOPTED, .build = 1, .job = 1, .attempt = n                    \
@@ -148,8 +144,10 @@ Test(pending, rows_are_the_same_at_once_and_later)
 		       TOLD(1)),
 		SCRIPT("skipped", ACCEPT, FINAL(0, skipped), VERDICT(skipped)),
 		SCRIPT("taken twice", ACCEPT, LEASE(1), LEASE_END(1), LEASE(2), FINAL(2, passed)),
-		SCRIPT("taken at last", ACCEPT, LEASE(1), WITHDRAWN, LEASE(1), FINAL(1, passed)),
-		SCRIPT("never taken", ACCEPT, LEASE(1), WITHDRAWN, FINAL(0, cancelled)),
+		SCRIPT("ahead", ACCEPT, AHEAD, OFFERED, FINAL(1, passed), VERDICT(passed)),
+		SCRIPT("ahead and lost", ACCEPT, AHEAD, LEASE_END(1), LEASE(2), FINAL(2, passed)),
+		SCRIPT("taken at last", ACCEPT, AHEAD, WITHDRAWN, LEASE(1), FINAL(1, passed)),
+		SCRIPT("never taken", ACCEPT, AHEAD, WITHDRAWN, FINAL(0, cancelled)),
 		SCRIPT("came back", ACCEPT, LEASE(1), LEASE_END(1), ADOPTED(1), FINAL(1, passed)),
 		SCRIPT("lost", ACCEPT, LEASE(1), LEASE_END(1), FINAL(1, lost), VERDICT(lost)),
 		SCRIPT("cancelled", ACCEPT, LEASE(1), CANCEL(1), FINAL(1, cancelled)),

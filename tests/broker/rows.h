@@ -49,6 +49,21 @@ extern const struct rec_commit rows_commit;
 			.session = "s"                                                             \
 		}                                                                                  \
 	}
+#define AHEAD                                                                                      \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_LEASE_AHEAD, .build = 1, .job = 1, .attempt = 1, .lease = {    \
+			.worker = "w1",                                                            \
+			.session = "s"                                                             \
+		}                                                                                  \
+	}
+#define OFFERED                                                                                    \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_OFFERED, .job = 1, .attempt = 1                                \
+	}
+#define WITHDRAWN                                                                                  \
+	{                                                                                          \
+		.kind = EFFECT_SAVE_WITHDRAWN, .job = 1, .attempt = 1                              \
+	}
 #define FINAL(n, how)                                                                              \
 	{                                                                                          \
 		.kind = EFFECT_SAVE_FINAL, .job = 1, .attempt = n, .final = {                      \

@@ -94,6 +94,60 @@ Test(store, a_job_that_waits_in_vain_is_refused)
 	store_destroy(&store);
 }
 
+static void expect_shown(struct store *store, const char *state, uint32_t attempt,
+                         const char *worker)
+{
+	struct store_task *queue = store_task_new(QUESTION_QUEUE);
+	struct store_task *show = store_task_new(QUESTION_SHOW);
+	struct store_task *log = store_task_new(QUESTION_LOG);
+	show->params.show.commit = rows_commit.commit;
+	log->params.log.job = 1;
+	cr_assert_eq(transaction_open(store), OK, "%s", error_text());
+	cr_assert_eq(read_queue(store, queue), OK, "%s", error_text());
+	cr_assert_eq(read_show(store, show), OK, "%s", error_text());
+	cr_assert_eq(read_log(store, log), OK, "%s", error_text());
+	cr_assert_eq(queue->result.queue.jobs_count, 1);
+	const struct rec_job_row *rows[] = { queue->result.queue.jobs,
+		                             show->result.show.builds[0].jobs };
+	for (size_t i = 0; i < 2; i++) {
+		cr_expect_str_eq(rows[i]->state, state);
+		cr_expect_eq(rows[i]->attempt, attempt);
+		cr_expect_str_eq(rows[i]->worker ? rows[i]->worker : "nobody", worker);
+	}
+	cr_expect_eq(rows[1]->attempts_count, attempt);
+	cr_expect_eq(log->result.log.attempt, attempt);
+	store_task_destroy(&queue);
+	store_task_destroy(&show);
+	store_task_destroy(&log);
+}
+
+/* What is shown does not go away: a lease ahead is shown from its offer on. */
+Test(store, a_job_that_is_leased_ahead_is_shown_as_one_that_waits)
+{
+	struct effect ahead[] = { ACCEPT, AHEAD }, withdrawn[] = { WITHDRAWN };
+	struct effect again[] = { AHEAD }, told_of[] = { OFFERED };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, ahead, 4), OK, "%s", error_text());
+	expect_shown(store, "queued", 0, "nobody");
+	cr_assert_eq(rows_save(store, withdrawn, 1), OK, "%s", error_text());
+	expect_shown(store, "queued", 0, "nobody");
+	cr_assert_eq(rows_save(store, again, 1), OK, "%s", error_text());
+	cr_assert_eq(rows_save(store, told_of, 1), OK, "%s", error_text());
+	expect_shown(store, "leased", 1, "w1");
+	store_destroy(&store);
+}
+
+/* The core never does that; a law of the tables is the last fence behind it. */
+Test(store, an_attempt_that_was_told_is_not_taken_back)
+{
+	struct effect leased[] = { ACCEPT, LEASE(1) }, withdrawn[] = { WITHDRAWN };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, leased, 4), OK, "%s", error_text());
+	cr_expect_eq(rows_save(store, withdrawn, 1), ERR_STORE);
+	cr_expect(strstr(error_text(), "attempts only grow"), "%s", error_text());
+	store_destroy(&store);
+}
+
 static const struct effect offered = { .kind = EFFECT_OFFER, .job = 1, .attempt = 1 };
 static const struct effect told = {
 	.kind = EFFECT_PUBLISH,

@@ -157,15 +157,16 @@ void story_hello(struct story *story, const char *peer, const char *name, uint32
 	story_receive(story, peer, &ready);
 }
 
-void story_hello_again(struct story *story, const char *peer, bool finished)
+void story_hello_holding(struct story *story, const char *peer, uint32_t slots, uint64_t job,
+                         bool finished)
 {
-	struct rec_holding held = { .job = 1, .attempt = 1, .finished = finished };
+	struct rec_holding held = { .job = job, .attempt = 1, .finished = finished };
 	struct message hello = { .type = MESSAGE_hello,
 		                 .hello = { .name = "w1",
 		                            .session = "0123456789abcdef",
 		                            .instance = "w1",
 		                            .version = "1",
-		                            .slots = 1,
+		                            .slots = slots,
 		                            .holding = &held,
 		                            .holding_count = 1 } };
 	story_receive(story, peer, &hello);

@@ -24,9 +24,9 @@ void story_wait(struct story *story, int64_t ms);
 void story_receive(struct story *story, const char *peer, const struct message *message);
 void story_hello(struct story *story, const char *peer, const char *name, uint32_t slots,
                  const char *label);
-/* "w1", with one slot, is back with the first attempt of job 1, which still runs or has finished.
- */
-void story_hello_again(struct story *story, const char *peer, bool finished);
+/* "w1" is back with the first attempt of a job, which still runs or has finished. */
+void story_hello_holding(struct story *story, const char *peer, uint32_t slots, uint64_t job,
+                         bool finished);
 void story_heartbeat(struct story *story, const char *peer, uint64_t job, uint32_t attempt);
 void story_result(struct story *story, const char *peer, uint64_t job, uint32_t attempt,
                   enum outcome outcome);

@@ -99,7 +99,6 @@ class BrokerLog:
         self.offers = []  # in the order they were sent
         self.results = []  # (worker or None, result), in the order they came
         self.updates = []
-        self.withdrawn = set()  # jobs that were leased ahead, and are queued again
         self.peers = {}
 
     def info(self, text):
@@ -122,8 +121,6 @@ class BrokerLog:
         )
 
     def debug(self, text):
-        if text.startswith("save withdrawn "):
-            self.withdrawn.add(int(fields(text)["job"]))
         way, _, message = text.partition(" ")
         if way not in ("received", "sent", "unsent"):
             return

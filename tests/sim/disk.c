@@ -184,6 +184,7 @@ static void save_lease(struct sim *sim, const struct effect *e)
 	spec_check_lease(sim, e->job, e->lease.worker);
 	job->state = DISK_LEASED;
 	job->attempt = e->attempt;
+	job->ahead = e->kind == EFFECT_SAVE_LEASE_AHEAD;
 	job->leased_by = sim->broker.starts;
 	snprintf(job->worker[e->attempt], sizeof job->worker[0], "%s", e->lease.worker);
 	snprintf(job->session, sizeof job->session, "%s", e->lease.session);
@@ -237,8 +238,17 @@ static void save_lease_end(struct sim *sim, const struct effect *e)
 	if (sim->no_loss_allowed)
 		check_loss(sim, e, job->worker[e->attempt]);
 	job->state = DISK_QUEUED;
+	job->ahead = false;
 	job->ended[e->attempt] = true;
 	note_loss(sim, e->reason);
+}
+
+static void save_offered(struct sim *sim, const struct effect *e)
+{
+	struct disk_job *job = disk_job(sim, e->job);
+	SIM_CHECK(job->state == DISK_LEASED && job->attempt == e->attempt && job->ahead,
+	          "job %llu: offered out of place", (unsigned long long)e->job);
+	job->ahead = false;
 }
 
 static bool is_had(struct sim *sim, uint64_t job)
@@ -254,7 +264,7 @@ static void save_withdrawn(struct sim *sim, const struct effect *e)
 {
 	struct disk_job *job = disk_job(sim, e->job);
 	SIM_CHECK(job->state == DISK_LEASED && job->attempt == e->attempt && e->attempt == 1 &&
-	                  !job->cancel,
+	                  job->ahead && !job->cancel,
 	          "job %llu: withdrawn out of place", (unsigned long long)e->job);
 	SIM_CHECK(!is_had(sim, e->job), "job %llu: withdrawn, but somebody has it",
 	          (unsigned long long)e->job);
@@ -529,7 +539,9 @@ void disk_apply(struct sim *sim, const struct batch_item *item)
 	case EFFECT_SAVE_REF: save_ref(sim, e); break;
 	case EFFECT_SAVE_BUILD: save_build(sim, e); break;
 	case EFFECT_SAVE_JOB: save_job(sim, item); break;
-	case EFFECT_SAVE_LEASE: save_lease(sim, e); break;
+	case EFFECT_SAVE_LEASE:
+	case EFFECT_SAVE_LEASE_AHEAD: save_lease(sim, e); break;
+	case EFFECT_SAVE_OFFERED: save_offered(sim, e); break;
 	case EFFECT_SAVE_ADOPTED: save_adopted(sim, e); break;
 	case EFFECT_SAVE_LEASE_END: save_lease_end(sim, e); break;
 	case EFFECT_SAVE_WITHDRAWN: save_withdrawn(sim, e); break;
@@ -631,6 +643,7 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		                     .age_ms = sim->now_ms - job->queued_ms,
 		                     .allow_failure = job->allow_failure,
 		                     .priority = job->priority,
+		                     .ahead = job->ahead,
 		                     .cancel = job->cancel ? "cancelled by operator: not wanted"
 		                                           : NULL };
 	core_restore_job(core, &stored, place_now(sim, sim->broker.place));

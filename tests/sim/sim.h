@@ -93,6 +93,7 @@ struct disk_job {
 	struct bytes spec; /* packed */
 	enum { DISK_NONE, DISK_QUEUED, DISK_LEASED, DISK_FINAL } state;
 	uint32_t attempt;
+	bool ahead;                        /* its worker was not told */
 	uint32_t leased_by;                /* generation of the broker that leased it */
 	char worker[ATTEMPTS_MAX + 1][16]; /* by attempt, from 1 */
 	char session[40];                  /* of the newest attempt */
