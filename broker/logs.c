@@ -145,6 +145,18 @@ enum err log_forget(const struct store *store, uint64_t job, uint32_t attempt)
 	return err ? err : forget(parcel);
 }
 
+enum err log_forget_open(struct store *store)
+{
+	bool row;
+	enum err err;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_open_logs, "");
+	while (!(err = sql_step(store, found, &row)) && row)
+		if ((err = log_forget(store, sql_number(found, 0), (uint32_t)sql_number(found, 1))))
+			break;
+	sqlite3_reset(found);
+	return err;
+}
+
 /* Logs of version 1 lay in logs/JOB/ATTEMPT.log: two more folders to sync for each verdict. */
 static enum err move_logs_of(const char *logs, const char *job)
 {
@@ -307,14 +319,15 @@ enum err result_sync(const struct store *store, const struct result *result)
 	return err ? err : sync_path(folder);
 }
 
-enum err result_sync_all(const struct store *store)
+enum err result_sync_all(const struct store *store, bool *ret_lost)
 {
+	*ret_lost = false;
 	scoped(free_text) char *folder = text_format("%s/results", store->folder);
 	scoped(close_fd) int fd = open(folder, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return store_fail_file("open", folder);
-	bool synced = PLANTED(results_not_synced) || syncfs(fd) == 0;
-	return synced ? OK : store_fail_file("sync the file system of", folder);
+	*ret_lost = !PLANTED(results_not_synced) && syncfs(fd) != 0;
+	return *ret_lost ? store_fail_file("sync the file system of", folder) : OK;
 }
 
 enum err result_sync_names(const struct store *store)

@@ -60,8 +60,9 @@ static enum err sync_piece(const struct store *store, struct results_piece *piec
 		if (piece->files[i].commit)
 			err = result_sync(store, &piece->files[i]);
 	if (!err)
-		err = piece->count > store->results.piece_max ? result_sync_all(store)
-		                                              : result_sync_names(store);
+		err = piece->count > store->results.piece_max
+		              ? result_sync_all(store, &piece->is_lost)
+		              : result_sync_names(store);
 	if (!err)
 		piece->done = piece->count;
 	return err;
@@ -94,6 +95,16 @@ static bool is_for_writing(const struct results *results)
 	       (to_sync(results) <= results->max / 2 || to_write(results) > results->max);
 }
 
+/* A sync of all that failed may have been about logs that are being written, and a later one says
+ * nothing of it: the next start is not to believe them, and the workers have it all still. */
+static enum err fail_piece(struct store *store)
+{
+	const struct results_piece *piece = &store->results.piece;
+	if (piece->is_lost && !PLANTED(unsynced_logs_believed) && transaction_open(store) == OK)
+		log_forget_open(store);
+	return fail(piece->err, "%s", piece->error);
+}
+
 /* On a full disk, or without descriptors, later again; the verdicts themselves are safe. */
 enum err results_take(struct store *store)
 {
@@ -109,9 +120,11 @@ enum err results_take(struct store *store)
 		results->synced = results->written;
 	if (!piece->writes && results->synced == results->count)
 		log_at(LOG_LEVEL_DEBUG, "result files are on disk");
+	bool failed = piece->err && piece->err != ERR_FULL;
+	enum err err = failed ? fail_piece(store) : OK;
 	piece->count = 0;
 	results->is_stuck = piece->err == ERR_FULL && results->scribe.is_there;
-	return piece->err && piece->err != ERR_FULL ? fail(piece->err, "%s", piece->error) : OK;
+	return err;
 }
 
 /* Rows that are pending, perhaps because a full disk took them out of the database, come first. */
@@ -140,6 +153,7 @@ static enum err begin(struct store *store)
 		return err;
 	piece->count = count;
 	piece->done = 0;
+	piece->is_lost = false;
 	helper_begin(&results->scribe);
 	return results_take(store);
 }

@@ -33,13 +33,7 @@ static enum err make_folder(const struct store *store, const char *name)
  * machine is not to be believed, and the workers still have it all. */
 static enum err forget_open_logs(struct store *store)
 {
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_open_logs, "");
-	while (!(err = sql_step(store, found, &row)) && row)
-		if ((err = log_forget(store, sql_number(found, 0), (uint32_t)sql_number(found, 1))))
-			break;
-	sqlite3_reset(found);
+	enum err err = log_forget_open(store);
 	/* Durably: a job can be final before its log has a byte again. */
 	store->log_synced = true;
 	return err ? err : log_sync_names(store);

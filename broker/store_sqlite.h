@@ -68,7 +68,8 @@ struct store {
 			size_t count, done;   /* 0: none was begun */
 			struct arena arena;   /* of the files */
 			enum err err;
-			char *error; /* line that goes with it */
+			bool is_lost; /* what else was to be written then may be lost */
+			char *error;  /* line that goes with it */
 		} piece;
 		bool is_stuck; /* the last piece had no space */
 	} results;
@@ -335,6 +336,8 @@ enum err parcel_append(struct store *store, uint64_t job, uint32_t attempt, uint
 uint64_t parcel_size(const struct store *store, uint64_t job, uint32_t attempt);
 /* Log and parcel: their bytes are not to be trusted. */
 enum err log_forget(const struct store *store, uint64_t job, uint32_t attempt);
+/* Those of all attempts that are not over, of which there are rows. */
+enum err log_forget_open(struct store *store);
 uint64_t log_size(const struct store *store, uint64_t job, uint32_t attempt);
 enum err log_read(const struct store *store, uint64_t job, uint32_t attempt, uint64_t offset,
                   size_t size_max, struct arena *arena, struct bytes *ret_bytes);
@@ -358,5 +361,6 @@ enum err result_remove(const struct store *store, const char *commit, const char
 /* Its bytes, and its name; result_sync_names() for the names of the folders. */
 enum err result_sync(const struct store *store, const struct result *result);
 enum err result_sync_names(const struct store *store);
-/* All of them, and whatever else the file system has not written. */
-enum err result_sync_all(const struct store *store);
+/* All of them, and whatever else the file system has not written: when that fails, nobody knows
+ * what of it is lost. */
+enum err result_sync_all(const struct store *store, bool *ret_lost);
