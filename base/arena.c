@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,22 @@ struct arena_block {
 	alignas(max_align_t) char data[];
 };
 
+static bool take_spare(struct arena *arena, size_t size)
+{
+	struct arena_block *block = arena->spare;
+	if (!block || block->capacity < size)
+		return false;
+	arena->spare = block->older;
+	block->older = arena->blocks;
+	arena->blocks = block;
+	arena->used = 0;
+	return true;
+}
+
 static void add_block(struct arena *arena, size_t size)
 {
+	if (take_spare(arena, size))
+		return;
 	size_t capacity = arena->blocks ? 2 * arena->blocks->capacity : ARENA_BLOCK_MIN;
 	if (capacity > ARENA_BLOCK_MAX)
 		capacity = ARENA_BLOCK_MAX;
@@ -77,6 +92,8 @@ static void free_blocks(struct arena_block *newest)
 void arena_reset(struct arena *arena)
 {
 	struct arena_block *kept = arena->blocks;
+	free_blocks(arena->spare);
+	arena->spare = NULL;
 	arena->used = 0;
 	if (kept && kept->capacity > ARENA_KEPT_MAX) {
 		arena_finish(arena);
@@ -86,8 +103,22 @@ void arena_reset(struct arena *arena)
 	}
 }
 
+void arena_rewind(struct arena *arena)
+{
+	struct arena_block *used = arena->blocks;
+	arena->blocks = NULL;
+	arena->used = 0;
+	while (used) {
+		struct arena_block *block = used;
+		used = block->older;
+		block->older = arena->spare;
+		arena->spare = block;
+	}
+}
+
 void arena_finish(struct arena *arena)
 {
 	free_blocks(arena->blocks);
+	free_blocks(arena->spare);
 	*arena = (struct arena){ 0 };
 }

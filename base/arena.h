@@ -7,6 +7,7 @@ struct arena_block;
 
 struct arena {
 	struct arena_block *blocks; /* newest first */
+	struct arena_block *spare;  /* after arena_rewind(): for the next use */
 	size_t used;                /* in the newest block */
 };
 
@@ -21,6 +22,9 @@ char *arena_copy_text(struct arena *arena, const char *text);
 
 /* Forget everything, keep one block for the next use. */
 void arena_reset(struct arena *arena);
+
+/* Forget everything, keep all of it for the next use. */
+void arena_rewind(struct arena *arena);
 
 /* Free everything. */
 void arena_finish(struct arena *arena);
