@@ -239,8 +239,6 @@ static enum err push_packed(struct fleet *fleet, const struct text *body)
 			return err;
 	}
 	loop_touch(fleet, &fleet->updates);
-	if (!loop_can_send(&fleet->updates))
-		return fail(ERR_UNREACHABLE, "update: no connection, or its queue is full");
 	return wire_send_packed(fleet->updates.socket, NULL,
 	                        &(struct bytes){ body->data, body->size });
 }
