@@ -17,7 +17,7 @@ enum {
 	SPIN_GAP_US = 500,      /* between two looks: others want the processor */
 	SPIN_PENALTY_US = 1000, /* without it after one that was for nothing, at first */
 	SPIN_PENALTY_MAX_US = 64000,
-	SPIN_BUSY_US = 100000, /* without it on a busy machine */
+	SPIN_BUSY_US = 10000, /* without it on a busy machine */
 };
 
 /* All 0 at first. */

@@ -37,9 +37,8 @@ struct batch *batch_take(struct batch **spare)
 	return batch;
 }
 
-void batch_empty(struct batch *batch)
+static void forget(struct batch *batch)
 {
-	arena_reset(&batch->arena);
 	*batch = (struct batch){ .items = batch->items,
 		                 .capacity = batch->capacity,
 		                 .builds = { batch->builds.items, 0, batch->builds.capacity },
@@ -48,6 +47,18 @@ void batch_empty(struct batch *batch)
 		                 .packed = batch->packed };
 	if (batch->packed.capacity > PACKED_MAX)
 		text_finish(&batch->packed);
+}
+
+void batch_empty(struct batch *batch)
+{
+	arena_reset(&batch->arena);
+	forget(batch);
+}
+
+void batch_rewind(struct batch *batch)
+{
+	arena_rewind(&batch->arena);
+	forget(batch);
 }
 
 void batch_put_aside(struct batch **batch, struct batch **spare)
@@ -77,14 +88,22 @@ void batch_note(struct batch *batch)
 	}
 }
 
+static uint64_t id_at(const struct batch *batch, const struct batch_index *index, size_t place)
+{
+	const struct effect *effect = &batch->items[index->items[place]].effect;
+	return effect->kind == EFFECT_SAVE_BUILD ? effect->build : effect->job;
+}
+
+/* Mostly none is missing between the first and this one. */
 size_t batch_place(const struct batch *batch, const struct batch_index *index, uint64_t id)
 {
 	size_t low = 0, high = index->count;
+	uint64_t first = high ? id_at(batch, index, 0) : 0;
+	if (id >= first && id - first < high && id_at(batch, index, id - first) == id)
+		return id - first;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		const struct batch_item *item = &batch->items[index->items[middle]];
-		uint64_t found = item->effect.kind == EFFECT_SAVE_BUILD ? item->effect.build
-		                                                        : item->effect.job;
+		uint64_t found = id_at(batch, index, middle);
 		if (found == id)
 			return middle;
 		if (found < id)

@@ -40,8 +40,9 @@ struct batch {
 
 struct batch *batch_new(void);
 
-/* Forget what is in it, keep its memory. */
+/* Forget what is in it, keep its memory; and keep that of what was copied, too. */
 void batch_empty(struct batch *batch);
+void batch_rewind(struct batch *batch);
 
 /* One batch is filled while the store has another, and their memory is used in turn: the one that
  * was put aside, or a new one; and put one aside, empty, unless there is one, or it is large. */

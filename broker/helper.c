@@ -68,22 +68,25 @@ void helper_begin(struct helper *helper)
 	helper->is_busy = true;
 	if (helper->is_there)
 		sem_post(&helper->begun);
-	else
-		helper->work(helper->context);
 }
 
 void helper_wait(struct helper *helper)
 {
 	if (helper->is_busy && helper->is_there)
 		wait_for(&helper->done);
+	else if (helper->is_busy)
+		helper->work(helper->context);
 	helper->is_busy = false;
 }
 
 bool helper_is_done(struct helper *helper)
 {
 	bell_hear(helper->bell); /* before the look: what is done after it rings again */
-	if (helper->is_busy && helper->is_there && sem_trywait(&helper->done) != 0)
+	bool is_at_work = helper->is_busy && helper->is_there;
+	if (is_at_work && sem_trywait(&helper->done) != 0)
 		return false;
-	helper->is_busy = false;
+	if (is_at_work)
+		helper->is_busy = false;
+	helper_wait(helper);
 	return true;
 }

@@ -1,6 +1,6 @@
 /* A thread that does one kind of work for the store's own, a piece at a time: what it mostly does
  * is to wait for a disk. Where it was not started, on a machine that has no thread to give and in
- * trials of the disk, whoever begins a piece does it. One thread begins, waits and takes; what a
+ * trials of the disk, whoever waits for a piece does it. One thread begins, waits and takes; what a
  * piece is made of belongs to the helper from its begin until it was waited for. */
 #pragma once
 

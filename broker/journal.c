@@ -41,14 +41,14 @@ static enum err put(struct store *store, const void *data, size_t size, uint64_t
 	return OK;
 }
 
-/* The first `size` bytes, or as many as there are. */
-static enum err get(const struct store *store, size_t size, struct text *ret_data)
+/* So many bytes from there on, or as many as there are. */
+static enum err get(const struct store *store, uint64_t from, size_t size, struct text *ret_data)
 {
 	char chunk[16 * 1024];
 	while (ret_data->size < size) {
 		size_t most =
 			size - ret_data->size < sizeof chunk ? size - ret_data->size : sizeof chunk;
-		ssize_t got = pread(store->journal.fd, chunk, most, (off_t)ret_data->size);
+		ssize_t got = pread(store->journal.fd, chunk, most, (off_t)(from + ret_data->size));
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -85,6 +85,7 @@ static uint64_t sum_of(const char *record, size_t size)
 void journal_init(struct store *store)
 {
 	store->journal.fd = -1;
+	store->journal.long_size = JOURNAL_COMMIT_SIZE;
 }
 
 /* ---- records -------------------------------------------------------------------------------- */
@@ -110,15 +111,15 @@ enum err journal_put(struct store *store, const struct batch *batch, bool *ret_d
 		return OK;
 	make_record(journal, batch);
 	size_t size = journal->record.size;
-	if (size > JOURNAL_RECORD_MAX || journal->size + size > JOURNAL_SIZE)
+	if (size > JOURNAL_RECORD_MAX || journal->newest.size + size > JOURNAL_HALF)
 		return OK;
-	uint64_t offset = journal->size;
+	uint64_t offset = journal->newest.begin + journal->newest.size;
 	enum err err = put(store, journal->record.data, size, offset);
 	if (!err)
 		err = sync_all(store);
 	if (err)
 		return err;
-	journal->size += size;
+	journal->newest.size += size;
 	journal->sequence++;
 	*ret_durable = true;
 	struct bytes packed = { journal->record.data + sizeof(struct head),
@@ -126,21 +127,60 @@ enum err journal_put(struct store *store, const struct batch *batch, bool *ret_d
 	return pending_add(&store->pending, &packed, offset);
 }
 
-/* They have no sum then, and are none. From the last one on: what a kill leaves is refused again.
- */
-enum err journal_take_back(struct store *store)
+uint64_t journal_size(const struct journal *journal)
+{
+	return journal->older.size + journal->newest.size;
+}
+
+bool journal_can_turn(const struct journal *journal)
+{
+	return journal->older.size == 0 || PLANTED(half_written_early);
+}
+
+void journal_turn(struct journal *journal)
+{
+	journal->older = journal->newest;
+	journal->newest = (struct journal_half){ JOURNAL_HALF - journal->older.begin, 0 };
+}
+
+void journal_forget_older(struct journal *journal)
+{
+	journal->older.size = 0;
+}
+
+void journal_forget(struct journal *journal)
+{
+	journal->older.size = journal->newest.size = 0;
+}
+
+/* From the last one on: what a kill leaves is refused again. */
+static enum err take_back(struct store *store, const struct pending *pending, size_t first)
 {
 	static const struct head none;
 	struct journal *journal = &store->journal;
-	const struct pending *pending = &store->pending;
+	enum err err = OK;
+	for (size_t part = pending->count; part-- > first && !err;) {
+		uint64_t offset = pending->parts[part].offset;
+		bool is_older = offset - journal->newest.begin >= JOURNAL_HALF;
+		struct journal_half *half = is_older ? &journal->older : &journal->newest;
+		err = put(store, &none, sizeof none, offset);
+		half->size = offset - half->begin;
+		journal->sequence--;
+	}
+	return err;
+}
+
+/* They have no sum then, and are none. */
+enum err journal_take_back(struct store *store, const struct pending *pending)
+{
+	enum err err = OK;
 	if (PLANTED(record_stays))
 		return OK;
+	if (pending != &store->pending) /* which came after it */
+		err = take_back(store, &store->pending, 0);
 	size_t first = PLANTED(later_records_stay) ? pending->count - 1 : pending->refused;
-	enum err err = OK;
-	for (size_t part = pending->count; part-- > first && !err;)
-		err = put(store, &none, sizeof none, pending->parts[part].offset);
-	journal->size = pending->parts[first].offset;
-	journal->sequence -= pending->count - first;
+	if (!err)
+		err = take_back(store, pending, first);
 	return err ? err : sync_all(store);
 }
 
@@ -167,47 +207,74 @@ static enum err fail_damaged(const struct store *store, const char *what)
 	            store->path, what);
 }
 
-enum err journal_reload(struct store *store)
+static enum err reload(struct store *store, const struct journal_half *half)
 {
-	struct journal *journal = &store->journal;
 	scoped(text_finish) struct text all = { 0 };
-	pending_clear(&store->pending);
-	enum err err = get(store, journal->size, &all);
-	for (size_t at = 0; !err && at < journal->size && !PLANTED(journal_not_redone);) {
+	enum err err = get(store, half->begin, half->size, &all);
+	for (size_t at = 0; !err && at < half->size && !PLANTED(journal_not_redone);) {
 		struct head head;
-		size_t size = next_record(all.data + at, all.size - at, journal->epoch, &head);
+		size_t size =
+			next_record(all.data + at, all.size - at, store->journal.epoch, &head);
 		if (size == 0)
 			return fail_damaged(store, "a record is not there any more");
 		struct bytes packed = { all.data + at + sizeof head, head.size };
-		if (pending_add(&store->pending, &packed, at))
+		if (pending_add(&store->pending, &packed, half->begin + at))
 			return fail_damaged(store, error_text());
 		at += size;
 	}
 	return err;
 }
 
-void journal_forget(struct journal *journal)
+enum err journal_reload(struct store *store)
 {
-	journal->size = 0;
+	pending_clear(&store->pending);
+	enum err err = PLANTED(older_half_forgotten) ? OK : reload(store, &store->journal.older);
+	return err ? err : reload(store, &store->journal.newest);
 }
 
 /* ---- begin and end -------------------------------------------------------------------------- */
 
-/* The records that follow what the database has. */
+/* The number of the first record of a half; 0 without one. */
+static uint64_t first_of(const struct journal *journal, const struct text *all, uint64_t begin)
+{
+	struct head head;
+	if (begin >= all->size)
+		return 0;
+	size_t size = next_record(all->data + begin, all->size - begin, journal->epoch, &head);
+	return size > 0 ? head.sequence : 0;
+}
+
+/* Those that follow each other from the beginning of a half on. */
+static void take_half(struct journal *journal, const struct text *all, uint64_t begin)
+{
+	uint64_t end = begin + JOURNAL_HALF < all->size ? begin + JOURNAL_HALF : all->size;
+	journal->older = journal->newest;
+	journal->newest = (struct journal_half){ begin, 0 };
+	for (;;) {
+		struct head head;
+		uint64_t at = begin + journal->newest.size;
+		size_t size = next_record(all->data + at, end - at, journal->epoch, &head);
+		if (size == 0 || head.sequence != journal->sequence + 1)
+			return;
+		journal->sequence++;
+		journal->newest.size += size;
+	}
+}
+
+/* The records that follow what the database has, in one half, and then perhaps in the other. */
 static enum err find_records(struct store *store, const struct text *all)
 {
 	struct journal *journal = &store->journal;
-	for (;;) {
-		struct head head;
-		size_t size = next_record(all->data + journal->size, all->size - journal->size,
-		                          journal->epoch, &head);
-		if (size > 0 && journal->size == 0 && head.sequence > journal->sequence + 1)
-			return fail_damaged(store, "it begins after what the database ends with");
-		if (size == 0 || head.sequence != journal->sequence + 1)
-			return OK;
-		journal->sequence++;
-		journal->size += size;
+	uint64_t begins[] = { 0, JOURNAL_HALF, 0 };
+	for (int i = 0; i < 3; i++) {
+		uint64_t first = first_of(journal, all, begins[i]);
+		if (first > 0 && first == journal->sequence + 1)
+			take_half(journal, all, begins[i]);
 	}
+	for (int i = 0; i < 2; i++)
+		if (first_of(journal, all, begins[i]) > journal->sequence + 1)
+			return fail_damaged(store, "it begins after what the database ends with");
+	return OK;
 }
 
 static enum err load_position(struct store *store)
@@ -239,12 +306,15 @@ enum err journal_open(struct store *store)
 		            store->path, path);
 	if (journal->fd < 0)
 		return store_fail_file("open", path);
-	err = get(store, JOURNAL_SIZE, &all);
-	if (!err && all.size > 0)
+	err = get(store, 0, JOURNAL_SIZE, &all);
+	if (!err)
 		err = find_records(store, &all);
-	if (err || journal->size == 0)
+	if (err || journal_size(journal) == 0)
 		return err;
-	err = put(store, all.data, journal->size, 0);
+	const struct journal_half *older = &journal->older, *newest = &journal->newest;
+	err = put(store, all.data + older->begin, older->size, older->begin);
+	if (!err)
+		err = put(store, all.data + newest->begin, newest->size, newest->begin);
 	return err ? err : sync_all(store);
 }
 
@@ -296,7 +366,7 @@ enum err journal_begin(struct store *store)
 enum err journal_end(struct store *store)
 {
 	struct journal *journal = &store->journal;
-	if (journal->fd < 0 || journal->size > 0)
+	if (journal->fd < 0 || journal_size(journal) > 0)
 		return OK;
 	enum err err =
 		sql_run(store, sql_bind(store, SQL_save_journal, "ii", (int64_t)0, (int64_t)0), 1);

@@ -3,10 +3,12 @@
  * and is for many batches at once. A start does again what the database lacks. Why, and what this
  * replaces: docs/decisions/0076.
  *
- * STATE/fettle.journal holds records one after another from its beginning; after each commit of the
- * database they begin there anew. A record is a head and a packed batch, in this machine's byte
- * order. It counts when its head has the epoch that the database knows, the number after that of
- * the record before it (of the first: after what the database has), and the sum of it all. */
+ * STATE/fettle.journal has two halves, each of which holds records one after another from its
+ * beginning. While the database commits what is in one, the other is written; after each commit
+ * records begin at such a beginning anew. A record is a head and a packed batch, in this machine's
+ * byte order. It counts when its head has the epoch that the database knows, the number after that
+ * of the record before it (of the first: after what the database has; of the first in the other
+ * half: after the last of this one), and the sum of it all. */
 #pragma once
 
 #include "base/error.h"
@@ -14,19 +16,27 @@
 #include "broker/batch.h"
 
 enum {
-	JOURNAL_SIZE = 4096 * 1024,        /* of the file, all of it written once */
+	JOURNAL_HALF = 4096 * 1024,
+	JOURNAL_SIZE = 2 * JOURNAL_HALF,   /* of the file, all of it written once */
 	JOURNAL_RECORD_MAX = 64 * 1024,    /* a longer batch is synced by the database */
-	JOURNAL_COMMIT_SIZE = 3072 * 1024, /* with so much in it the database is to commit */
+	JOURNAL_COMMIT_SIZE = 3072 * 1024, /* with so much in a half the database is to commit */
 };
 
+struct pending;
 struct store;
 
+struct journal_half {
+	uint64_t begin; /* in the file */
+	uint64_t size;  /* bytes of the records that the database has not synced */
+};
+
 struct journal {
-	int fd;             /* negative: there is none, and the database syncs each batch */
-	uint64_t epoch;     /* whose records count; random, never 0 with a file */
-	uint64_t sequence;  /* of the newest record */
-	uint64_t size;      /* bytes of the records that the database has not synced */
-	struct text record; /* the newest */
+	int fd;            /* negative: there is none, and the database syncs each batch */
+	uint64_t epoch;    /* whose records count; random, never 0 with a file */
+	uint64_t sequence; /* of the newest record */
+	struct journal_half older, newest; /* newest: it is written; older: what comes before it */
+	uint64_t long_size;                /* with so much in it the database is to commit */
+	struct text record;                /* the newest */
 };
 
 /* Before anything else. */
@@ -49,11 +59,20 @@ enum err journal_reload(struct store *store);
  * commit. */
 enum err journal_put(struct store *store, const struct batch *batch, bool *ret_durable);
 
-/* The rows of pending.refused can never be: without it, and what came after it, the next start does
- * not fail with them. */
-enum err journal_take_back(struct store *store);
+/* Rows of the part that is refused there can never be: without it, and what came after it, the next
+ * start does not fail with them. */
+enum err journal_take_back(struct store *store, const struct pending *pending);
 
-/* The database has synced all of it. */
+/* Bytes of all records that the database has not synced. */
+uint64_t journal_size(const struct journal *journal);
+
+/* Go on in the other half: the database is to sync what is in this one. It can, when what the other
+ * one has is synced. */
+bool journal_can_turn(const struct journal *journal);
+void journal_turn(struct journal *journal);
+
+/* The database has synced what is before the newest half; or all of it. */
+void journal_forget_older(struct journal *journal);
 void journal_forget(struct journal *journal);
 
 /* Once the database has committed, at the end, on purpose: it can do without the file. */

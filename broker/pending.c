@@ -37,11 +37,6 @@ static struct pending_name *have_name(struct pending *pending, struct pending_na
 	return found;
 }
 
-void pending_init(struct pending *pending)
-{
-	pending->most = pending->due = PENDING_SIZE;
-}
-
 /* ---- what there is -------------------------------------------------------------------------- */
 
 static void note_names(struct pending *pending, size_t first)
@@ -105,9 +100,14 @@ void pending_clear(struct pending *pending)
 	if (pending->count == 0)
 		return;
 	forget_names(pending);
-	batch_empty(pending->all);
+	batch_rewind(pending->all);
 	pending->count = pending->size = 0;
-	pending->due = pending->most;
+}
+
+void pending_shrink(struct pending *pending)
+{
+	if (pending->count == 0)
+		batch_destroy(&pending->all);
 }
 
 void pending_finish(struct pending *pending)
@@ -121,6 +121,7 @@ void pending_finish(struct pending *pending)
 
 struct making {
 	struct store *store;
+	struct pending *pending;
 	struct batch *all;
 	int64_t wall_ms;            /* of the part that is made */
 	struct life *builds, *jobs; /* by their places in the indexes of the batch */
@@ -158,7 +159,7 @@ static void note_end(struct life *life, const struct effect *e, int64_t wall_ms)
 /* The items of a part, and when it was. */
 static void take_part(struct making *making, size_t part, size_t *ret_first, size_t *ret_after)
 {
-	const struct pending *pending = &making->store->pending;
+	const struct pending *pending = making->pending;
 	making->wall_ms = pending->parts[part].wall_ms;
 	*ret_first = pending->parts[part].first;
 	*ret_after =
@@ -207,7 +208,7 @@ static enum err make_ref(struct making *making, const struct effect *e)
 	enum err err = OK;
 	const struct batch_item *items = making->all->items;
 	struct pending_name *repository =
-		find_name(making->store->pending.repositories, e->ref.repository);
+		find_name(making->pending->repositories, e->ref.repository);
 	struct pending_name *ref = find_name(repository->refs, e->ref.name);
 	if (!repository->has_row)
 		err = rows_make_repository(making->store, &items[repository->newest].effect);
@@ -223,7 +224,7 @@ static enum err make_build(struct making *making, const struct effect *e)
 	int64_t row = 0;
 	enum err err = OK;
 	struct pending_name *repository =
-		find_name(making->store->pending.repositories, e->accepted.repository);
+		find_name(making->pending->repositories, e->accepted.repository);
 	struct pending_name *ref = repository ? find_name(repository->refs, e->accepted.ref) : NULL;
 	if (ref)
 		row = ref->row;
@@ -240,14 +241,14 @@ static enum err make_build(struct making *making, const struct effect *e)
 static enum err blame_first(struct making *making, enum err err)
 {
 	if (err)
-		making->store->pending.refused = making->told_part;
+		making->pending->refused = making->told_part;
 	return err;
 }
 
 static enum err make_event(struct making *making, const struct batch_item *item)
 {
 	uint64_t sequence = item->effect.message.event.sequence;
-	size_t part = making->store->pending.refused;
+	size_t part = making->pending->refused;
 	enum err err = events_keep(making->store, &making->told, sequence, &item->body);
 	if (making->told.count == 1)
 		making->told_part = part;
@@ -292,15 +293,14 @@ static void forget_rows(struct pending *pending)
 	}
 }
 
-enum err pending_make_rows(struct store *store)
+enum err pending_make_rows(struct store *store, struct pending *pending)
 {
-	struct pending *pending = &store->pending;
 	size_t first, after;
 	enum err err = OK;
 	if (pending->count == 0)
 		return OK;
 	struct batch *all = pending->all;
-	struct making making = { .store = store, .all = all };
+	struct making making = { .store = store, .pending = pending, .all = all };
 	making.builds = arena_new(&all->arena, all->builds.count * sizeof *making.builds);
 	making.jobs = arena_new(&all->arena, all->jobs.count * sizeof *making.jobs);
 	forget_rows(pending);

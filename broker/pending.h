@@ -12,6 +12,7 @@ enum { PENDING_SIZE = 1024 * 1024 }; /* bytes of records: so many wait for a pau
 struct store;
 struct pending_name;
 
+/* All 0 at first. */
 struct pending {
 	struct batch *all; /* their items, in order; NULL until there is one */
 
@@ -27,13 +28,8 @@ struct pending {
 	struct pending_name *repositories; /* and their refs: the newest EFFECT_SAVE_REF of each */
 
 	size_t size;    /* bytes of their records */
-	size_t most;    /* so many are too many */
-	size_t due;     /* when there are so many, rows are to be made: later, on a full disk */
 	size_t refused; /* part whose rows could not be made */
 };
-
-/* Before anything else. */
-void pending_init(struct pending *pending);
 
 /* One that the journal has, from its record's place there on: `packed` by entries_pack(), copied.
  * ERR_STORE when it is none. */
@@ -47,9 +43,12 @@ const struct batch_item *pending_find_job(const struct pending *pending, uint64_
 /* The newest address of a repository; NULL: a row says. As long as it is pending. */
 const char *pending_find_url(const struct pending *pending, const char *repository);
 
-/* Their rows, in the open transaction. They stay here: the transaction may still fail. */
-enum err pending_make_rows(struct store *store);
+/* Their rows, in the open transaction. They stay here: the transaction may still fail. Whoever does
+ * it may be another thread than the one that looks for something here meanwhile. */
+enum err pending_make_rows(struct store *store, struct pending *pending);
 
-/* They have rows, or come again from the journal. */
+/* They have rows, or come again from the journal. Their memory stays, for the next ones; */
 void pending_clear(struct pending *pending);
+/* and goes, when there are none. */
+void pending_shrink(struct pending *pending);
 void pending_finish(struct pending *pending);

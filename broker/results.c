@@ -137,7 +137,7 @@ static enum err begin(struct store *store)
 	size_t count = piece->writes ? to_write(results) : to_sync(results);
 	if (count == 0)
 		return OK;
-	enum err err = results->with_rows <= first ? transaction_open(store) : OK;
+	enum err err = results->with_rows <= first ? transaction_open(store) : mason_wait(store);
 	if (err)
 		return err == ERR_FULL ? OK : err;
 	if (first + count > results->with_rows)
@@ -251,32 +251,19 @@ enum err results_settle(struct store *store, size_t most, bool *ret_more)
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-static size_t forgettable(const struct results *results)
+size_t results_forgettable(const struct store *store)
 {
-	return PLANTED(early_forget_result) ? results->written : results->synced;
+	return PLANTED(early_forget_result) ? store->results.written : store->results.synced;
 }
 
-enum err results_forget_synced(struct store *store)
-{
-	for (size_t i = 0; i < forgettable(&store->results); i++) {
-		enum err err = sql_run(
-			store,
-			sql_bind(store, SQL_delete_unwritten, "i", (int64_t)store->results.jobs[i]),
-			-1);
-		if (err)
-			return err;
-	}
-	return OK;
-}
-
-void results_note_forgotten(struct store *store)
+void results_note_forgotten(struct store *store, size_t count)
 {
 	struct results *results = &store->results;
-	size_t gone = forgettable(results), left = results->count - gone;
+	size_t left = results->count - count;
 	if (left)
-		memmove(results->jobs, results->jobs + gone, left * sizeof *results->jobs);
+		memmove(results->jobs, results->jobs + count, left * sizeof *results->jobs);
 	results->count = left;
-	results->written -= gone;
-	results->with_rows -= gone;
-	results->synced = 0;
+	results->written -= count;
+	results->with_rows -= count;
+	results->synced -= count < results->synced ? count : results->synced;
 }

@@ -42,24 +42,27 @@ static void note_finals(struct store *store, const struct batch *batch)
 		results_add(store, batch->items[i].effect.job);
 		store->parcels_bytes += batch->items[i].effect.final.artifacts_size;
 	}
-	if (store->pending.count == 0)
+	if (store->pending.count == 0 && !store->mason.has_work)
 		store->results.with_rows = store->results.count;
 }
 
 /* From the database's log to the database. It needs space: with a full disk the log grows on. */
-enum err save_checkpoint(struct store *store)
+enum err save_pages(struct store *store)
 {
-	enum err err = transaction_commit(store);
-	if (err)
-		return err == ERR_FULL ? OK : err;
 	store->in_checkpoint = true;
 	int code =
 		sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	err = code == SQLITE_OK ? OK : sql_fail(store, "checkpoint");
+	enum err err = code == SQLITE_OK ? OK : sql_fail(store, "checkpoint");
 	store->in_checkpoint = false;
 	if (!err)
 		store->log_pages = 0;
 	return err == ERR_FULL ? OK : err;
+}
+
+enum err save_checkpoint(struct store *store)
+{
+	enum err err = transaction_commit_later(store);
+	return err || transaction_is_left(store) ? err : save_pages(store);
 }
 
 /* Rows of one that has no place in the journal: all of what came before it first. */
@@ -99,13 +102,14 @@ enum err save_batch(struct store *store, struct batch *batch)
 enum err save_what_is_due(struct store *store)
 {
 	enum err err = transaction_check(store, results_catch_up(store));
-	if (!err && store->pending.size >= store->pending.due)
-		err = transaction_open(store);
+	if (!err)
+		err = mason_take(store);
+	bool is_long = store->journal.newest.size >= store->journal.long_size;
+	if (!err && (is_long || store->pending.size >= store->pending_due))
+		err = mason_begin(store, is_long);
 	if (err == ERR_FULL)
 		return OK;
-	if (!err && store->journal.size >= JOURNAL_COMMIT_SIZE)
-		err = transaction_commit_later(store);
-	if (!err && store->log_pages >= CHECKPOINT_PAGES_MAX)
+	if (!err && !store->mason.has_work && store->log_pages >= CHECKPOINT_PAGES_MAX)
 		err = save_checkpoint(store);
 	return transaction_check(store, err);
 }
@@ -139,6 +143,10 @@ enum err save_rest(struct store *store, int *ret_wait_ms)
 	if (err == ERR_FULL)
 		err = OK; /* later again */
 	size_t after = left_over(store);
+	if (after == 0) {
+		pending_shrink(&store->pending);
+		pending_shrink(&store->mason.pending);
+	}
 	*ret_wait_ms = after == 0 ? -1 : after < before ? 0 : FULL_WAIT_MS;
 	return err;
 }

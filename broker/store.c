@@ -103,7 +103,8 @@ enum err store_open(const char *folder, const char *boot, struct store **ret_sto
 	store->folder = memory_copy_text(folder);
 	store->path = text_format("%s/fettle.db", folder);
 	journal_init(store);
-	pending_init(&store->pending);
+	store->pending_most = store->pending_due = PENDING_SIZE;
+	mason_init(store);
 	store->checkpoint_pages = CHECKPOINT_PAGES;
 	results_init(store);
 	store->parcels_max = UINT64_MAX;
@@ -153,10 +154,11 @@ static enum err ask(struct store *store, struct store_task *task)
 static enum err answer(struct store *store, struct store_task *task)
 {
 	enum err err = OK;
-	backup_forget_idle(store);
-	if (task->question != QUESTION_BATCH && transaction_is_left(store) &&
-	    !PLANTED(asked_before_rows))
-		err = transaction_open(store); /* nobody is shown less than was told */
+	bool asks = task->question != QUESTION_BATCH;
+	if (asks && transaction_is_left(store)) /* nobody is shown less than was told */
+		err = PLANTED(asked_before_rows) ? mason_wait(store) : transaction_open(store);
+	if (!store->mason.has_work)
+		backup_forget_idle(store);
 	return err ? err : transaction_check(store, ask(store, task));
 }
 
@@ -180,10 +182,28 @@ static void complain(struct store *store, enum err err)
  * People look for result files, nobody for their syncs. */
 static int pause_ms(const struct store *store)
 {
+	if (store->mason.has_work && store->mason.helper.is_there)
+		return -1; /* it has the database */
 	if (results_are_many(store) && !store->results.scribe.is_busy)
 		return 0;
 	bool writes = store->results.written < store->results.count;
 	return transaction_is_left(store) || writes ? SHORT_PAUSE_MS : PAUSE_MS;
+}
+
+static int left_ms(const struct store *store, int64_t begun_ms)
+{
+	int pause = pause_ms(store);
+	int64_t left = begun_ms + pause - clock_mono_ms();
+	return pause < 0 ? -1 : left > 0 ? (int)left : 0;
+}
+
+/* For rows a full disk has no place: later again. */
+static enum err take_what_is_done(struct store *store)
+{
+	enum err err = results_take(store);
+	if (!err)
+		err = mason_take(store);
+	return err == ERR_FULL ? OK : err;
 }
 
 /* Wait for a task; meanwhile do what waited for such a time, piece by piece. */
@@ -191,18 +211,18 @@ static void rest(struct store *store)
 {
 	int wait_ms = pause_ms(store);
 	struct pollfd bells[] = { { .fd = store->asked.bell, .events = POLLIN },
-		                  { .fd = store->results.scribe.bell, .events = POLLIN } };
+		                  { .fd = store->results.scribe.bell, .events = POLLIN },
+		                  { .fd = store->mason.helper.bell, .events = POLLIN } };
 	if (wait_ms != 0 && spin_poll(&store->spin, bells, 1) > 0)
 		return;
 	int64_t begun_ms = clock_mono_ms();
 	for (;;) {
-		int got = poll(bells, 2, wait_ms); /* a bell below zero is none to poll() */
+		int got = poll(bells, 3, wait_ms); /* a bell below zero is none to poll() */
 		if (got > 0 && bells[0].revents)
 			return;
-		enum err err = got > 0 ? results_take(store) : save_rest(store, &wait_ms);
-		int64_t left_ms = begun_ms + pause_ms(store) - clock_mono_ms();
+		enum err err = got > 0 ? take_what_is_done(store) : save_rest(store, &wait_ms);
 		if (!err && (got > 0 || wait_ms == 0))
-			wait_ms = left_ms > 0 ? (int)left_ms : 0;
+			wait_ms = left_ms(store, begun_ms);
 		if (!err)
 			continue;
 		complain(store, err);
@@ -232,9 +252,11 @@ static void run_store(zsock_t *pipe, void *argument)
 	struct store *store = argument;
 	pthread_setname_np(pthread_self(), "fettle-store");
 	helper_start(&store->results.scribe, "fettle-results");
+	helper_start(&store->mason.helper, "fettle-rows");
 	zsock_signal(pipe, 0);
 	serve(store);
 	enum err err = results_end(store);
+	helper_stop(&store->mason.helper);
 	if (!store->broken && (err || save_everything(store))) {
 		store->broken = true;
 		log_at(LOG_LEVEL_ERROR, "at the end: %s", error_text());
@@ -301,6 +323,7 @@ void store_destroy(struct store **store)
 	sqlite3_close(gone->db);
 	journal_finish(&gone->journal);
 	pending_finish(&gone->pending);
+	mason_finish(&gone->mason);
 	results_finish(&gone->results);
 	gc_finish(&gone->gc);
 	tray_close(&gone->asked);

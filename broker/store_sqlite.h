@@ -12,7 +12,7 @@
 #include <sqlite3.h>
 
 enum {
-	STORE_VERSION = 14,          /* of the tables: see migrations.c */
+	STORE_VERSION = 15,          /* of the tables: see migrations.c */
 	CHECKPOINT_PAGES = 1000,     /* of its log go to the database once there is time */
 	CHECKPOINT_PAGES_MAX = 4000, /* and at the latest now */
 	SHORT_PAUSE_MS = 5,    /* without a task: there is time to commit, for a result file */
@@ -48,9 +48,26 @@ struct store {
 	bool in_checkpoint; /* the database itself is written */
 	struct journal journal;
 	struct pending pending;
+	size_t pending_most; /* bytes: so many are too many; */
+	size_t pending_due;  /* with so many, rows are made: later, on a full disk */
 	bool in_transaction; /* rows that the database has not synced */
-	bool log_synced;     /* in this batch: the names must be, too */
-	bool log_names_new;  /* since they were synced last */
+
+	/* What was pending when rows of it were begun, which a helper makes; from then on until
+	 * that was taken the database is the helper's. */
+	struct mason {
+		struct helper helper;
+		bool has_work; /* that was not taken */
+		struct pending pending;
+		size_t finals;     /* of `results`: they have rows then */
+		bool commits;      /* and then the database syncs all, */
+		uint64_t sequence; /* up to this record of the journal */
+		uint64_t *synced;  /* and knows of these jobs that their result files are on disk */
+		size_t synced_count, synced_capacity;
+		enum err err;
+		char *error; /* line that goes with it */
+	} mason;
+	bool log_synced;    /* in this batch: the names must be, too */
+	bool log_names_new; /* since they were synced last */
 
 	/* Final jobs whose result file is not known to be on disk, oldest first. The first `synced`
 	 * are, and their rows can go; then come those that are written, and the rest. The first
@@ -143,8 +160,18 @@ enum err sql_spec(struct store *store, sqlite3_stmt *row, int column, uint64_t j
 
 /* ---- transaction.c ---- */
 /* Have one open, with the rows of all that was pending. After ERR_FULL there is none; rows that can
- * never be are taken back, with what came after them. */
+ * never be are taken back, with what came after them. Waits for the helper. */
 enum err transaction_open(struct store *store);
+
+/* Have one open, with the rows of all that is pending there, which stays; transaction_fail() is for
+ * its errors. */
+enum err transaction_make(struct store *store, struct pending *pending);
+enum err transaction_fail(struct store *store, const struct pending *pending, enum err err);
+
+/* Have the database sync what is open, up to this record of the journal (0: without a word of it),
+ * and without the rows of result files of these jobs. Nothing is noted. */
+enum err transaction_sync(struct store *store, uint64_t sequence, const uint64_t *jobs,
+                          size_t count);
 
 /* Is there something that the database has not synced? */
 bool transaction_is_left(const struct store *store);
@@ -163,6 +190,18 @@ enum err transaction_commit(struct store *store);
 /* The same; a full disk is no reason to do it now. */
 enum err transaction_commit_later(struct store *store);
 
+/* ---- mason.c: rows that a helper makes, while batches go on ---- */
+void mason_init(struct store *store);
+void mason_finish(struct mason *mason);
+
+/* Begin with all that is pending, and have the database sync it? What was begun before is waited
+ * for, and its error is ours. */
+enum err mason_begin(struct store *store, bool commits);
+
+/* Take what is done, if it is; or wait for it. Until then nothing is asked of the database. */
+enum err mason_take(struct store *store);
+enum err mason_wait(struct store *store);
+
 /* ---- schema.c, migrations.c ---- */
 enum err schema_open(struct store *store);
 
@@ -180,8 +219,9 @@ enum err save_what_is_due(struct store *store);
  * at once, more when a disk is full, -1 when there is none. */
 enum err save_rest(struct store *store, int *ret_wait_ms);
 
-/* Bring the database up to date, so that its log is needed no more. */
+/* Bring the database up to date, so that its log is needed no more; or only what is synced. */
 enum err save_checkpoint(struct store *store);
+enum err save_pages(struct store *store);
 
 /* All of it: the end, on purpose. Of syncs as many as there is time for. */
 enum err save_everything(struct store *store);
@@ -237,9 +277,10 @@ enum err results_catch_up(struct store *store);
  * could be done. */
 enum err results_settle(struct store *store, size_t most, bool *ret_more);
 
-/* With each commit the rows of files go that are on disk; noted once it has succeeded. */
-enum err results_forget_synced(struct store *store);
-void results_note_forgotten(struct store *store);
+/* How many, of the oldest, have files that are on disk: with each commit their rows go. Noted once
+ * it has succeeded. */
+size_t results_forgettable(const struct store *store);
+void results_note_forgotten(struct store *store, size_t count);
 
 /* ---- fill.c: what leaves after a batch is filled in, before its rows are made ---- */
 enum err fill_batch(struct store *store, struct batch *batch);

@@ -25,13 +25,6 @@ static void write_journal(const struct text *content)
 	cr_assert_eq(file_write_all(fd, content->data, content->size), OK);
 }
 
-/* As SIGKILL leaves it. */
-static void die(struct store **store)
-{
-	(*store)->broken = true;
-	store_destroy(store);
-}
-
 static void end(struct store **store)
 {
 	cr_assert_eq(save_everything(*store), OK, "%s", error_text());
@@ -54,7 +47,7 @@ static void expect_jobs(const char *state, int64_t count)
 		text_format("SELECT count(*) FROM jobs WHERE state = '%s'", state);
 	cr_expect_eq(rows_count(store, query), count, "%d are %s", (int)rows_count(store, query),
 	             state);
-	die(&store);
+	rows_kill(&store);
 }
 
 static void save(struct store *store, const struct effect *effects, size_t count)
@@ -193,8 +186,8 @@ Test(journal, what_has_no_place_in_it_is_the_databases)
 	accept_it(store);
 	cr_expect(store->in_transaction);
 	save(store, pause, 1);
-	cr_expect(!store->in_transaction && store->journal.size == 0);
-	die(&store);
+	cr_expect(!store->in_transaction && journal_size(&store->journal) == 0);
+	rows_kill(&store);
 	expect_jobs("queued", 1);
 }
 
@@ -206,12 +199,12 @@ Test(journal, what_a_broker_that_was_killed_had_promised_is_there)
 	accept_it(store);
 	lease_it(store);
 	cr_assert(store->in_transaction, "the database has synced it");
-	die(&store);
+	rows_kill(&store);
 	expect_jobs("leased", 1);
 	store = rows_open();
 	const struct effect ended[] = { FINAL(1, passed) };
 	save(store, ended, 1);
-	die(&store);
+	rows_kill(&store);
 	expect_jobs("final", 1);
 }
 
@@ -225,8 +218,8 @@ Test(journal, what_the_database_lost_is_made_again_before_it_commits)
 	cr_assert(transaction_is_left(store));
 	cr_assert_eq(transaction_commit(store), OK, "%s", error_text());
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs"), 1);
-	cr_expect_eq(store->journal.size, 0);
-	die(&store);
+	cr_expect_eq(journal_size(&store->journal), 0);
+	rows_kill(&store);
 	expect_jobs("queued", 1);
 }
 
@@ -235,9 +228,9 @@ Test(journal, a_commit_of_the_database_begins_it_anew)
 	struct store *store = rows_open();
 	accept_it(store);
 	cr_assert_eq(transaction_commit(store), OK, "%s", error_text());
-	cr_assert_eq(store->journal.size, 0);
+	cr_assert_eq(journal_size(&store->journal), 0);
 	lease_it(store);
-	die(&store);
+	rows_kill(&store);
 	expect_jobs("leased", 1);
 }
 
@@ -246,10 +239,10 @@ Test(journal, a_record_that_is_not_whole_was_never_promised)
 	scoped(text_finish) struct text content = { 0 };
 	struct store *store = rows_open();
 	accept_it(store);
-	uint64_t first = store->journal.size;
+	uint64_t first = journal_size(&store->journal);
 	lease_it(store);
-	uint64_t size = store->journal.size;
-	die(&store);
+	uint64_t size = journal_size(&store->journal);
+	rows_kill(&store);
 	read_journal(&content);
 	content.data[size - 1] ^= 1;
 	write_journal(&content);
@@ -258,7 +251,7 @@ Test(journal, a_record_that_is_not_whole_was_never_promised)
 	cr_expect_eq(store->journal.sequence, 1);
 	cr_expect_lt(first, size);
 	lease_it(store);
-	die(&store);
+	rows_kill(&store);
 	expect_jobs("leased", 1);
 }
 
@@ -272,10 +265,10 @@ Test(journal, what_cannot_be_rows_is_taken_back)
 	uint64_t sequence = store->journal.sequence;
 	cr_assert_eq(rows_save(store, again, 1), ERR_STORE);
 	cr_expect_eq(store->journal.sequence, sequence, "it does not count");
-	die(&store);
+	rows_kill(&store);
 	store = rows_open();
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs WHERE outcome = 'passed'"), 1);
-	die(&store);
+	rows_kill(&store);
 }
 
 Test(journal, that_of_another_life_is_not_believed)
@@ -286,7 +279,7 @@ Test(journal, that_of_another_life_is_not_believed)
 	end(&store);
 	read_journal(&content);
 	store = rows_open();
-	die(&store); /* it has an epoch of its own now */
+	rows_kill(&store); /* it has an epoch of its own now */
 	write_journal(&content);
 	expect_jobs("queued", 1);
 }
@@ -296,7 +289,7 @@ Test(journal, without_its_journal_a_store_is_refused)
 	struct store *store = rows_open();
 	scoped(free_text) char *path = journal_path();
 	accept_it(store);
-	die(&store);
+	rows_kill(&store);
 	cr_assert_eq(unlink(path), 0);
 	expect_refusal("is gone, and with it what was kept last");
 }
@@ -311,7 +304,7 @@ Test(journal, one_that_begins_too_late_is_refused)
 	cr_assert_eq(sqlite3_exec(store->db, "UPDATE journal SET sequence = 0; COMMIT", NULL, NULL,
 	                          NULL),
 	             SQLITE_OK);
-	die(&store);
+	rows_kill(&store);
 	expect_refusal("it begins after what the database ends with");
 }
 
@@ -342,9 +335,10 @@ Test(journal, it_does_not_grow_without_end)
 			                     .job = job,
 			                     .queued = { .spec = &spec, .labels = labels } } };
 		save(store, queued, 1);
-		cr_assert_lt(store->journal.size, JOURNAL_COMMIT_SIZE + JOURNAL_RECORD_MAX);
-		was_full = store->journal.size == 0;
+		cr_assert_lt(journal_size(&store->journal),
+		             JOURNAL_COMMIT_SIZE + JOURNAL_RECORD_MAX);
+		was_full = journal_size(&store->journal) == 0;
 	}
 	cr_assert(was_full);
-	die(&store);
+	rows_kill(&store);
 }

@@ -2,7 +2,6 @@
  * once. */
 #include "tests/broker/rows.h"
 
-#include <poll.h>
 #include <string.h>
 
 TestSuite(pending, .init = rows_start, .fini = rows_finish);
@@ -110,14 +109,6 @@ static void dump(struct store *store, struct text *all)
 	store_task_destroy(&events);
 }
 
-static enum err save(struct store *store, const struct effect *effect, int64_t wall_ms)
-{
-	scoped(batch_destroy) struct batch *batch = batch_new();
-	batch->wall_ms = wall_ms;
-	batch_add(batch, effect);
-	return save_batch(store, batch);
-}
-
 /* Rows are made after each batch before `late`, and then at the end. */
 static void play(const struct script *script, size_t late, struct text *ret_rows)
 {
@@ -125,7 +116,7 @@ static void play(const struct script *script, size_t late, struct text *ret_rows
 	rows_start();
 	struct store *store = rows_open();
 	for (size_t i = 0; i < script->count; i++) {
-		enum err err = save(store, &script->effects[i], 1000 + (int64_t)i);
+		enum err err = rows_keep(store, &script->effects[i], 1000 + (int64_t)i);
 		if (!err && i < late)
 			err = transaction_open(store);
 		cr_assert_eq(err, OK, "%s: %s", script->name, error_text());
@@ -177,7 +168,7 @@ Test(pending, a_whole_job_is_written_once)
 	const struct effect effects[] = { ACCEPT, LEASE(1), rich_end, VERDICT(failed) };
 	struct store *store = rows_open();
 	for (int i = 0; i < 6; i++)
-		cr_assert_eq(save(store, &effects[i], 1000 + i), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &effects[i], 1000 + i), OK, "%s", error_text());
 	cr_assert_eq(rows_count(store, "SELECT count(*) FROM jobs"), 0, "nobody asked yet");
 	int64_t before = sqlite3_total_changes(store->db);
 	cr_assert_eq(transaction_open(store), OK, "%s", error_text());
@@ -223,7 +214,7 @@ Test(pending, offers_and_events_know_what_has_no_rows)
 	scoped(text_finish) struct text before = { 0 }, after = { 0 };
 	struct store *store = rows_open();
 	for (int i = 0; i < 4; i++)
-		cr_assert_eq(save(store, &moved[i], 1000 + i), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &moved[i], 1000 + i), OK, "%s", error_text());
 	cr_assert_not_null(pending_find_job(&store->pending, 1));
 	cr_expect_str_eq(pending_find_url(&store->pending, "r"), "/elsewhere");
 	cr_expect_null(pending_find_url(&store->pending, "other"));
@@ -243,7 +234,7 @@ Test(pending, what_was_filled_in_outlives_it)
 	const struct effect accepted[] = { ACCEPT }, told = TOLD(1);
 	struct store *store = rows_open();
 	for (int i = 0; i < 3; i++)
-		cr_assert_eq(save(store, &accepted[i], 1000), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &accepted[i], 1000), OK, "%s", error_text());
 	scoped(batch_destroy) struct batch *batch = batch_new();
 	batch_add(batch, &told);
 	cr_assert_eq(save_batch(store, batch), OK, "%s", error_text());
@@ -253,16 +244,6 @@ Test(pending, what_was_filled_in_outlives_it)
 	cr_expect_str_eq(event->ref, "refs/heads/main");
 	cr_expect_str_eq(event->commit, rows_commit.commit);
 	cr_expect_str_eq(event->name, "unit");
-}
-
-static struct store_task *ask(struct store *store, struct store_task *task)
-{
-	struct store_task *answered;
-	struct pollfd item = { .fd = store_bell(store), .events = POLLIN };
-	store_ask(store, &task);
-	while (!(answered = store_answer(store)))
-		cr_assert_eq(poll(&item, 1, 5000), 1);
-	return answered;
 }
 
 Test(pending, whoever_asks_sees_it)
@@ -275,10 +256,10 @@ Test(pending, whoever_asks_sees_it)
 	task->batch = batch_new();
 	for (int i = 0; i < 3; i++)
 		batch_add(task->batch, &accepted[i]);
-	task = ask(store, task);
+	task = rows_ask(store, task);
 	cr_assert_eq(task->err, OK, "%s", task->error);
 	store_task_destroy(&task);
-	task = ask(store, store_task_new(QUESTION_BUILDS));
+	task = rows_ask(store, store_task_new(QUESTION_BUILDS));
 	cr_assert_eq(task->err, OK, "%s", task->error);
 	cr_expect_eq(task->result.builds.builds_count, 1);
 	store_task_destroy(&task);
@@ -290,11 +271,11 @@ Test(pending, many_do_not_wait_for_a_pause)
 {
 	const struct effect accepted[] = { ACCEPT }, told = TOLD(1);
 	struct store *store = rows_open();
-	store->pending.most = store->pending.due = 1000;
+	store->pending_most = store->pending_due = 1000;
 	for (int i = 0; i < 3; i++)
-		cr_assert_eq(save(store, &accepted[i], 1000), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &accepted[i], 1000), OK, "%s", error_text());
 	for (int i = 0; i < 100; i++) {
-		cr_assert_eq(save(store, &told, 1000), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &told, 1000), OK, "%s", error_text());
 		cr_assert_eq(save_what_is_due(store), OK, "%s", error_text());
 		cr_assert_lt(store->pending.size, 1000);
 	}
@@ -309,7 +290,7 @@ Test(pending, what_the_tables_refuse_is_taken_back)
 		                          TOLD(1) };
 	struct store *store = rows_open();
 	for (int i = 0; i < 7; i++)
-		cr_assert_eq(save(store, &effects[i], 1000 + i), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &effects[i], 1000 + i), OK, "%s", error_text());
 	cr_assert_eq(store->journal.sequence, 7);
 	uint64_t last = store->pending.parts[6].offset;
 	cr_assert_eq(transaction_open(store), ERR_STORE);
@@ -333,7 +314,7 @@ Test(pending, a_full_disk_can_end_the_transaction)
 	const struct effect accepted[] = { ACCEPT }, leased = LEASE(1);
 	struct store *store = rows_open();
 	for (int i = 0; i < 3; i++)
-		cr_assert_eq(save(store, &accepted[i], 1000), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &accepted[i], 1000), OK, "%s", error_text());
 	cr_assert_eq(transaction_open(store), OK, "%s", error_text());
 	cr_assert_eq(transaction_check(store, fail(ERR_FULL, "no space")), ERR_FULL);
 	cr_assert(store->in_transaction, "it goes on");
@@ -341,7 +322,7 @@ Test(pending, a_full_disk_can_end_the_transaction)
 	cr_assert_eq(transaction_check(store, fail(ERR_FULL, "no space")), ERR_FULL);
 	cr_expect_str_eq(error_text(), "no space");
 	cr_expect_eq(store->pending.count, 3, "it comes again from the journal");
-	cr_assert_eq(save(store, &leased, 1000), OK, "%s", error_text());
+	cr_assert_eq(rows_keep(store, &leased, 1000), OK, "%s", error_text());
 	cr_assert_eq(transaction_commit(store), OK, "%s", error_text());
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs WHERE state = 'leased'"), 1);
 	store_destroy(&store);
@@ -359,9 +340,9 @@ Test(pending, an_offer_has_the_newest_address)
 	scoped(batch_destroy) struct batch *batch = batch_new();
 	struct store *store = rows_open();
 	for (int i = 0; i < 3; i++)
-		cr_assert_eq(save(store, &accepted[i], 1000), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &accepted[i], 1000), OK, "%s", error_text());
 	cr_assert_eq(transaction_open(store), OK, "%s", error_text());
-	cr_assert_eq(save(store, &moved, 1000), OK, "%s", error_text());
+	cr_assert_eq(rows_keep(store, &moved, 1000), OK, "%s", error_text());
 	batch_add(batch, &offer);
 	cr_assert_eq(fill_batch(store, batch), OK, "%s", error_text());
 	struct bytes body = batch->items[0].body;
@@ -387,7 +368,7 @@ static void accept_without_place(struct store *store)
 	accepted[2].queued.spec = &large;
 	sqlite3_exec(store->db, "PRAGMA max_page_count = 1", NULL, NULL, NULL);
 	for (int i = 0; i < 3; i++)
-		cr_assert_eq(save(store, &accepted[i], 1000), OK, "%s", error_text());
+		cr_assert_eq(rows_keep(store, &accepted[i], 1000), OK, "%s", error_text());
 }
 
 /* Of what was told, nobody is shown less. */
@@ -396,7 +377,7 @@ Test(pending, whoever_asks_is_told_that_there_is_no_place)
 	struct store *store = rows_open();
 	accept_without_place(store);
 	store_start(store);
-	struct store_task *task = ask(store, store_task_new(QUESTION_BUILDS));
+	struct store_task *task = rows_ask(store, store_task_new(QUESTION_BUILDS));
 	cr_expect_eq(task->err, ERR_FULL, "%s", task->error);
 	store_task_destroy(&task);
 	store_destroy(&store);
@@ -411,15 +392,15 @@ Test(pending, a_full_disk_has_no_place_for_their_rows)
 	const struct effect leased = LEASE(1);
 	struct store *store = rows_open();
 	accept_without_place(store);
-	store->pending.due = 0;
+	store->pending_due = 0;
 	cr_assert_eq(save_what_is_due(store), OK, "%s", error_text());
 	cr_assert_eq(transaction_open(store), ERR_FULL);
 	cr_expect_eq(store->pending.count, 3, "it comes again from the journal");
-	cr_expect_gt(store->pending.due, store->pending.size, "not with each batch");
-	cr_assert_eq(save(store, &leased, 1000), OK, "%s", error_text());
+	cr_expect_gt(store->pending_due, store->pending.size, "not with each batch");
+	cr_assert_eq(rows_keep(store, &leased, 1000), OK, "%s", error_text());
 	sqlite3_exec(store->db, "PRAGMA max_page_count = 1000000", NULL, NULL, NULL);
 	cr_assert_eq(transaction_commit(store), OK, "%s", error_text());
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs WHERE state = 'leased'"), 1);
-	cr_expect_eq(store->journal.size, 0);
+	cr_expect_eq(journal_size(&store->journal), 0);
 	store_destroy(&store);
 }

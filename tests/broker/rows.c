@@ -1,6 +1,7 @@
 /* A real store for tests. */
 #include "tests/broker/rows.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 char rows_folder[64];
@@ -46,7 +47,32 @@ enum err rows_save(struct store *store, const struct effect *effects, size_t cou
 	enum err err = save_batch(store, batch);
 	if (!err)
 		err = save_what_is_due(store);
-	return err || store->pending.count == 0 ? err : transaction_open(store);
+	bool have_rows = store->pending.count == 0 && !store->mason.has_work;
+	return err || have_rows ? err : transaction_open(store);
+}
+
+enum err rows_keep(struct store *store, const struct effect *effect, int64_t wall_ms)
+{
+	scoped(batch_destroy) struct batch *batch = batch_new();
+	batch->wall_ms = wall_ms;
+	batch_add(batch, effect);
+	return save_batch(store, batch);
+}
+
+struct store_task *rows_ask(struct store *store, struct store_task *task)
+{
+	struct store_task *answered;
+	struct pollfd item = { .fd = store_bell(store), .events = POLLIN };
+	store_ask(store, &task);
+	while (!(answered = store_answer(store)))
+		cr_assert_eq(poll(&item, 1, 5000), 1);
+	return answered;
+}
+
+void rows_kill(struct store **store)
+{
+	(*store)->broken = true;
+	store_destroy(store);
 }
 
 int64_t rows_count(struct store *store, const char *query)

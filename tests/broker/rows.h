@@ -20,6 +20,12 @@ struct store *rows_open_in(const char *boot);
 struct core *rows_load(struct store *store);
 /* A batch, and its rows, as if somebody asked at once. */
 enum err rows_save(struct store *store, const struct effect *effects, size_t count);
+/* A batch of one, at that time, without its rows. */
+enum err rows_keep(struct store *store, const struct effect *effect, int64_t wall_ms);
+/* Ask the thread of a store that was started, and wait for its answer. */
+struct store_task *rows_ask(struct store *store, struct store_task *task);
+/* As SIGKILL leaves it. */
+void rows_kill(struct store **store);
 /* The number that a query finds. */
 int64_t rows_count(struct store *store, const char *query);
 

@@ -67,7 +67,7 @@ static void expect_every_row(struct store *store, int version)
 		"FROM (SELECT worker FROM attempts ORDER BY job, attempt)",
 		"SELECT count(*) = 1 FROM refs WHERE mark = (SELECT commit_id FROM builds "
 		"WHERE id = 6)",
-		"SELECT user_version = 14 FROM pragma_user_version",
+		"SELECT user_version = 15 FROM pragma_user_version",
 		"SELECT count(*) = 6 FROM jobs WHERE tests = 0 AND parcel_size = 0",
 		"SELECT count(*) = 0 FROM changes",
 		"SELECT sql NOT LIKE '% IN (%' AND sql LIKE '%state = ''queued'' OR %' FROM "

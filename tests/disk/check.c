@@ -58,7 +58,11 @@ void check_pretend(struct store *store, bool begin)
 	                                          : "ROLLBACK";
 	STORY_CHECK(sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s: %s", sql,
 	            sqlite3_errmsg(store->db));
-	STORY_CHECK(!begin || pending_make_rows(store) == OK, "rows: %s", error_text());
+	if (!begin)
+		return;
+	STORY_CHECK(pending_make_rows(store, &store->mason.pending) == OK &&
+	                    pending_make_rows(store, &store->pending) == OK,
+	            "rows: %s", error_text());
 }
 
 uint64_t check_digest(struct store *store)

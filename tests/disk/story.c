@@ -230,7 +230,8 @@ enum err story_start(struct story *story)
 	STORY_CHECK(story->store->pending.count == 0, "the core was loaded without rows of all");
 	story->store->checkpoint_pages = SMALL_CHECKPOINT_PAGES; /* the script is short */
 	story->store->results.piece_max = 1;
-	story->store->pending.most = story->store->pending.due = SMALL_PENDING;
+	story->store->pending_most = story->store->pending_due = SMALL_PENDING;
+	story->store->journal.long_size = SMALL_JOURNAL;
 	core_check(story->core);
 	story->digest = story->first_digest = check_digest(story->store);
 	story->first_call = disk_calls();

@@ -15,7 +15,8 @@ enum {
 	SLOTS = 2,
 	REFS = 2,
 	SMALL_CHECKPOINT_PAGES = 60,
-	SMALL_PENDING = 1024, /* bytes of records */
+	SMALL_PENDING = 1024, /* bytes of records, */
+	SMALL_JOURNAL = 2048, /* and before the database commits them */
 	REST_PIECES = 3,      /* of what the store does in one pause */
 };
 

@@ -185,7 +185,7 @@ class FullDisk(Case):
         super().setUp()
         self.folder = self.house.path("small")
         os.makedirs(self.folder)
-        words = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", self.folder]
+        words = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", self.folder]
         if subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode != 0:
             self.skipTest("may not mount a small file system")
         self.house.broker_folder = os.path.join(self.folder, "broker")

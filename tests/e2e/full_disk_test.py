@@ -88,7 +88,7 @@ class FullDisk(Case):
         self.assertLessEqual(self.told_of_log(), stored, "told before it was stored")
 
     def test_a_full_disk_is_waited_for(self):
-        repository, _, _ = self.everything("size=8m")
+        repository, _, _ = self.everything("size=12m")
         commit = self.gated_commit(repository)
         self.house.wait_running(commit)
         self.queue_some(repository)
@@ -105,7 +105,7 @@ class FullDisk(Case):
         self.judge(repository)
 
     def test_a_broker_that_is_killed_while_the_disk_is_full_loses_nothing(self):
-        repository, broker, _ = self.everything("size=8m")
+        repository, broker, _ = self.everything("size=12m")
         commit = self.gated_commit(repository)
         self.house.wait_running(commit)
         self.queue_some(repository)
@@ -137,7 +137,7 @@ class FullDisk(Case):
                 file.truncate(file.tell() + left_over)
 
     def test_with_little_space_no_commit_is_taken_and_what_runs_has_room(self):
-        repository, broker, _ = self.everything("size=16m", min_free="4M")
+        repository, broker, _ = self.everything("size=20m", min_free="4M")
         commit = self.gated_commit(repository)
         self.house.wait_running(commit)
         self.leave(3 << 20)
@@ -167,7 +167,7 @@ class FullDisk(Case):
         self.judge(repository)
 
     def test_a_disk_that_a_log_fills_is_waited_for(self):
-        repository, _, _ = self.everything("size=6m")
+        repository, _, _ = self.everything("size=10m")
         loud = repository.steps(
             "seq -f 'main line %.0f of 100000 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' 100000"
         )

@@ -60,6 +60,7 @@ CATCHERS = {
     "gate": Catcher([f"{BUILD}/broker-gate-test-planted"], r"\[FAIL\] gate::"),
     "journal": Catcher([f"{BUILD}/broker-journal-test-planted"], r"\[FAIL\] journal::"),
     "pending": Catcher([f"{BUILD}/broker-pending-test-planted"], r"\[FAIL\] pending::"),
+    "mason": Catcher([f"{BUILD}/broker-mason-test-planted"], r"\[FAIL\] mason::"),
     "gather": Catcher([f"{BUILD}/broker-gather-test-planted"], r"\[FAIL\] gather::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "session": Catcher([f"{BUILD}/worker-session-test-planted"], r"\[FAIL\] worker_session::"),
