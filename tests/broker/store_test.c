@@ -1,5 +1,6 @@
 /* The store with real SQLite in a real folder: what is saved is there after a restart, the state
  * graph is its law, and damage is never taken for a first start. */
+#include "base/memory.h"
 #include "tests/broker/rows.h"
 
 #include <poll.h>
@@ -590,6 +591,27 @@ Test(store, result_files_wait_while_none_can_be_opened)
 	cr_assert_eq(save_everything(store), OK, "%s", error_text());
 	cr_assert_eq(rows_count(store, "SELECT count(*) FROM unwritten"), 0);
 	store_destroy(&store);
+}
+
+/* What it was to write of a running job's log may be gone, and no later sync says so. */
+Test(store, a_log_is_forgotten_when_a_sync_of_everything_failed)
+{
+	const struct effect effects[] = { ACCEPT, LEASE(1) };
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 4), OK, "%s", error_text());
+	cr_assert_eq(log_append(store, 1, 1, 0, &(struct bytes){ "a line\n", 7 }), OK);
+	struct results_piece *piece = &store->results.piece;
+	*piece = (struct results_piece){ .count = 1,
+		                         .err = ERR_STORE,
+		                         .error = memory_copy_text("sync: input/output error") };
+	cr_assert_eq(results_take(store), ERR_STORE);
+	cr_expect_eq(log_size(store, 1, 1), 7, "it was of one file");
+	piece->count = 1;
+	piece->is_lost = true;
+	cr_assert_eq(results_take(store), ERR_STORE);
+	cr_expect_str_eq(error_text(), "sync: input/output error");
+	cr_expect_eq(log_size(store, 1, 1), 0);
+	rows_kill(&store);
 }
 
 /* A batch is stored at once: only its end can be seen. */

@@ -61,6 +61,7 @@ CATCHERS = {
     "journal": Catcher([f"{BUILD}/broker-journal-test-planted"], r"\[FAIL\] journal::"),
     "pending": Catcher([f"{BUILD}/broker-pending-test-planted"], r"\[FAIL\] pending::"),
     "mason": Catcher([f"{BUILD}/broker-mason-test-planted"], r"\[FAIL\] mason::"),
+    "store": Catcher([f"{BUILD}/broker-store-test-planted"], r"\[FAIL\] store::"),
     "gather": Catcher([f"{BUILD}/broker-gather-test-planted"], r"\[FAIL\] gather::"),
     "gc": Catcher([f"{BUILD}/broker-gc-test-planted"], r"\[FAIL\] gc::"),
     "session": Catcher([f"{BUILD}/worker-session-test-planted"], r"\[FAIL\] worker_session::"),
