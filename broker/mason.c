@@ -11,6 +11,7 @@ static enum err make(struct store *store)
 {
 	struct mason *mason = &store->mason;
 	enum err err = transaction_make(store, &mason->pending);
+	mason->has_rows = !err;
 	if (err || !mason->commits)
 		return err;
 	err = transaction_sync(store, mason->sequence, mason->synced, mason->synced_count);
@@ -80,7 +81,9 @@ enum err mason_take(struct store *store)
 	mason->has_work = false;
 	if (mason->err) {
 		enum err err = fail(mason->err, "%s", mason->error);
-		return transaction_fail(store, &mason->pending, err);
+		bool refused = !mason->has_rows || PLANTED(commit_is_refused);
+		return refused ? transaction_fail(store, &mason->pending, err)
+		               : transaction_undo(store, err);
 	}
 	pending_clear(&mason->pending);
 	store->pending_due = store->pending_most;

@@ -59,6 +59,7 @@ struct store {
 		bool has_work; /* that was not taken */
 		struct pending pending;
 		size_t finals;     /* of `results`: they have rows then */
+		bool has_rows;     /* made; what failed then was the commit */
 		bool commits;      /* and then the database syncs all, */
 		uint64_t sequence; /* up to this record of the journal */
 		uint64_t *synced;  /* and knows of these jobs that their result files are on disk */
@@ -164,7 +165,7 @@ enum err sql_spec(struct store *store, sqlite3_stmt *row, int column, uint64_t j
 enum err transaction_open(struct store *store);
 
 /* Have one open, with the rows of all that is pending there, which stays; transaction_fail() is for
- * its errors. */
+ * its errors, and for those of nothing else. */
 enum err transaction_make(struct store *store, struct pending *pending);
 enum err transaction_fail(struct store *store, const struct pending *pending, enum err err);
 

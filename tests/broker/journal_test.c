@@ -40,16 +40,6 @@ static void expect_refusal(const char *why)
 	cr_assert_null(store);
 }
 
-static void expect_jobs(const char *state, int64_t count)
-{
-	struct store *store = rows_open();
-	scoped(free_text) char *query =
-		text_format("SELECT count(*) FROM jobs WHERE state = '%s'", state);
-	cr_expect_eq(rows_count(store, query), count, "%d are %s", (int)rows_count(store, query),
-	             state);
-	rows_kill(&store);
-}
-
 static void save(struct store *store, const struct effect *effects, size_t count)
 {
 	cr_assert_eq(rows_save(store, effects, count), OK, "%s", error_text());
@@ -188,7 +178,7 @@ Test(journal, what_has_no_place_in_it_is_the_databases)
 	save(store, pause, 1);
 	cr_expect(!store->in_transaction && journal_size(&store->journal) == 0);
 	rows_kill(&store);
-	expect_jobs("queued", 1);
+	rows_expect_jobs("queued", 1);
 }
 
 /* ---- the file ------------------------------------------------------------------------------- */
@@ -200,12 +190,12 @@ Test(journal, what_a_broker_that_was_killed_had_promised_is_there)
 	lease_it(store);
 	cr_assert(store->in_transaction, "the database has synced it");
 	rows_kill(&store);
-	expect_jobs("leased", 1);
+	rows_expect_jobs("leased", 1);
 	store = rows_open();
 	const struct effect ended[] = { FINAL(1, passed) };
 	save(store, ended, 1);
 	rows_kill(&store);
-	expect_jobs("final", 1);
+	rows_expect_jobs("final", 1);
 }
 
 /* As a disk leaves it that was full when the rows were made again. */
@@ -220,7 +210,7 @@ Test(journal, what_the_database_lost_is_made_again_before_it_commits)
 	cr_expect_eq(rows_count(store, "SELECT count(*) FROM jobs"), 1);
 	cr_expect_eq(journal_size(&store->journal), 0);
 	rows_kill(&store);
-	expect_jobs("queued", 1);
+	rows_expect_jobs("queued", 1);
 }
 
 Test(journal, a_commit_of_the_database_begins_it_anew)
@@ -231,7 +221,7 @@ Test(journal, a_commit_of_the_database_begins_it_anew)
 	cr_assert_eq(journal_size(&store->journal), 0);
 	lease_it(store);
 	rows_kill(&store);
-	expect_jobs("leased", 1);
+	rows_expect_jobs("leased", 1);
 }
 
 Test(journal, a_record_that_is_not_whole_was_never_promised)
@@ -246,13 +236,13 @@ Test(journal, a_record_that_is_not_whole_was_never_promised)
 	read_journal(&content);
 	content.data[size - 1] ^= 1;
 	write_journal(&content);
-	expect_jobs("queued", 1);
+	rows_expect_jobs("queued", 1);
 	store = rows_open();
 	cr_expect_eq(store->journal.sequence, 1);
 	cr_expect_lt(first, size);
 	lease_it(store);
 	rows_kill(&store);
-	expect_jobs("leased", 1);
+	rows_expect_jobs("leased", 1);
 }
 
 Test(journal, what_cannot_be_rows_is_taken_back)
@@ -281,7 +271,7 @@ Test(journal, that_of_another_life_is_not_believed)
 	store = rows_open();
 	rows_kill(&store); /* it has an epoch of its own now */
 	write_journal(&content);
-	expect_jobs("queued", 1);
+	rows_expect_jobs("queued", 1);
 }
 
 Test(journal, without_its_journal_a_store_is_refused)
@@ -315,7 +305,7 @@ Test(journal, a_store_that_was_closed_needs_none)
 	accept_it(store);
 	end(&store);
 	cr_assert_eq(unlink(path), 0);
-	expect_jobs("queued", 1);
+	rows_expect_jobs("queued", 1);
 }
 
 Test(journal, it_does_not_grow_without_end)
@@ -327,14 +317,10 @@ Test(journal, it_does_not_grow_without_end)
 	accept_it(store);
 	bool was_full = false;
 	for (uint64_t job = 2; job < 9000 && !was_full; job++) {
-		scoped(free_text) char *name = text_format("job-%d", (int)job);
-		struct rec_spec spec = rows_spec;
-		spec.name = name;
-		struct effect queued[] = { { .kind = EFFECT_SAVE_JOB,
-			                     .build = 1,
-			                     .job = job,
-			                     .queued = { .spec = &spec, .labels = labels } } };
-		save(store, queued, 1);
+		struct rows_named named;
+		struct effect queued = rows_job(job, &named);
+		queued.queued.labels = labels;
+		save(store, &queued, 1);
 		cr_assert_lt(journal_size(&store->journal),
 		             JOURNAL_COMMIT_SIZE + JOURNAL_RECORD_MAX);
 		was_full = journal_size(&store->journal) == 0;

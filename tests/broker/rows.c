@@ -86,6 +86,27 @@ int64_t rows_count(struct store *store, const char *query)
 	return found;
 }
 
+void rows_expect_jobs(const char *state, int64_t count)
+{
+	struct store *store = rows_open();
+	scoped(free_text) char *query =
+		text_format("SELECT count(*) FROM jobs WHERE state = '%s'", state);
+	cr_expect_eq(rows_count(store, query), count, "%d are %s", (int)rows_count(store, query),
+	             state);
+	rows_kill(&store);
+}
+
+struct effect rows_job(uint64_t job, struct rows_named *named)
+{
+	named->spec = rows_spec;
+	named->spec.name = named->name;
+	snprintf(named->name, sizeof named->name, "job-%d", (int)job);
+	return (struct effect){ .kind = EFFECT_SAVE_JOB,
+		                .build = 1,
+		                .job = job,
+		                .queued = { .spec = &named->spec, .labels = "" } };
+}
+
 static const char *const steps[] = { "make" };
 const struct rec_spec rows_spec = { .name = "unit", .steps = steps, .steps_count = 1 };
 const struct rec_commit rows_commit = { .commit = "1234567890123456789012345678901234567890",

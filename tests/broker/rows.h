@@ -28,6 +28,15 @@ struct store_task *rows_ask(struct store *store, struct store_task *task);
 void rows_kill(struct store **store);
 /* The number that a query finds. */
 int64_t rows_count(struct store *store, const char *query);
+/* So many jobs are in this state, in a store that was killed and is opened once more. */
+void rows_expect_jobs(const char *state, int64_t count);
+
+/* Another job of the commit below, "job-N", whose name and spec lie in `named`. */
+struct rows_named {
+	char name[32];
+	struct rec_spec spec;
+};
+struct effect rows_job(uint64_t job, struct rows_named *named);
 
 extern const struct rec_spec rows_spec;
 extern const struct rec_commit rows_commit;

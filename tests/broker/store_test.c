@@ -512,15 +512,10 @@ Test(store, without_a_free_descriptor_a_result_file_waits_for_its_log)
 
 static void finish_jobs(struct store *store, uint64_t first, uint64_t count)
 {
-	struct rec_spec named = rows_spec;
 	for (uint64_t id = first; id < first + count; id++) {
-		scoped(free_text) char *name = text_format("job-%d", (int)id);
-		named.name = name;
+		struct rows_named named;
 		struct effect effects[] = {
-			{ .kind = EFFECT_SAVE_JOB,
-			  .build = 1,
-			  .job = id,
-			  .queued = { .spec = &named, .labels = "" } },
+			rows_job(id, &named),
 			{ .kind = EFFECT_SAVE_FINAL,
 			  .job = id,
 			  .final = { .outcome = OUTCOME_error } },
