@@ -82,11 +82,11 @@ void helper_wait(struct helper *helper)
 bool helper_is_done(struct helper *helper)
 {
 	bell_hear(helper->bell); /* before the look: what is done after it rings again */
-	bool is_at_work = helper->is_busy && helper->is_there;
-	if (is_at_work && sem_trywait(&helper->done) != 0)
-		return false;
-	if (is_at_work)
+	if (helper->is_busy && helper->is_there) {
+		if (sem_trywait(&helper->done) != 0)
+			return false;
 		helper->is_busy = false;
+	}
 	helper_wait(helper);
 	return true;
 }

@@ -175,6 +175,7 @@ const char *core_worker_at(const struct core *core, const struct peer *peer)
 
 struct core_totals core_totals(const struct core *core)
 {
+	/* Nobody runs yet what is leased ahead. */
 	return (struct core_totals){ core->queued + core->ahead, core->leased - core->ahead,
 		                     all_finished(core) };
 }
@@ -182,12 +183,13 @@ struct core_totals core_totals(const struct core *core)
 void core_status(const struct core *core, int64_t now_ms, size_t rows, struct arena *arena,
                  struct rec_status_result *status)
 {
+	struct core_totals totals = core_totals(core);
 	status->state = core_state(core);
-	status->queued = core->queued + core->ahead; /* nobody runs those yet */
+	status->queued = totals.queued;
 	status->blocked = core->blocked;
-	status->leased = core->leased - core->ahead;
+	status->leased = totals.leased;
 	status->accepted = core->accepted;
-	status->finished = all_finished(core);
+	status->finished = totals.finished;
 	status->lost_leases = core->lost_leases;
 	status->workers = HASH_CNT(hh_peer, core->workers_by_peer);
 	status->slots = core->slots;

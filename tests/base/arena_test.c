@@ -45,6 +45,27 @@ Test(arena, memory_is_zeroed_again_after_a_reset)
 	}
 }
 
+/* All of it comes again, zeroed, and what is larger than that is found, too. */
+Test(arena, memory_that_was_rewound_is_used_again)
+{
+	scoped(arena_finish) struct arena arena = { 0 };
+	char *first = NULL;
+	for (int round = 0; round < 3; round++) {
+		char *again = arena_new(&arena, 3000);
+		cr_assert(is_zero(again, 3000));
+		memset(again, 1, 3000);
+		cr_assert(round == 0 || again == first, "another block");
+		for (int i = 0; i < 50; i++)
+			memset(arena_new(&arena, 3000), 1, 3000);
+		first = again;
+		arena_rewind(&arena);
+	}
+	cr_assert(is_zero(arena_new(&arena, 1000000), 1000000));
+	arena_rewind(&arena);
+	arena_reset(&arena);
+	cr_assert(is_zero(arena_new(&arena, 100), 100));
+}
+
 Test(arena, copies_end_with_nul)
 {
 	scoped(arena_finish) struct arena arena = { 0 };
