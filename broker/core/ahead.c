@@ -56,14 +56,26 @@ void ahead_review(struct core *core, struct effects *out)
 	}
 }
 
-/* Its worker runs something longer than expected. */
+/* It runs something longer than expected. What was leased later goes back with the oldest, or the
+ * worker would be offered it first. */
+static void give_back(struct core *core, struct worker *worker, struct effects *out)
+{
+	worker->quick_ends = 0;
+	for (struct lease *lease = worker->leases, *next; lease; lease = next) {
+		next = lease->next;
+		if (lease->state != LEASE_AHEAD)
+			continue;
+		lease_withdraw(core, lease, out);
+		if (PLANTED(ahead_out_of_turn))
+			return;
+	}
+}
+
 void ahead_tick(struct core *core, struct effects *out)
 {
 	while (!core->store_full && core->aheads && !PLANTED(ahead_waits) &&
-	       core->aheads->offered_ms + AHEAD_PATIENCE_MS <= fleet_now(core)) {
-		core->aheads->job->course->holder->quick_ends = 0;
-		lease_withdraw(core, core->aheads, out);
-	}
+	       core->aheads->offered_ms + AHEAD_PATIENCE_MS <= fleet_now(core))
+		give_back(core, core->aheads->job->course->holder, out);
 }
 
 int64_t ahead_wakeup_ms(const struct core *core)

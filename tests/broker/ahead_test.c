@@ -97,6 +97,19 @@ Test(ahead, a_job_that_takes_longer_gives_back_what_waits_behind_it)
 	cr_expect_null(strstr(story.lines.data, "save lease"), "it was not quick");
 }
 
+Test(ahead, what_was_leased_later_does_not_pass_what_went_back)
+{
+	story_wait(&story, 150);
+	story_commit(&story, "s", 1, 2, NULL);
+	cr_assert_not_null(strstr(story.lines.data, "offer ahead job=7 attempt=1 to a\n"));
+	text_clear(&story.lines);
+	story_wait(&story, 50);
+	story_expect(&story, WITHDRAWN "save withdrawn job=7 attempt=1\noffer forgotten job=7\n");
+	story_result(&story, "a", FIRST, 1, OUTCOME_passed);
+	cr_expect_not_null(strstr(story.lines.data, "\noffer job=6 attempt=1 to a\n"));
+	cr_expect_null(strstr(story.lines.data, "job=7"));
+}
+
 Test(ahead, who_took_long_once_has_to_be_quick_again)
 {
 	text_clear(&story.lines);
