@@ -20,50 +20,34 @@ static enum err load_refs(struct store *store, struct core *core)
 	return err;
 }
 
-static enum err load_finals(struct store *store, struct core *core, uint64_t build)
+static enum err load_finals(struct store *store, struct build *build, uint64_t id)
 {
 	bool row;
 	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_finals, "i", (int64_t)build);
+	sqlite3_stmt *found = sql_bind(store, SQL_load_finals, "i", (int64_t)id);
 	while (!(err = sql_step(store, found, &row)) && row)
-		core_restore_final(core, build, sql_outcome(found, 0), sql_number(found, 1) != 0);
+		core_restore_final(build, sql_outcome(found, 0), sql_number(found, 1) != 0);
 	return err;
 }
 
-static enum err load_builds(struct store *store, struct core *core)
-{
-	bool row;
-	enum err err;
-	sqlite3_stmt *found = sql_bind(store, SQL_load_builds, "");
-	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
-		uint64_t build = sql_number(found, 0);
-		arena_reset(&arena);
-		core_restore_build(core,
-		                   &(struct stored_build){ .build = build,
-		                                           .repository = sql_text(found, 1, &arena),
-		                                           .ref = sql_text(found, 2, &arena),
-		                                           .commit = sql_text(found, 3, &arena),
-		                                           .rerun = sql_number(found, 4) != 0 });
-		if ((err = load_finals(store, core, build)))
-			return err;
-	}
-	return err;
-}
+/* Unfinished jobs in the order of their ids, which is that of their builds. */
+struct jobs_cursor {
+	sqlite3_stmt *found;
+	bool row; /* there is one that was not taken yet */
+	int64_t now_ms, wall_ms;
+};
 
-static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms)
+static enum err load_jobs(struct store *store, struct core *core, struct jobs_cursor *jobs,
+                          struct build *build, uint64_t id)
 {
-	bool row;
-	enum err err;
-	int64_t wall_ms = clock_wall_ms();
-	sqlite3_stmt *found = sql_bind(store, SQL_load_jobs, "");
+	enum err err = OK;
+	sqlite3_stmt *found = jobs->found;
 	scoped(arena_finish) struct arena arena = { 0 };
-	while (!(err = sql_step(store, found, &row)) && row) {
+	while (!err && jobs->row && sql_number(found, 1) == id) {
 		arena_reset(&arena);
-		int64_t age = wall_ms - (int64_t)sql_number(found, 5);
+		int64_t age = jobs->wall_ms - (int64_t)sql_number(found, 5);
 		struct stored_job job = {
 			.job = sql_number(found, 0),
-			.build = sql_number(found, 1),
 			.labels = sql_text(found, 2, &arena),
 			.leased = sql_number(found, 3) != 0,
 			.attempt = (uint32_t)sql_number(found, 4),
@@ -79,8 +63,42 @@ static enum err load_jobs(struct store *store, struct core *core, int64_t now_ms
 		if (job.attempt)
 			job.log_size = (uint32_t)(log_size(store, job.job, job.attempt) +
 			                          parcel_size(store, job.job, job.attempt));
-		core_restore_job(core, &job, now_ms);
+		core_restore_job(core, build, &job, jobs->now_ms);
+		err = sql_step(store, found, &jobs->row);
 	}
+	return err;
+}
+
+static enum err load_build(struct store *store, struct core *core, sqlite3_stmt *found,
+                           struct jobs_cursor *jobs)
+{
+	scoped(arena_finish) struct arena arena = { 0 };
+	uint64_t id = sql_number(found, 0);
+	struct build *build = core_restore_build(
+		core, &(struct stored_build){ .build = id,
+	                                      .repository = sql_text(found, 1, &arena),
+	                                      .ref = sql_text(found, 2, &arena),
+	                                      .commit = sql_text(found, 3, &arena),
+	                                      .rerun = sql_number(found, 4) != 0 });
+	enum err err = load_finals(store, build, id);
+	return err ? err : load_jobs(store, core, jobs, build, id);
+}
+
+static enum err load_builds(struct store *store, struct core *core, int64_t now_ms)
+{
+	bool row;
+	sqlite3_stmt *found = sql_bind(store, SQL_load_builds, "");
+	struct jobs_cursor jobs = { .found = sql_bind(store, SQL_load_jobs, ""),
+		                    .now_ms = now_ms,
+		                    .wall_ms = clock_wall_ms() };
+	enum err err = sql_step(store, jobs.found, &jobs.row);
+	while (!err && !(err = sql_step(store, found, &row)) && row)
+		err = load_build(store, core, found, &jobs);
+	if (!err && jobs.row)
+		err = fail(ERR_STORE, "store '%s' is damaged: job %llu is of no unfinished build",
+		           store->path, (unsigned long long)sql_number(jobs.found, 0));
+	sqlite3_reset(found);
+	sqlite3_reset(jobs.found);
 	return err;
 }
 
@@ -157,8 +175,8 @@ enum err store_load(struct store *store, struct core *core, int64_t now_ms)
 		return err;
 	core_restore_ids(core, sql_number(ids, 0), sql_number(ids, 1));
 	sqlite3_reset(ids);
-	if ((err = load_refs(store, core)) || (err = load_builds(store, core)) ||
-	    (err = load_jobs(store, core, now_ms)) || (err = load_blocked(store, core)))
+	if ((err = load_refs(store, core)) || (err = load_builds(store, core, now_ms)) ||
+	    (err = load_blocked(store, core)))
 		return err;
 	if ((err = load_holds(store, core)) || (err = load_unwritten(store)) ||
 	    (err = event_load_last(store)))

@@ -1,10 +1,12 @@
 /* Repositories, refs and their marks, builds and jobs: what they are, and how they end. */
+#include "broker/core/graph.h"
 #include "broker/core/operator.h"
 #include "broker/core/state.h"
 
 #include "base/plant.h"
 #include "base/text.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,15 +40,21 @@ struct ref *ref_get(struct repository *repository, const char *name)
 	return ref;
 }
 
-struct build *build_add(struct core *core, uint64_t id, struct ref *ref, const char *commit)
+struct build *build_add(uint64_t id, struct ref *ref, const char *commit)
 {
 	struct build *build = memory_new(1, sizeof *build);
 	build->id = id;
 	build->ref = ref;
-	memcpy(build->commit, commit, COMMIT_SIZE);
+	commit_to_bytes(commit, build->commit);
 	DL_APPEND(ref->builds, build);
-	HASH_ADD(hh, core->builds, id, sizeof build->id, build);
 	return build;
+}
+
+bool build_is_of(const struct build *build, const char *commit)
+{
+	unsigned char bytes[COMMIT_SIZE / 2];
+	commit_to_bytes(commit, bytes);
+	return memcmp(build->commit, bytes, sizeof bytes) == 0;
 }
 
 /* ---- the table of jobs ---------------------------------------------------------------------- */
@@ -102,6 +110,16 @@ struct job *job_find(const struct core *core, uint64_t id)
 	return job;
 }
 
+struct job *build_next_job(const struct core *core, const struct build *build,
+                           const struct job *job)
+{
+	uint64_t after = build->first_job + build->jobs;
+	struct job *next = NULL;
+	for (uint64_t id = job ? job->id + 1 : build->first_job; id < after && !next; id++)
+		next = job_find(core, id);
+	return next;
+}
+
 /* ---- jobs ----------------------------------------------------------------------------------- */
 
 static const struct course nothing;
@@ -133,15 +151,18 @@ struct job *job_add(struct core *core, uint64_t id, struct build *build, struct 
 	job->queued_ms = core->now_ms;
 	job->lane =
 		lane_get(labels, build->ref->repository, PLANTED(priority_ignored) ? 0 : priority);
-	DL_APPEND2(build->jobs, job, build_prev, build_next);
+	if (build->jobs == 0)
+		build->first_job = id;
+	assert(id >= build->first_job && id - build->first_job < GRAPH_JOBS_MAX);
+	build->jobs = (uint8_t)(id - build->first_job + 1);
+	build->unfinished++;
 	table_add(core, job);
 	return job;
 }
 
 static void free_job(struct core *core, struct job *job)
 {
-	/* NOLINTNEXTLINE: clang-tidy does not know that the list holds it */
-	DL_DELETE2(job->build->jobs, job, build_prev, build_next);
+	job->build->unfinished--;
 	table_remove(core, job);
 	if (job->course->holder) {
 		job->course->holder->references--;
@@ -152,7 +173,7 @@ static void free_job(struct core *core, struct job *job)
 	free(job);
 }
 
-static void finish_build(struct core *core, struct build *build, struct effects *out)
+static void finish_build(struct build *build, struct effects *out)
 {
 	struct effect *save = effects_add(out, EFFECT_SAVE_VERDICT);
 	save->build = build->id;
@@ -160,7 +181,6 @@ static void finish_build(struct core *core, struct build *build, struct effects 
 	publish(out, &(struct msg_event){
 			     .kind = "verdict", .build = build->id, .outcome = build->worst });
 	DL_DELETE(build->ref->builds, build);
-	HASH_DEL(core->builds, build);
 	free(build);
 }
 
@@ -169,7 +189,7 @@ void build_count(struct build *build, enum outcome outcome, bool allow_failure)
 	bool is_allowed = allow_failure && outcome != OUTCOME_skipped && !PLANTED(allowed_counts);
 	enum outcome counted = is_allowed ? OUTCOME_passed : outcome;
 	if (counted > build->worst || PLANTED(last_job_decides))
-		build->worst = counted;
+		build->worst = (uint8_t)counted;
 	build->begun |= outcome != OUTCOME_skipped;
 }
 
@@ -242,8 +262,8 @@ static void finish(struct core *core, struct job *job, const struct msg_result *
 	build_count(build, result->outcome, job->allow_failure);
 	settle_followers(core, job, stops, out);
 	free_job(core, job);
-	if (!build->jobs)
-		finish_build(core, build, out);
+	if (build->unfinished == 0)
+		finish_build(build, out);
 }
 
 void job_finish(struct core *core, struct job *job, const struct msg_result *result,
@@ -265,31 +285,30 @@ void job_carry(struct core *core, struct job *job, const struct ran *ran, bool s
 		build_count(build, ran->outcome, job->allow_failure);
 	settle_followers(core, job, stops, out);
 	free_job(core, job);
-	if (!build->jobs)
-		finish_build(core, build, out);
+	if (build->unfinished == 0)
+		finish_build(build, out);
 }
 
 static void free_build(struct core *core, struct build *build)
 {
-	for (struct job *job = build->jobs; job; job = job->build_next)
+	struct job *job = NULL;
+	while ((job = build_next_job(core, build, job)))
 		detach(core, job);
-	while (build->jobs)
-		free_job(core, build->jobs);
-	HASH_DEL(core->builds, build);
+	while ((job = build_next_job(core, build, NULL)))
+		free_job(core, job);
+	DL_DELETE(build->ref->builds, build);
 	free(build);
 }
 
 void builds_finish(struct core *core)
 {
-	struct build *build, *next_build;
-	HASH_ITER (hh, core->builds, build, next_build)
-		free_build(core, build);
-	free(core->jobs);
 	struct repository *repository, *next_repository;
 	HASH_ITER (hh, core->repositories, repository, next_repository) {
 		struct ref *ref, *next_ref;
 		HASH_ITER (hh, repository->refs, ref, next_ref) {
 			HASH_DEL(repository->refs, ref);
+			while (ref->builds)
+				free_build(core, ref->builds);
 			free(ref->name);
 			free(ref);
 		}
@@ -299,4 +318,5 @@ void builds_finish(struct core *core)
 		free(repository->paused_by);
 		free(repository);
 	}
+	free(core->jobs);
 }

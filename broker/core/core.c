@@ -147,28 +147,22 @@ void core_restore_ref(struct core *core, const char *repository, const char *url
 	restored->rewound = rewound;
 }
 
-void core_restore_build(struct core *core, const struct stored_build *stored)
+struct build *core_restore_build(struct core *core, const struct stored_build *stored)
 {
 	struct ref *ref = ref_get(repository_get(core, stored->repository), stored->ref);
-	build_add(core, stored->build, ref, stored->commit)->rerun = stored->rerun;
-}
-
-static struct build *find_build(const struct core *core, uint64_t id)
-{
-	struct build *build;
-	HASH_FIND(hh, core->builds, &id, sizeof id, build);
-	assert(build);
+	struct build *build = build_add(stored->build, ref, stored->commit);
+	build->rerun = stored->rerun;
 	return build;
 }
 
-void core_restore_final(struct core *core, uint64_t build, enum outcome outcome, bool allow_failure)
+void core_restore_final(struct build *build, enum outcome outcome, bool allow_failure)
 {
-	build_count(find_build(core, build), outcome, allow_failure);
+	build_count(build, outcome, allow_failure);
 }
 
-void core_restore_job(struct core *core, const struct stored_job *stored, int64_t now_ms)
+void core_restore_job(struct core *core, struct build *build, const struct stored_job *stored,
+                      int64_t now_ms)
 {
-	struct build *build = find_build(core, stored->build);
 	core->now_ms = now_ms;
 	struct job *job = job_add(core, stored->job, build,
 	                          label_set_from_text(core, stored->labels), stored->priority);

@@ -75,8 +75,10 @@ int64_t core_wakeup_ms(const struct core *core);
 
 /* ---- start: unfinished rows of the store, in this order ------------------------------------ */
 
+struct build; /* likewise */
+
 struct stored_job {
-	uint64_t job, build;
+	uint64_t job;
 	const char *labels; /* comma separated, sorted */
 	bool leased;
 	uint32_t attempt;
@@ -99,12 +101,13 @@ struct stored_build {
 	const char *repository, *ref, *commit;
 	bool rerun; /* an operator asked for it */
 };
-void core_restore_build(struct core *core, const struct stored_build *build);
+/* In the order of their ids, each with its jobs. It is the core's. */
+struct build *core_restore_build(struct core *core, const struct stored_build *build);
 /* A job of that build that is final. */
-void core_restore_final(struct core *core, uint64_t build, enum outcome outcome,
-                        bool allow_failure);
+void core_restore_final(struct build *build, enum outcome outcome, bool allow_failure);
 /* Jobs in the order of their ids, queued and leased ones only. */
-void core_restore_job(struct core *core, const struct stored_job *job, int64_t now_ms);
+void core_restore_job(struct core *core, struct build *build, const struct stored_job *job,
+                      int64_t now_ms);
 /* A job that was never leased waits for that one, which has this name; both are there. */
 void core_restore_wait(struct core *core, uint64_t job, uint64_t predecessor, const char *name);
 

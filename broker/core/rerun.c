@@ -47,7 +47,7 @@ static bool is_unfinished(const struct ref *ref, const struct rerun *rerun)
 		if (!rerun->ran[i].outcome)
 			return true;
 	for (const struct build *build = ref ? ref->builds : NULL; build; build = build->next)
-		if (strcmp(build->commit, rerun->commit->commit) == 0)
+		if (build_is_of(build, rerun->commit->commit))
 			return true;
 	return false;
 }

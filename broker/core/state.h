@@ -30,16 +30,17 @@ struct ref {
 	UT_hash_handle hh;
 };
 
+/* Most have one job, so what a build takes a job takes. */
 struct build {
 	uint64_t id;
 	struct ref *ref;
-	struct job *jobs;   /* unfinished */
-	enum outcome worst; /* of its final jobs, as they count */
-	bool begun;         /* one of them was run */
-	bool rerun;         /* an operator asked for it */
-	char commit[COMMIT_SIZE + 1];
-	struct build *prev, *next;
-	UT_hash_handle hh;
+	struct build *prev, *next; /* in its ref */
+	uint64_t first_job;        /* the others have the next ids */
+	unsigned char commit[COMMIT_SIZE / 2];
+	uint8_t jobs, unfinished; /* how many, and how many of them are not final */
+	uint8_t worst;            /* outcome of its final jobs, as they count */
+	bool begun;               /* one of them was run */
+	bool rerun;               /* an operator asked for it */
 };
 
 /* What there is of a job beside that it waits in the queue. */
@@ -61,9 +62,8 @@ struct job {
 	struct lane *lane;           /* where it waits, or waited */
 	const struct course *course; /* to write, course_of(); most have an empty one in common */
 	int64_t queued_ms;
-	struct job *build_prev, *build_next; /* in its build */
-	struct job *next;                    /* in its slot of core->jobs */
-	uint32_t place;                      /* in its lane, from 1; 0: it is not queued */
+	struct job *next; /* in its slot of core->jobs */
+	uint32_t place;   /* in its lane, from 1; 0: it is not queued */
 	uint8_t attempt;
 	bool allow_failure;
 };
@@ -198,7 +198,6 @@ struct core {
 	uint64_t finished[OUTCOME_COUNT]; /* jobs, by outcome */
 
 	struct repository *repositories;
-	struct build *builds;
 	struct job **jobs; /* a table of chains, by the last bits of the id */
 	size_t job_count, job_slots;
 	struct label_set *label_sets;
@@ -311,8 +310,13 @@ void queue_dispatch(struct core *core, struct effects *out);
 /* ---- builds.c ---- */
 struct repository *repository_get(struct core *core, const char *name);
 struct ref *ref_get(struct repository *repository, const char *name);
-struct build *build_add(struct core *core, uint64_t id, struct ref *ref, const char *commit);
-/* Neither queued nor blocked yet. */
+struct build *build_add(uint64_t id, struct ref *ref, const char *commit);
+/* Is it one of this commit? */
+bool build_is_of(const struct build *build, const char *commit);
+/* Its unfinished job with the next greater id, the first one for NULL; NULL: there is none. */
+struct job *build_next_job(const struct core *core, const struct build *build,
+                           const struct job *job);
+/* Neither queued nor blocked yet; the jobs of a build in the order of their ids. */
 struct job *job_add(struct core *core, uint64_t id, struct build *build, struct label_set *labels,
                     uint32_t priority);
 struct job *job_find(const struct core *core, uint64_t id);

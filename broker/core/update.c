@@ -75,7 +75,7 @@ static void add_jobs(struct core *core, struct build *build, const struct rec_co
 struct build *build_accept(struct core *core, struct ref *ref, const struct rec_commit *commit,
                            bool rerun, struct effects *out)
 {
-	struct build *build = build_add(core, ++core->last_build, ref, commit->commit);
+	struct build *build = build_add(++core->last_build, ref, commit->commit);
 	struct effect *save = effects_add(out, EFFECT_SAVE_BUILD);
 	build->rerun = rerun;
 	save->build = build->id;
@@ -109,14 +109,13 @@ static void add_commit(struct core *core, struct ref *ref, const struct rec_comm
 }
 
 /* Does something of it run, or has something ended? */
-static bool has_begun(const struct build *build)
+static bool has_begun(const struct core *core, const struct build *build)
 {
-	if (build->begun)
-		return true;
-	for (const struct job *job = build->jobs; job; job = job->build_next)
-		if (job->course->lease)
-			return true;
-	return false;
+	const struct job *job = NULL;
+	bool has = build->begun;
+	while (!has && (job = build_next_job(core, build, job)))
+		has = job->course->lease != NULL;
+	return has;
 }
 
 /* Policy `latest`: older commits of this ref that wait will not be run. One that was begun goes on:
@@ -127,15 +126,14 @@ static void supersede_queued(struct core *core, struct ref *ref, const char *rea
 	struct msg_result result = { .outcome = OUTCOME_skipped, .reason = reason };
 	struct build *build, *next_build;
 	DL_FOREACH_SAFE (ref->builds, build, next_build) {
-		if (has_begun(build) || build->rerun) /* somebody wants just this one */
+		if (has_begun(core, build) || build->rerun) /* somebody wants just this one */
 			continue;
 		/* Nobody ends for another's end: all have the same reason. */
-		for (struct job *job = build->jobs; job; job = job->build_next)
+		struct job *job = NULL;
+		while ((job = build_next_job(core, build, job)))
 			after_forget(core, job);
-		for (struct job *job = build->jobs, *next; job; job = next) {
-			next = job->build_next;
-			job_finish(core, job, &result, out);
-		}
+		for (uint8_t left = build->unfinished; left > 0; left--)
+			job_finish(core, build_next_job(core, build, NULL), &result, out);
 	}
 }
 

@@ -53,6 +53,16 @@ Test(text, commits_are_forty_lower_case_hex_digits)
 	cr_assert_not(text_is_commit(""));
 }
 
+Test(text, a_commit_is_twenty_bytes)
+{
+	const unsigned char expected[] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd,
+		                           0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
+		                           0xcd, 0xef, 0x01, 0x23, 0x45, 0xf9 };
+	unsigned char bytes[COMMIT_SIZE / 2];
+	commit_to_bytes("0123456789abcdef0123456789abcdef012345f9", bytes);
+	cr_assert_arr_eq(bytes, expected, sizeof expected);
+}
+
 Test(text, refs_are_as_git_allows_them)
 {
 	static const char *const good[] = { "refs/heads/main", "refs/tags/v1.0",

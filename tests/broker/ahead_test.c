@@ -283,19 +283,15 @@ Test(ahead, a_full_disk_keeps_them_where_they_are)
 
 static void restore(uint64_t id, bool ahead)
 {
-	core_restore_build(story.core, &(struct stored_build){ .build = id,
-	                                                       .repository = "r",
-	                                                       .ref = "refs/heads/main",
-	                                                       .commit = ZERO_COMMIT });
+	struct build *build = story_restore_build(&story, id);
 	struct stored_job job = { .job = id,
-		                  .build = id,
 		                  .labels = "",
 		                  .leased = true,
 		                  .attempt = 1,
 		                  .worker = "w1",
 		                  .session = "0123456789abcdef",
 		                  .ahead = ahead };
-	core_restore_job(story.core, &job, story.now_ms);
+	core_restore_job(story.core, build, &job, story.now_ms);
 }
 
 /* A broker that was killed while w1 ran job 1 had leased it job 2. */

@@ -634,19 +634,15 @@ static void restore_leased(void)
 {
 	core_restore_ids(story.core, 1, 1);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	core_restore_build(story.core, &(struct stored_build){ .build = 1,
-	                                                       .repository = "r",
-	                                                       .ref = "refs/heads/main",
-	                                                       .commit = ZERO_COMMIT });
+	struct build *build = story_restore_build(&story, 1);
 	struct stored_job job = { .job = 1,
-		                  .build = 1,
 		                  .labels = "",
 		                  .leased = true,
 		                  .attempt = 1,
 		                  .worker = "w1",
 		                  .session = "0123456789abcdef",
 		                  .log_size = 5 };
-	core_restore_job(story.core, &job, story.now_ms);
+	core_restore_job(story.core, build, &job, story.now_ms);
 }
 
 Test(core, an_offer_that_was_lost_with_the_broker_costs_no_attempt)

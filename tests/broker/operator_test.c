@@ -161,7 +161,6 @@ Test(operator, an_offer_that_was_never_taken_is_not_repeated_when_it_is_cancelle
 Test(operator, a_cancelled_job_is_one_after_a_restart)
 {
 	struct stored_job job = { .job = 1,
-		                  .build = 1,
 		                  .labels = "",
 		                  .leased = true,
 		                  .attempt = 1,
@@ -169,11 +168,8 @@ Test(operator, a_cancelled_job_is_one_after_a_restart)
 		                  .session = "0123456789abcdef",
 		                  .cancel = BY_ADA };
 	core_restore_ids(story.core, 1, 1);
-	core_restore_build(story.core, &(struct stored_build){ .build = 1,
-	                                                       .repository = "r",
-	                                                       .ref = "refs/heads/main",
-	                                                       .commit = ZERO_COMMIT });
-	core_restore_job(story.core, &job, story.now_ms);
+	struct build *build = story_restore_build(&story, 1);
+	core_restore_job(story.core, build, &job, story.now_ms);
 	story_hello_holding(&story, "a", 1, 1, false);
 	story_expect(&story, "send welcome heartbeat_ms=1000 liveness=3 idle_ms=10000 keep=[{job=1 "
 	                     "attempt=1}] to a\n"

@@ -120,12 +120,9 @@ Test(spec, an_allowed_failure_before_a_restart_does_not_count_after_it)
 {
 	core_restore_ids(story.core, 1, 2);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	core_restore_build(story.core, &(struct stored_build){ .build = 1,
-	                                                       .repository = "r",
-	                                                       .ref = "refs/heads/main",
-	                                                       .commit = ZERO_COMMIT });
-	core_restore_final(story.core, 1, OUTCOME_error, true);
-	core_restore_job(story.core, &(struct stored_job){ .job = 2, .build = 1, .labels = "" },
+	struct build *build = story_restore_build(&story, 1);
+	core_restore_final(build, OUTCOME_error, true);
+	core_restore_job(story.core, build, &(struct stored_job){ .job = 2, .labels = "" },
 	                 story.now_ms);
 	welcome(1);
 	story_result(&story, "a", 2, 1, OUTCOME_passed);
@@ -306,13 +303,9 @@ Test(spec, after_a_restart_a_job_still_waits_and_then_runs)
 {
 	core_restore_ids(story.core, 1, 2);
 	core_restore_ref(story.core, "r", "/r", "refs/heads/main", story_commit_text(1), false);
-	core_restore_build(story.core, &(struct stored_build){ .build = 1,
-	                                                       .repository = "r",
-	                                                       .ref = "refs/heads/main",
-	                                                       .commit = ZERO_COMMIT });
+	struct build *build = story_restore_build(&story, 1);
 	for (uint64_t id = 1; id <= 2; id++)
-		core_restore_job(story.core,
-		                 &(struct stored_job){ .job = id, .build = 1, .labels = "" },
+		core_restore_job(story.core, build, &(struct stored_job){ .job = id, .labels = "" },
 		                 story.now_ms);
 	core_restore_wait(story.core, 1, 2, "unit");
 	core_check(story.core);

@@ -95,6 +95,23 @@ Test(store, a_job_that_waits_in_vain_is_refused)
 	store_destroy(&store);
 }
 
+Test(store, a_job_whose_build_is_over_is_refused)
+{
+	struct effect effects[] = { ACCEPT };
+	struct core_settings settings = { 1000, 3, 9000, 1000, 0 };
+	struct core *core = core_new(&settings);
+	struct store *store = rows_open();
+	cr_assert_eq(rows_save(store, effects, 3), OK, "%s", error_text());
+	cr_assert_eq(sqlite3_exec(store->db,
+	                          "UPDATE builds SET outcome = 'passed', finished_at = 1", NULL,
+	                          NULL, NULL),
+	             SQLITE_OK, "%s", sqlite3_errmsg(store->db));
+	cr_assert_eq(store_load(store, core, 5000), ERR_STORE);
+	cr_assert(strstr(error_text(), "job 1 is of no unfinished build"), "%s", error_text());
+	core_destroy(&core);
+	store_destroy(&store);
+}
+
 static void expect_shown(struct store *store, const char *state, uint32_t attempt,
                          const char *worker)
 {

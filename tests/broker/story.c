@@ -200,6 +200,14 @@ const char *story_commit_text(int number)
 	return text;
 }
 
+struct build *story_restore_build(struct story *story, uint64_t id)
+{
+	return core_restore_build(story->core, &(struct stored_build){ .build = id,
+	                                                               .repository = "r",
+	                                                               .ref = "refs/heads/main",
+	                                                               .commit = ZERO_COMMIT });
+}
+
 void story_jobs(struct story *story, const char *repository, int from, int to,
                 const struct rec_spec *jobs, size_t count)
 {

@@ -58,6 +58,8 @@ void story_jobs(struct story *story, const char *repository, int from, int to,
                 const struct rec_spec *jobs, size_t count);
 extern const char *const story_steps[1];
 const char *story_commit_text(int number);
+/* Of `main` in `r`, as a start finds it. */
+struct build *story_restore_build(struct story *story, uint64_t id);
 
 /* What came out since the last call must be exactly these lines (events and heartbeats left
  * out). */

@@ -619,7 +619,7 @@ void disk_cut_power(struct sim *sim)
 
 /* ---- the next start ------------------------------------------------------------------------ */
 
-static void restore_job(struct sim *sim, struct core *core, uint64_t id)
+static void restore_job(struct sim *sim, struct core *core, struct build *build, uint64_t id)
 {
 	struct disk_job *job = &sim->disk.jobs[id];
 	struct text losses = { 0 };
@@ -632,7 +632,6 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		if (job->ended[i])
 			text_addf(&losses, "%s%s", losses.size ? ", " : "", job->worker[i]);
 	struct stored_job stored = { .job = id,
-		                     .build = job->build,
 		                     .labels = job->labels,
 		                     .leased = job->state == DISK_LEASED,
 		                     .attempt = job->attempt,
@@ -646,16 +645,16 @@ static void restore_job(struct sim *sim, struct core *core, uint64_t id)
 		                     .ahead = job->ahead,
 		                     .cancel = job->cancel ? "cancelled by operator: not wanted"
 		                                           : NULL };
-	core_restore_job(core, &stored, place_now(sim, sim->broker.place));
+	core_restore_job(core, build, &stored, place_now(sim, sim->broker.place));
 	text_finish(&losses);
 }
 
-static void restore_build(const struct sim *sim, struct core *core, uint64_t id)
+static void restore_build(struct sim *sim, struct core *core, uint64_t id)
 {
 	const struct disk_build *build = &sim->disk.builds[id];
 	char commit[COMMIT_SIZE + 1];
 	commit_print(build->commit, commit);
-	core_restore_build(
+	struct build *restored = core_restore_build(
 		core, &(struct stored_build){ .build = id,
 	                                      .repository = repository_name(build->ref / SIM_REFS),
 	                                      .ref = ref_name(build->ref),
@@ -664,8 +663,11 @@ static void restore_build(const struct sim *sim, struct core *core, uint64_t id)
 	for (uint32_t i = 0; i < build->jobs; i++) {
 		const struct disk_job *job = &sim->disk.jobs[build->first_job + i];
 		if (job->state == DISK_FINAL)
-			core_restore_final(core, id, job->outcome, job->allow_failure);
+			core_restore_final(restored, job->outcome, job->allow_failure);
 	}
+	for (uint32_t i = 0; i < build->jobs; i++)
+		if (sim->disk.jobs[build->first_job + i].state != DISK_FINAL)
+			restore_job(sim, core, restored, build->first_job + i);
 }
 
 void disk_restore(struct sim *sim, struct core *core)
@@ -679,9 +681,6 @@ void disk_restore(struct sim *sim, struct core *core)
 	for (uint64_t i = disk->first_open_build; i <= disk->last_build; i++)
 		if (disk->builds[i].outcome == OUTCOME_NONE)
 			restore_build(sim, core, i);
-	for (uint64_t i = disk->first_open_job; i <= disk->last_job; i++)
-		if (disk->jobs[i].state != DISK_FINAL)
-			restore_job(sim, core, i);
 	for (uint64_t i = disk->first_open_job; i <= disk->last_job; i++)
 		spec_restore(sim, core, i);
 	restore_holds(sim, core);
