@@ -39,6 +39,9 @@ class Ours:
     def started(self):
         return contextlib.nullcontext()
 
+    def riders(self):
+        return [self]
+
 
 class Fettle(Ours):
     """A broker of ours for each measurement, over its local socket."""
@@ -139,6 +142,10 @@ class Peer:
                 self.house.stop(process, self.stop_signal)
             self.house.reap_orphans()
 
+    def riders(self):
+        """Who is measured while it runs."""
+        return [self]
+
     def measure(self, outstanding, jobs, *pace):
         outstanding = 1 if pace else outstanding  # who paces does not gather
         words = [self.driver, self.port, WORKERS, outstanding, jobs, *pace]
@@ -226,10 +233,28 @@ class Postgres(Peer):
         return subprocess.run(words, check=False).returncode == 0
 
 
+class Quorum:
+    """RabbitMQ's queue whose log has the ends of jobs, too; its server is started by the other."""
+
+    name, label = "quorum", "RabbitMQ, quorum queue"
+    races, paces = OUTSTANDING[:1], False
+    driver = os.path.join(fettle.BUILD, "bench/peers/peer_quorum")
+
+    def __init__(self, server):
+        self.server = server
+
+    def measure(self, outstanding, jobs):
+        words = [self.driver, self.server.port, WORKERS, outstanding, jobs]
+        return figures(list(map(str, words)))
+
+
 class RabbitMQ(Peer):
     name, label = "rabbitmq", "RabbitMQ, durable"
     program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
     gives_back = ("closed", "silent")
+
+    def riders(self):
+        return [self, Quorum(self)]
 
     def environment(self):
         """Nothing of a RabbitMQ that serves this machine."""

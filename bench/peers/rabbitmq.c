@@ -1,6 +1,7 @@
-/* RabbitMQ: a durable classic queue, persistent messages, publisher confirms; a worker gets one
- * message at a time and acknowledges it, to which there is no answer. The heartbeat is the server's
- * default. */
+/* RabbitMQ: a durable queue, persistent messages, publisher confirms; a worker gets one message at
+ * a time and acknowledges it, to which there is no answer. Which kind of queue is a matter of the
+ * build: a classic one syncs messages only, a quorum queue has a log of all that happens to them.
+ * The heartbeat is the server's default. */
 #include "bench/peers/peer.h"
 
 #include <amqp.h>
@@ -31,7 +32,17 @@ static void check_last(struct peer *peer, const char *what)
 
 static amqp_bytes_t queue(void)
 {
-	return amqp_cstring_bytes("jobs");
+	return amqp_cstring_bytes(QUEUE_TYPE);
+}
+
+static void declare(struct peer *peer)
+{
+	amqp_table_entry_t type = { .key = amqp_cstring_bytes("x-queue-type"),
+		                    .value = { .kind = AMQP_FIELD_KIND_UTF8,
+		                               .value.bytes = amqp_cstring_bytes(QUEUE_TYPE) } };
+	amqp_queue_declare(peer->connection, CHANNEL, queue(), 0, 1, 0, 0,
+	                   (amqp_table_t){ .num_entries = 1, .entries = &type });
+	check_last(peer, "declare");
 }
 
 static void sign_in(struct peer *peer, uint16_t port)
@@ -52,9 +63,7 @@ struct peer *peer_open(uint16_t port, size_t number)
 	struct peer *peer = allocate(1, sizeof *peer);
 	sign_in(peer, port);
 	if (number == 0) {
-		amqp_queue_declare(peer->connection, CHANNEL, queue(), 0, 1, 0, 0,
-		                   amqp_empty_table);
-		check_last(peer, "declare");
+		declare(peer);
 		amqp_confirm_select(peer->connection, CHANNEL);
 		check_last(peer, "confirm");
 	} else {
