@@ -145,7 +145,7 @@ static unsigned nibble(char digit)
 	return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10) & 15;
 }
 
-void commit_to_bytes(const char *text, unsigned char ret_bytes[COMMIT_SIZE / 2])
+void text_commit_to_bytes(const char *text, unsigned char ret_bytes[COMMIT_SIZE / 2])
 {
 	for (size_t i = 0; i < COMMIT_SIZE / 2; i++)
 		ret_bytes[i] = (unsigned char)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));

@@ -58,7 +58,7 @@ char *text_make_name(const char *text, const char *fallback);
 /* Exactly 40 lower-case hex digits. */
 bool text_is_commit(const char *text);
 /* Its bytes; of what is no commit, others. */
-void commit_to_bytes(const char *text, unsigned char ret_bytes[COMMIT_SIZE / 2]);
+void text_commit_to_bytes(const char *text, unsigned char ret_bytes[COMMIT_SIZE / 2]);
 
 /* A full ref name ("refs/heads/main") as git-check-ref-format(1) allows it. */
 bool text_is_ref(const char *text);

@@ -74,12 +74,12 @@ static enum err load_build(struct store *store, struct core *core, sqlite3_stmt 
 {
 	scoped(arena_finish) struct arena arena = { 0 };
 	uint64_t id = sql_number(found, 0);
-	struct build *build = core_restore_build(
-		core, &(struct stored_build){ .build = id,
-	                                      .repository = sql_text(found, 1, &arena),
-	                                      .ref = sql_text(found, 2, &arena),
-	                                      .commit = sql_text(found, 3, &arena),
-	                                      .rerun = sql_number(found, 4) != 0 });
+	const struct stored_build stored = { .build = id,
+		                             .repository = sql_text(found, 1, &arena),
+		                             .ref = sql_text(found, 2, &arena),
+		                             .commit = sql_text(found, 3, &arena),
+		                             .rerun = sql_number(found, 4) != 0 };
+	struct build *build = core_restore_build(core, &stored);
 	enum err err = load_finals(store, build, id);
 	return err ? err : load_jobs(store, core, jobs, build, id);
 }

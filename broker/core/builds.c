@@ -45,7 +45,7 @@ struct build *build_add(uint64_t id, struct ref *ref, const char *commit)
 	struct build *build = memory_new(1, sizeof *build);
 	build->id = id;
 	build->ref = ref;
-	commit_to_bytes(commit, build->commit);
+	text_commit_to_bytes(commit, build->commit);
 	DL_APPEND(ref->builds, build);
 	return build;
 }
@@ -53,7 +53,7 @@ struct build *build_add(uint64_t id, struct ref *ref, const char *commit)
 bool build_is_of(const struct build *build, const char *commit)
 {
 	unsigned char bytes[COMMIT_SIZE / 2];
-	commit_to_bytes(commit, bytes);
+	text_commit_to_bytes(commit, bytes);
 	return memcmp(build->commit, bytes, sizeof bytes) == 0;
 }
 

@@ -59,7 +59,7 @@ Test(text, a_commit_is_twenty_bytes)
 		                           0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
 		                           0xcd, 0xef, 0x01, 0x23, 0x45, 0xf9 };
 	unsigned char bytes[COMMIT_SIZE / 2];
-	commit_to_bytes("0123456789abcdef0123456789abcdef012345f9", bytes);
+	text_commit_to_bytes("0123456789abcdef0123456789abcdef012345f9", bytes);
 	cr_assert_arr_eq(bytes, expected, sizeof expected);
 }
 
