@@ -28,10 +28,11 @@ from results import Row, Table, plot  # noqa: E402  pylint: disable=wrong-import
 PACE = 50
 PILOT_JOBS = 100
 RATE_GOALS = {
-    64: {"beanstalkd": 2, "redis": 2, "postgres": 2, "gearmand": 2, "limit": 0.9},
+    64: dict.fromkeys(("beanstalkd", "redis", "postgres", "gearmand"), 2)
+    | dict.fromkeys(("rabbitmq", "quorum"), 1.3)
+    | {"limit": 0.9},
     1: {"beanstalkd": 1},
 }
-RATE_GOALS[64] |= {"rabbitmq": 1.3, "quorum": 1.3}
 LATENCY_GOALS = {"beanstalkd": 1}
 SPREAD_GOAL = 3  # p99 to p50
 QUICK = {"rounds": 3, "seconds": 1, "paced": 100, "idle": 5, "builds": 20}

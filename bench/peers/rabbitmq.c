@@ -1,12 +1,16 @@
 /* RabbitMQ: a durable queue, persistent messages, publisher confirms; a worker gets one message at
  * a time and acknowledges it, to which there is no answer. Which kind of queue is a matter of the
- * build: a classic one syncs messages only, a quorum queue has a log of all that happens to them.
- * The heartbeat is the server's default. */
+ * build: a quorum queue has ends of jobs in the log that it syncs, a classic one promises nothing
+ * of them. The heartbeat is the server's default. */
 #include "bench/peers/peer.h"
 
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
 #include <string.h>
+
+#ifndef QUEUE_TYPE
+#define QUEUE_TYPE "classic"
+#endif
 
 enum { CHANNEL = 1, FRAME_SIZE_MAX = 131072, HEARTBEAT_S = 60, PERSISTENT = 2 };
 

@@ -5,10 +5,8 @@
 #include "base/plant.h"
 #include "base/text.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 const char *core_state(const struct core *core)
 {
